@@ -1,0 +1,311 @@
+"""The contact side as a machine: one diverted request, from the server's question to its end.
+
+Rules (XEP-0283 4.3 and 4.4; hook protocol 4.1):
+
+* a request is looked at only if its old JID is one bare JID, differs from the new one and has an
+  approved subscription to the contact;
+* it is taken only on the word of the old account: a statement, or ``<gone/>``, naming exactly the
+  sender; whatever else comes, or nothing until the deadline, is a release with its reason;
+* a take is durable in the journal before it leaves, a release needs nobody's leave;
+* what became of a verdict is what the server says became of it, not what we asked for.
+
+The table at the end has every (phase, event) that means something; an event that a phase does not
+list changes nothing (an answer after the deadline, an outcome told twice).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+from component.core import jids
+from component.core.model import Divert, Reason, RosterItem, SendPlan
+from component.core.records import Change, MoveState
+from component.core.roster import Carry, expect, follow_plan
+from component.core.statement import Answer, judge
+
+
+class Phase(Enum):
+    """Where a request stands."""
+
+    NEW = auto()
+    VERIFYING = auto()
+    """The old account is being asked."""
+    COMMITTING = auto()
+    """Verified; the verdict is on its way into the journal."""
+    TAKING = auto()
+    """The verdict left; the server's outcome is awaited."""
+    RELEASING = auto()
+    """Let go; the server's outcome is awaited."""
+    UNCERTAIN = auto()
+    """No outcome came: the roster is being read."""
+    SETTLED = auto()
+
+
+# Events ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Diverted:
+    """The server asks.  ``objection``: a limit that forbids to look at the request at all."""
+
+    old_jids: tuple[str, ...]
+    """The texts of every ``<old-jid/>`` of every ``<moved/>`` in the request."""
+    objection: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatementAnswered:
+    """The old account's answer.  ``objection``: a limit that forbids to follow it there."""
+
+    answer: Answer
+    objection: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """The hook's own time-out is near: decide now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Journalled:
+    """The verdict is durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFailed:
+    """The journal could not be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The component is being stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeTold:
+    """The server says what became of it (hook protocol 4.1), with the entries as they are now."""
+
+    taken: bool
+    why: str | None
+    items: tuple[RosterItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeMissing:
+    """The outcome did not come in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RosterRead:
+    """The contact's entries of old and new JID, read instead of an outcome."""
+
+    items: tuple[RosterItem, ...]
+
+
+Event = (
+    Diverted
+    | StatementAnswered
+    | DeadlinePassed
+    | Journalled
+    | JournalFailed
+    | Stopping
+    | OutcomeTold
+    | OutcomeMissing
+    | RosterRead
+)
+
+
+# Effects --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FetchStatement:
+    """Ask the old account, as the contact, for its statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Make the decision durable; answer with Journalled or JournalFailed."""
+
+    plan: SendPlan
+    reason: Reason
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Tell the server to swallow the request and send these presences."""
+
+    plan: SendPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Tell the server to process the request as if we were not there."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRoster:
+    """Read the contact's roster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Close the record: what came of it, why, and how the roster changed."""
+
+    state: MoveState
+    reason: Reason
+    changes: tuple[Change, ...] = ()
+    detail: str | None = None
+
+
+Effect = FetchStatement | Journal | Take | Release | ReadRoster | Settle
+
+
+# The machine ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One diverted request and what is known of it."""
+
+    divert: Divert
+    phase: Phase = Phase.NEW
+    reason: Reason | None = None
+    plan: SendPlan | None = None
+    carry: Carry = field(default_factory=Carry)
+
+
+Result = tuple[Case, tuple[Effect, ...]]
+
+
+def step(case: Case, event: Event) -> Result:
+    """The case after an event, and what is to be done.  Unlisted pairs change nothing."""
+    action = TABLE.get((case.phase, type(event)))
+    return action(case, event) if action is not None else (case, ())
+
+
+def objection_to_claim(divert: Divert, old_jids: tuple[str, ...]) -> Reason | None:
+    """What is wrong with the notification itself (XEP-0283 4.2 and 4.3), or None."""
+    if len(old_jids) != 1:
+        return Reason.AMBIGUOUS
+    if jids.bare(old_jids[0]) != divert.old:
+        return Reason.BAD_OLD_JID
+    if jids.key(divert.old) == jids.key(divert.new):
+        return Reason.SAME_JID
+    if not divert.old_item.subscription.grants:
+        return Reason.NOT_GRANTED
+    return None
+
+
+def changes(divert: Divert, items: tuple[RosterItem, ...]) -> tuple[Change, ...]:
+    """How the entries of old and new JID differ from what rode along with the request."""
+    now = {item.jid: item for item in items}
+    pairs = ((divert.old, divert.old_item), (divert.new, divert.new_item))
+    return tuple(
+        Change(jid, before, now.get(jid)) for jid, before in pairs if before != now.get(jid)
+    )
+
+
+def _released(case: Case, reason: Reason) -> Result:
+    return replace(case, phase=Phase.RELEASING, reason=reason), (Release(reason),)
+
+
+def _settled(case: Case, settle: Settle) -> Result:
+    return replace(case, phase=Phase.SETTLED), (settle,)
+
+
+def _on_diverted(case: Case, event: Event) -> Result:
+    assert isinstance(event, Diverted)
+    objection = objection_to_claim(case.divert, event.old_jids) or event.objection
+    if objection is not None:
+        return _released(case, objection)
+    return replace(case, phase=Phase.VERIFYING), (FetchStatement(),)
+
+
+def _on_answer(case: Case, event: Event) -> Result:
+    assert isinstance(event, StatementAnswered)
+    reason = judge(event.answer, case.divert.new)
+    if reason is not Reason.VERIFIED:
+        return _released(case, reason)
+    if event.objection is not None:
+        return _released(case, event.objection)
+    plan = follow_plan(case.divert, case.carry)
+    committing = replace(case, phase=Phase.COMMITTING, reason=reason, plan=plan)
+    return committing, (Journal(plan, reason, event.answer.evidence),)
+
+
+def _on_journalled(case: Case, event: Event) -> Result:
+    assert case.plan is not None
+    return replace(case, phase=Phase.TAKING), (Take(case.plan),)
+
+
+def _release_for(reason: Reason) -> Callable[[Case, Event], Result]:
+    return lambda case, event: _released(case, reason)
+
+
+def _on_outcome(case: Case, event: Event) -> Result:
+    assert isinstance(event, OutcomeTold)
+    if event.taken and case.plan is not None:
+        return _done(case, event.items)
+    reason = case.reason or Reason.SERVER
+    if case.phase is not Phase.RELEASING:
+        # Verified or still asking, yet the server let it go: it timed out or could not send.
+        reason = Reason.SEND_REFUSED if event.why == "send-failed" else Reason.SERVER
+    return _settled(case, Settle(MoveState.RELEASED, reason, detail=event.why))
+
+
+def _done(case: Case, items: tuple[RosterItem, ...]) -> Result:
+    assert case.plan is not None
+    now = {item.jid: item for item in items}
+    wanted = expect(case.divert, case.plan)
+    odd = [
+        jid
+        for jid, item in wanted.items()
+        if (now[jid].subscription if jid in now else None) is not item.subscription
+    ]
+    detail = f"not as planned: {', '.join(odd)}" if odd else None
+    settle = Settle(MoveState.DONE, Reason.VERIFIED, changes(case.divert, items), detail)
+    return _settled(case, settle)
+
+
+def _on_outcome_missing(case: Case, event: Event) -> Result:
+    return replace(case, phase=Phase.UNCERTAIN), (ReadRoster(),)
+
+
+def _on_roster(case: Case, event: Event) -> Result:
+    assert isinstance(event, RosterRead)
+    if case.plan is not None and followed(case.divert, event.items):
+        return _done(case, event.items)
+    return _settled(case, Settle(MoveState.RELEASED, case.reason or Reason.SERVER))
+
+
+def followed(divert: Divert, items: tuple[RosterItem, ...]) -> bool:
+    """Whether these entries show that the old JID was revoked in favour of the new one."""
+    now = {item.jid: item.subscription for item in items}
+    new, old = now.get(divert.new), now.get(divert.old)
+    return new is not None and new.grants and not (old is not None and old.grants)
+
+
+# An outcome may overtake everything: the hook's time-out, or the server stopping.
+_OPEN = (Phase.VERIFYING, Phase.COMMITTING, Phase.TAKING, Phase.RELEASING, Phase.UNCERTAIN)
+
+TABLE: Mapping[tuple[Phase, type], Callable[[Case, Event], Result]] = {
+    (Phase.NEW, Diverted): _on_diverted,
+    (Phase.NEW, JournalFailed): _release_for(Reason.JOURNAL_FAILED),
+    (Phase.NEW, Stopping): _release_for(Reason.STOPPING),
+    (Phase.VERIFYING, StatementAnswered): _on_answer,
+    (Phase.VERIFYING, DeadlinePassed): _release_for(Reason.DEADLINE),
+    (Phase.VERIFYING, JournalFailed): _release_for(Reason.JOURNAL_FAILED),
+    (Phase.VERIFYING, Stopping): _release_for(Reason.STOPPING),
+    (Phase.COMMITTING, Journalled): _on_journalled,
+    (Phase.COMMITTING, JournalFailed): _release_for(Reason.JOURNAL_FAILED),
+    **{(phase, OutcomeTold): _on_outcome for phase in _OPEN},
+    (Phase.TAKING, OutcomeMissing): _on_outcome_missing,
+    (Phase.RELEASING, OutcomeMissing): _on_outcome_missing,
+    (Phase.UNCERTAIN, RosterRead): _on_roster,
+}

@@ -1,0 +1,80 @@
+"""Bare JIDs in one prepared form, so that two spellings of an address compare equal."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from slixmpp.jid import JID, InvalidJID
+
+
+def bare(text: str | None) -> str | None:
+    """Prepare the bare JID of a user (RFC 7622 section 3: case, width, IDN forms).
+
+    :param text: an address as it came from the wire; surrounding white space is ignored.
+    :returns: ``localpart@domainpart`` prepared, or None where the text is no JID, has a
+        resource (XEP-0283 4.3: old-jid must be a bare JID) or has no localpart (a mover is a user).
+    """
+    jid = _parse(text)
+    if jid is None or jid.resource or not jid.local or "/" in (text or ""):
+        return None
+    return str(jid)
+
+
+def bare_of(text: str | None) -> str | None:
+    """Prepare an address that may have a resource, and drop the resource."""
+    jid = _parse(text)
+    return str(jid.bare) if jid is not None and jid.local else None
+
+
+def key(prepared: str) -> str:
+    """One spelling for comparing JIDs that :func:`bare` has prepared.
+
+    Preparation leaves A-labels (``xn--``) alone, and a server addresses its users by the spelling
+    it was given; two spellings of one domain are the same address all the same (RFC 7622 3.2).
+    """
+    local, at, host = prepared.rpartition("@")
+    labels = [_u_label(label) for label in host.split(".")]
+    return f"{local}{at}{'.'.join(labels)}"
+
+
+def domain(prepared: str) -> str:
+    """The domainpart of a JID that :func:`bare` has prepared."""
+    return prepared.rpartition("@")[2]
+
+
+def from_uri(uri: str | None) -> str | None:
+    """The bare JID of an ``xmpp:`` URI (RFC 5122), or None.
+
+    XEP-0283 4.3 lets ``<gone/>`` stand in for a statement only with a valid URI of an account:
+    one with an authority, a resource, a query or a fragment names something else.
+    """
+    text = (uri or "").strip()
+    scheme, colon, path = text.partition(":")
+    if not colon or scheme.lower() != "xmpp" or path.startswith("/"):
+        return None
+    if any(mark in path for mark in "/?#"):
+        return None
+    try:
+        return bare(unquote(path, errors="strict"))
+    except UnicodeDecodeError:
+        return None
+
+
+def _parse(text: str | None) -> JID | None:
+    stripped = (text or "").strip()
+    if not stripped:
+        return None
+    try:
+        jid = JID(stripped)
+    except (InvalidJID, UnicodeError):
+        return None
+    return jid if jid.domain else None
+
+
+def _u_label(label: str) -> str:
+    if not label.startswith("xn--"):
+        return label
+    try:
+        return label.encode("ascii").decode("idna")
+    except UnicodeError:
+        return label

@@ -1,0 +1,111 @@
+"""Limits around the contact side: who may be followed, how often, and whom a move may swallow.
+
+Pure bookkeeping: the caller brings the time.  Every refusal is a release with a reason, so a
+limit that is too tight costs automation, never a request.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from component.core import jids
+from component.core.model import Divert, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Settings of the ``[contacts]`` and ``[limits]`` sections that decisions need."""
+
+    allow_domains: frozenset[str] = frozenset()
+    deny_domains: frozenset[str] = frozenset()
+    requests_per_minute: int = 600
+    """Diverted requests for each mover's domain."""
+    max_open: int = 5000
+    max_old_into_new: int = 5
+    window_seconds: float = 30 * 86400.0
+    remembered_domains: int = 10_000
+
+
+class Buckets:
+    """A token bucket for each key, the least recently used forgotten (bounded memory)."""
+
+    def __init__(self, per_minute: int, size: int) -> None:
+        self._capacity = float(per_minute)
+        self._size = size
+        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, key: str, now: float) -> bool:
+        """Take one token; ``now`` in seconds on any monotonic clock."""
+        level, at = self._levels.pop(key, (self._capacity, now))
+        level = min(self._capacity, level + max(0.0, now - at) * self._capacity / 60.0)
+        taken = level >= 1.0
+        self._levels[key] = (level - 1.0 if taken else level, now)
+        if len(self._levels) > self._size:
+            self._levels.popitem(last=False)
+        return taken
+
+
+class Gate:
+    """Decides before any work is done whether a request may be looked at."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._buckets = Buckets(policy.requests_per_minute, policy.remembered_domains)
+
+    def admit(self, divert: Divert, *, open_requests: int, now: float) -> Reason | None:
+        """None to go on, or the reason to release at once.  ``now`` is monotonic seconds."""
+        policy = self._policy
+        domains = {jids.domain(divert.old), jids.domain(divert.new)}
+        if domains & policy.deny_domains:
+            return Reason.DENIED
+        if policy.allow_domains and not domains <= policy.allow_domains:
+            return Reason.DENIED
+        if open_requests > policy.max_open:
+            return Reason.OVERLOADED
+        if not self._buckets.take(jids.domain(divert.new), now):
+            return Reason.RATE_LIMITED
+        return None
+
+
+class Followed:
+    """Which old JID was followed where, in the last ``window_seconds``.
+
+    One accepted move for each old JID, and few old JIDs into one new one: a stolen statement or
+    a careless admin can then not fold a whole server into one account.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._into: dict[str, dict[str, float]] = {}
+        self._where: dict[str, str] = {}
+
+    def note(self, old: str, new: str, at: float) -> None:
+        """Remember a move that was accepted at ``at`` (seconds since the epoch)."""
+        old, new = jids.key(old), jids.key(new)
+        self._where[old] = new
+        group = self._into.setdefault(new, {})
+        group[old] = max(at, group.get(old, at))
+
+    def object_to(self, old: str, new: str, now: float) -> Reason | None:
+        """The reason against following ``old`` to ``new``, or None.  ``now``: epoch seconds."""
+        old, new = jids.key(old), jids.key(new)
+        self._expire(self._where.get(old), now)
+        self._expire(new, now)
+        where = self._where.get(old)
+        if where is not None and where != new:
+            return Reason.ALREADY_MOVED
+        group = self._into.get(new, {})
+        if old not in group and len(group) >= self._policy.max_old_into_new:
+            return Reason.TOO_MANY_INTO
+        return None
+
+    def _expire(self, new: str | None, now: float) -> None:
+        group = self._into.get(new, {}) if new is not None else {}
+        limit = now - self._policy.window_seconds
+        for old in [old for old, at in group.items() if at < limit]:
+            del group[old]
+            if self._where.get(old) == new:
+                del self._where[old]
+        if new is not None and not group:
+            self._into.pop(new, None)

@@ -1,0 +1,135 @@
+"""Rows of the journal and the audit, as values: what the store keeps and the interfaces show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from component.core.model import Reason, RosterItem
+
+
+class MoveState(StrEnum):
+    """Where a diverted request stands in the journal."""
+
+    DIVERTED = "diverted"
+    """The server holds it; nothing is decided."""
+    TAKING = "taking"
+    """Verified; the verdict may have left, its outcome is not known yet."""
+    RELEASING = "releasing"
+    """Decided against; the server has or will process it as if we were not there."""
+    DONE = "done"
+    """The roster has changed and the audit says how."""
+    RELEASED = "released"
+    """Processed as an ordinary subscription request."""
+    HANDED_BACK = "handed-back"
+    """The server had forgotten it (restart); we returned it from the journal."""
+
+    @property
+    def final(self) -> bool:
+        """True once nothing is left to do."""
+        return self in (MoveState.DONE, MoveState.RELEASED, MoveState.HANDED_BACK)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A diverted request, to be journalled before anything else happens."""
+
+    at: datetime
+    request_id: str
+    instance: str
+    contact: str
+    old: str
+    new: str
+    old_item: RosterItem
+    new_item: RosterItem | None
+    stanza: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord:
+    """A decision, to be journalled before it leaves.  ``evidence`` says on whose statement."""
+
+    at: datetime
+    state: MoveState
+    reason: Reason
+    evidence: str | None = None
+    plan: str | None = None
+    """The send plan as JSON: recovery repeats it, which changes nothing twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One roster entry before and after; ``None`` is absence."""
+
+    jid: str
+    before: RosterItem | None
+    after: RosterItem | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The end of a record."""
+
+    at: datetime
+    state: MoveState
+    reason: Reason
+    changes: tuple[Change, ...] = ()
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRecord:
+    """A journal row as stored."""
+
+    id: int
+    at: datetime
+    state: MoveState
+    reason: Reason | None
+    detail: str | None
+    evidence: str | None
+    plan: str | None
+    decided_at: datetime | None
+    settled_at: datetime | None
+    request_id: str
+    instance: str
+    contact: str
+    old: str
+    new: str
+    old_item: RosterItem
+    new_item: RosterItem | None
+    stanza: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One roster change, explained: whose roster, when, why, on whose statement."""
+
+    id: int
+    move_id: int
+    at: datetime
+    contact: str
+    jid: str
+    reason: Reason
+    evidence: str | None
+    before: RosterItem | None
+    after: RosterItem | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An old JID that was followed to a new one."""
+
+    old: str
+    new: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLine:
+    """One line of ``xmpp-moved check``."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str | None = None

@@ -1,0 +1,103 @@
+"""What the old account's answer says: a moved statement, ``<gone/>``, or nothing of use.
+
+Rules (XEP-0283 4.3 and 4.4):
+
+* the statement is the item ``current``; a result without an item is no statement;
+* it holds one ``<moved/>`` with one ``<new-jid/>``, a bare JID; children in other namespaces are
+  ignored, and whatever could be read in two ways counts as unreadable;
+* an error counts as a failure, except ``<gone/>`` with a valid ``xmpp:`` URI, which equals a
+  statement naming that JID.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from component.core import jids
+from component.core.model import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A pubsub item as read: its id and the ``<new-jid/>`` texts of each ``<moved/>`` in it."""
+
+    id: str | None
+    moved: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsRead:
+    """The old account answered with items."""
+
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRead:
+    """The old account, or a server on the way, answered with an error (RFC 6120 8.3)."""
+
+    condition: str
+    gone_uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The meaning of a reply: the account named, or why there is none."""
+
+    names: str | None
+    failure: Reason | None
+    evidence: str
+
+    @property
+    def shareable(self) -> bool:
+        """Whether the answer holds for other contacts too.
+
+        A refusal depends on who asks (access models presence and whitelist); everything else is
+        a fact about the old account or its server.
+        """
+        return self.failure is not Reason.REFUSED
+
+
+_CONDITIONS = {
+    "item-not-found": Reason.NO_STATEMENT,
+    "forbidden": Reason.REFUSED,
+    "not-authorized": Reason.REFUSED,
+    "not-allowed": Reason.REFUSED,
+    "remote-server-not-found": Reason.UNREACHABLE,
+    "remote-server-timeout": Reason.UNREACHABLE,
+    "gone": Reason.BAD_GONE,
+}
+
+
+def read(reply: ItemsRead | ErrorRead) -> Answer:
+    """Interpret a reply to the request for the item ``current`` of ``urn:xmpp:moved:1``."""
+    if isinstance(reply, ErrorRead):
+        return _read_error(reply)
+    if not reply.items:
+        return Answer(None, Reason.NO_STATEMENT, "an empty node")
+    if len(reply.items) > 1 or reply.items[0].id != "current":
+        return Answer(None, Reason.BAD_STATEMENT, "several items, or one that is not 'current'")
+    moved = reply.items[0].moved
+    if len(moved) != 1 or len(moved[0]) != 1:
+        return Answer(None, Reason.BAD_STATEMENT, "not exactly one <new-jid/>")
+    named = jids.bare(moved[0][0])
+    if named is None:
+        return Answer(None, Reason.BAD_STATEMENT, "<new-jid/> is not the bare JID of a user")
+    return Answer(named, None, f"statement naming {named}")
+
+
+def _read_error(error: ErrorRead) -> Answer:
+    if error.condition == "gone":
+        named = jids.from_uri(error.gone_uri)
+        if named is not None:
+            return Answer(named, None, f"<gone/> naming {named}")
+    reason = _CONDITIONS.get(error.condition, Reason.FETCH_ERROR)
+    return Answer(None, reason, f"error {error.condition}")
+
+
+def judge(answer: Answer, new: str) -> Reason:
+    """Whether an answer proves the claim that its account moved to ``new`` (prepared bare JID)."""
+    if answer.failure is not None:
+        return answer.failure
+    same = answer.names is not None and jids.key(answer.names) == jids.key(new)
+    return Reason.VERIFIED if same else Reason.OTHER_JID

@@ -1,0 +1,1 @@
+"""Runs the core's effects against the server and the journal."""

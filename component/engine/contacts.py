@@ -1,0 +1,312 @@
+"""The contact side at work: runs the machine of :mod:`component.core.contact` for each request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import xml.etree.ElementTree as ET
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import structlog
+
+from component.core import contact as core
+from component.core.contact import Case, Event
+from component.core.limits import Followed, Gate
+from component.core.model import Reason
+from component.core.records import MoveState, NewRecord, Settlement, VerdictRecord
+from component.core.roster import Carry
+from component.engine import plans
+from component.engine.fetcher import Fetcher
+from component.engine.hook import Hook
+from component.engine.ports import Clock, Gauges, Journal
+from component.store.errors import StoreError
+from component.xmpp import codecs
+from component.xmpp.errors import LinkError, LinkLost
+
+log = structlog.get_logger(__name__)
+
+# Over these limits nothing is written: a flood must not fill the disk either.
+_UNRECORDED = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.DENIED})
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long to wait, in seconds."""
+
+    deadline: float = 45.0
+    """For the old account's answer; below the hook's own time-out (60)."""
+    outcome: float = 30.0
+    """For the server's word on what became of a verdict."""
+
+
+@dataclass(eq=False)
+class _Run:
+    """One request under way."""
+
+    case: Case
+    epoch: int
+    started: float
+    outcome: asyncio.Future[codecs.Outcome]
+    decided: float = 0.0
+    row: asyncio.Task[int] | None = None
+    answer: ET.Element | None = field(default=None)
+    settled: bool = False
+
+
+class ContactSide:
+    """Answers the hook's questions and closes each with what really happened."""
+
+    def __init__(
+        self,
+        *,
+        hosts: Collection[str],
+        hook: Hook,
+        journal: Journal,
+        fetcher: Fetcher,
+        gate: Gate,
+        followed: Followed,
+        clock: Clock,
+        gauges: Gauges,
+        timing: Timing,
+        carry: Carry,
+    ) -> None:
+        self._hosts = frozenset(hosts)
+        self._hook = hook
+        self._journal = journal
+        self._fetcher = fetcher
+        self._gate = gate
+        self._followed = followed
+        self._clock = clock
+        self._gauges = gauges
+        self._timing = timing
+        self._carry = carry
+        self._epoch = 0
+        self._open: dict[str, _Run] = {}
+        self._finishing: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def open_requests(self) -> int:
+        """Requests that have no end yet."""
+        return len(self._open)
+
+    def is_open(self, request_id: str) -> bool:
+        """Whether a request is being worked on in this session."""
+        return request_id in self._open
+
+    # The wire's side ----------------------------------------------------------------------
+
+    async def on_divert(self, iq: ET.Element) -> ET.Element:
+        """Decide about one request; the returned payload is the verdict.
+
+        :raises StanzaError: the sender may not ask, or asks unintelligibly.
+        :raises LinkError: the stream was lost; the server has released the request.
+        """
+        asked = codecs.read_divert(iq, self._hosts)
+        divert = asked.divert
+        run = _Run(
+            case=Case(divert, carry=self._carry),
+            epoch=self._epoch,
+            started=self._clock.tick(),
+            outcome=asyncio.get_running_loop().create_future(),
+        )
+        self._open[divert.request_id] = run
+        self._count()
+        objection = self._gate.admit(divert, open_requests=len(self._open), now=self._clock.tick())
+        if objection not in _UNRECORDED:
+            run.row = asyncio.create_task(self._record(run), name="journal a request")
+        try:
+            await self._drive(run, core.Diverted(asked.old_jids, objection))
+        except BaseException:
+            self._forget(run)
+            raise
+        assert run.answer is not None
+        self._finish_later(run)
+        return run.answer
+
+    async def on_outcome(self, message: ET.Element) -> None:
+        """Take note of what the server says became of a request."""
+        outcome = codecs.read_outcome(message, self._hosts)
+        run = self._open.get(outcome.request_id)
+        if run is None or run.case.divert.contact != outcome.contact:
+            log.info("outcome of an unknown request", id=outcome.request_id)
+        elif not run.outcome.done():
+            run.outcome.set_result(outcome)
+
+    def on_down(self) -> None:
+        """The stream is lost: every open request is the server's again; recovery settles them."""
+        self._epoch += 1
+        for run in self._open.values():
+            run.outcome.cancel()
+        self._open.clear()
+        self._count()
+
+    async def stop(self, grace: float) -> None:
+        """Release what is not decided and wait up to ``grace`` seconds for outcomes."""
+        self._stopping.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
+        self.on_down()
+        await asyncio.gather(*self._finishing, return_exceptions=True)
+
+    # The machine's side -------------------------------------------------------------------
+
+    async def _drive(self, run: _Run, event: Event | None) -> None:
+        """Feed an event and run its effects, which may bring the next event."""
+        while event is not None:
+            run.case, effects = core.step(run.case, event)
+            event = None
+            for effect in effects:
+                event = await self._run_effect(run, effect) or event
+
+    async def _run_effect(self, run: _Run, effect: core.Effect) -> Event | None:
+        match effect:
+            case core.FetchStatement():
+                return await self._verify(run)
+            case core.Journal():
+                return await self._commit(run, effect)
+            case core.Take(plan):
+                self._decide(run, codecs.write_take(plan), "take", Reason.VERIFIED)
+            case core.Release(reason):
+                self._decide(run, codecs.write_release(), "release", reason)
+            case core.ReadRoster():
+                divert = run.case.divert
+                items = await self._hook.entries(divert.contact, (divert.old, divert.new))
+                return core.RosterRead(items)
+            case core.Settle():
+                await self._settle(run, effect)
+        return None
+
+    def _decide(self, run: _Run, answer: ET.Element, verdict: str, reason: Reason) -> None:
+        run.answer = answer
+        run.decided = self._clock.tick()
+        self._gauges.decided(verdict, reason.value, run.decided - run.started)
+
+    async def _record(self, run: _Run) -> int:
+        divert = run.case.divert
+        return await self._journal.add(
+            NewRecord(
+                at=self._clock.now(),
+                request_id=divert.request_id,
+                instance=divert.instance,
+                contact=divert.contact,
+                old=divert.old,
+                new=divert.new,
+                old_item=divert.old_item,
+                new_item=divert.new_item,
+                stanza=divert.stanza,
+            )
+        )
+
+    async def _verify(self, run: _Run) -> Event:
+        """Ask the old account while the request is being journalled; the first no wins."""
+        divert = run.case.divert
+        assert run.row is not None
+        ask = asyncio.create_task(
+            self._fetcher.answer(divert.contact, divert.old, divert.new), name="verify"
+        )
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            async with asyncio.timeout(self._timing.deadline):
+                await asyncio.wait({ask, stop}, return_when=asyncio.FIRST_COMPLETED)
+                if not ask.done():
+                    return core.Stopping()
+                answer = ask.result()
+                await asyncio.shield(run.row)
+        except TimeoutError:
+            return core.DeadlinePassed()
+        except StoreError as error:
+            log.error("cannot journal a request", error=str(error))
+            return core.JournalFailed()
+        finally:
+            ask.cancel()
+            stop.cancel()
+        objection = None
+        if answer.names is not None:
+            objection = self._followed.object_to(
+                divert.old, divert.new, self._clock.now().timestamp()
+            )
+        return core.StatementAnswered(answer, objection)
+
+    async def _commit(self, run: _Run, effect: core.Journal) -> Event:
+        assert run.row is not None
+        verdict = VerdictRecord(
+            at=self._clock.now(),
+            state=MoveState.TAKING,
+            reason=effect.reason,
+            evidence=effect.evidence,
+            plan=plans.dump(effect.plan),
+        )
+        try:
+            kept = await self._journal.verdict(await asyncio.shield(run.row), verdict)
+        except StoreError as error:
+            log.error("cannot journal a verdict", error=str(error))
+            return core.JournalFailed()
+        if run.epoch != self._epoch:
+            raise LinkLost("the stream was lost while the verdict was journalled")
+        return core.Journalled() if kept else core.JournalFailed()
+
+    # The end of a request -----------------------------------------------------------------
+
+    def _finish_later(self, run: _Run) -> None:
+        task = asyncio.create_task(self._finish(run), name="await an outcome")
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
+
+    async def _finish(self, run: _Run) -> None:
+        event: Event
+        try:
+            async with asyncio.timeout(self._timing.outcome):
+                told = await run.outcome
+            event = core.OutcomeTold(told.taken, told.why, told.items)
+        except TimeoutError:
+            event = core.OutcomeMissing()
+        except asyncio.CancelledError:
+            if run.outcome.cancelled():
+                return  # the stream went down: the record is recovery's
+            raise
+        try:
+            await self._drive(run, event)
+        except (LinkError, StoreError) as error:
+            log.warning("a request has no recorded end yet", error=str(error))
+        finally:
+            self._forget(run)
+
+    async def _settle(self, run: _Run, effect: core.Settle) -> None:
+        divert = run.case.divert
+        if effect.state is MoveState.DONE:
+            now = self._clock.now().timestamp()
+            self._followed.note(divert.old, divert.new, now)
+        self._gauges.outcome(self._clock.tick() - run.decided)
+        log.info(
+            "followed" if effect.state is MoveState.DONE else "released",
+            contact=divert.contact,
+            old=divert.old,
+            new=divert.new,
+            reason=effect.reason.value,
+            detail=effect.detail,
+        )
+        if run.row is not None:
+            settlement = Settlement(
+                self._clock.now(), effect.state, effect.reason, effect.changes, effect.detail
+            )
+            await self._journal.settle(await asyncio.shield(run.row), settlement)
+
+    def _count(self) -> None:
+        self._gauges.open_requests(len(self._open))
+        if self._open:
+            self._idle.clear()
+        else:
+            self._idle.set()
+
+    def _forget(self, run: _Run) -> None:
+        request_id = run.case.divert.request_id
+        if self._open.get(request_id) is run:
+            del self._open[request_id]
+        self._count()
+        if run.row is not None and run.row.done() and not run.row.cancelled():
+            run.row.exception()  # told where it mattered

@@ -1,0 +1,94 @@
+"""The server module as seen from here: everything the component asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from component.core.model import RosterItem, SendPlan
+from component.core.statement import ErrorRead, ItemsRead
+from component.engine.ports import Wire
+from component.xmpp import codecs
+from component.xmpp.codecs import Hello
+from component.xmpp.errors import LinkError, RemoteError
+
+PROTOCOL = "urn:xmpp-moved:hook:0"
+
+
+class HookMissing(LinkError):
+    """The host has no hook, or one that speaks another protocol; says what to install."""
+
+
+class Hook:
+    """Requests of hook protocol 4.2 to 4.5.
+
+    Every method raises LinkError subclasses: the stream is down, no answer came in time, or
+    (RemoteError) the hook refused.
+    """
+
+    def __init__(self, wire: Wire, *, timeout: float = 30.0) -> None:
+        """``timeout`` in seconds, for requests that the server answers by itself."""
+        self._wire = wire
+        self._timeout = timeout
+
+    async def hello(self, host: str) -> Hello:
+        """Ask the hook of a host about itself.
+
+        :raises HookMissing: nothing there answers as this protocol demands.
+        """
+        try:
+            answer = await self._wire.request(
+                "get", host, codecs.write_hello(), timeout=self._timeout
+            )
+        except RemoteError as error:
+            raise HookMissing(
+                f"{host}: the server answers {error.condition} to {PROTOCOL}. Install the server "
+                "module (xmpp-moved hook prosody --to DIR), enable it on this host with this "
+                "component's address, and reload the host."
+            ) from error
+        hello = codecs.read_hello(answer)
+        if hello is None:
+            raise HookMissing(
+                f"{host}: the server module does not speak {PROTOCOL} as this version does. "
+                "Update mod_moved_hook (xmpp-moved hook prosody --to DIR) and reload it."
+            )
+        return hello
+
+    async def statement(self, contact: str, old: str, *, timeout: float) -> ItemsRead | ErrorRead:
+        """Read the moved statement of ``old`` as ``contact`` (XEP-0283 4.3).
+
+        :param timeout: seconds to wait for the old server.
+        """
+        query = codecs.write_query("get", old, codecs.statement_request())
+        try:
+            answer = await self._wire.request("set", contact, query, timeout=timeout)
+        except RemoteError as error:
+            return ErrorRead(error.condition)
+        inner = codecs.inner_iq(answer)
+        if inner is None:
+            return ErrorRead("undefined-condition")
+        if inner.get("type") == "error":
+            error = RemoteError.from_element(inner)
+            return ErrorRead(error.condition, error.gone_uri)
+        return codecs.read_statement(inner)
+
+    async def entries(self, contact: str, wanted: Iterable[str]) -> tuple[RosterItem, ...]:
+        """The contact's roster entries of these JIDs, as they are now."""
+        query = codecs.write_query("get", None, codecs.roster_request())
+        answer = await self._wire.request("set", contact, query, timeout=self._timeout)
+        inner = codecs.inner_iq(answer)
+        if inner is None or inner.get("type") != "result":
+            raise HookMissing(f"{contact}: the server did not hand out the roster")
+        return codecs.roster_entries(inner, wanted)
+
+    async def send(self, contact: str, plan: SendPlan) -> tuple[RosterItem, ...]:
+        """Send presences as the contact; the entries they touched, as they are now."""
+        answer = await self._wire.request(
+            "set", contact, codecs.write_send(plan), timeout=self._timeout
+        )
+        return codecs.read_items(answer.find(codecs.tag(PROTOCOL, "send")))
+
+    async def hand_back(self, contact: str, stanza: str) -> None:
+        """Give a journalled request back to the server."""
+        await self._wire.request(
+            "set", contact, codecs.write_hand_back(stanza), timeout=self._timeout
+        )

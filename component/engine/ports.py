@@ -1,0 +1,69 @@
+"""What the engine needs of the layers around it, as narrow Protocols."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from datetime import datetime
+from typing import Literal, Protocol
+
+from component.core.records import (
+    Accepted,
+    MoveRecord,
+    NewRecord,
+    Settlement,
+    VerdictRecord,
+)
+
+
+class Wire(Protocol):
+    """The stream to the server."""
+
+    async def request(
+        self, kind: Literal["get", "set"], to: str, payload: ET.Element, *, timeout: float
+    ) -> ET.Element:
+        """Send an IQ and return the whole answer; raises LinkError subclasses."""
+
+
+class Journal(Protocol):
+    """The durable record of what was asked, decided and changed."""
+
+    async def add(self, d: NewRecord) -> int:
+        """Durable on return."""
+
+    async def verdict(self, id: int, v: VerdictRecord) -> bool:
+        """Durable on return; False where the record is closed already."""
+
+    async def settle(self, id: int, s: Settlement) -> bool:
+        """Durable on return; False where the record is closed already."""
+
+    async def unsettled(self) -> list[MoveRecord]:
+        """Records with no end yet, oldest first."""
+
+    async def accepted_since(self, since: datetime) -> list[Accepted]:
+        """Moves that were followed."""
+
+
+class Clock(Protocol):
+    """Both clocks: ``now`` for records, ``tick`` (monotonic seconds) for intervals."""
+
+    def now(self) -> datetime:
+        """Aware UTC time of day."""
+
+    def tick(self) -> float:
+        """Monotonic seconds."""
+
+
+class Gauges(Protocol):
+    """Figures that the engine reports as it goes."""
+
+    def decided(self, verdict: str, reason: str, seconds: float) -> None:
+        """A verdict left ``seconds`` after its request came."""
+
+    def outcome(self, seconds: float) -> None:
+        """The server said what became of a verdict, ``seconds`` after it left."""
+
+    def fetched(self, result: str, seconds: float) -> None:
+        """An old account answered, or did not."""
+
+    def open_requests(self, count: int) -> None:
+        """Requests being worked on now."""

@@ -1,0 +1,200 @@
+"""The contact side's machine: its table by hand, then whatever Hypothesis can think of."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from component.core import contact as core
+from component.core.contact import Case, Phase, step
+from component.core.model import Reason, RosterItem, Subscription
+from component.core.records import MoveState
+from component.core.roster import Carry, expect, follow_plan
+from component.core.statement import ErrorRead, read
+from tests.unit.core.samples import NEW, OLD, divert, naming
+
+S = Subscription
+
+
+def entries(taken: bool) -> tuple[RosterItem, ...]:
+    """The contact's entries after the move, or as they were."""
+    asked = divert()
+    if not taken:
+        return (asked.old_item,)
+    return tuple(expect(asked, follow_plan(asked, Carry())).values())
+
+
+def run(*events: core.Event, case: Case | None = None) -> tuple[Case, list[core.Effect]]:
+    """Feed events one after the other; every effect in order."""
+    case = case or Case(divert())
+    effects: list[core.Effect] = []
+    for event in events:
+        case, more = step(case, event)
+        effects += more
+    return case, effects
+
+
+DIVERTED = core.Diverted((OLD,))
+VERIFIED = core.StatementAnswered(naming(NEW))
+TAKEN = core.OutcomeTold(True, None, entries(True))
+RELEASED = core.OutcomeTold(False, "verdict", entries(False))
+
+
+def test_the_whole_success() -> None:
+    case, effects = run(DIVERTED, VERIFIED, core.Journalled(), TAKEN)
+    fetch, journal, take, settle = effects
+    assert isinstance(fetch, core.FetchStatement)
+    assert isinstance(journal, core.Journal)
+    assert isinstance(take, core.Take)
+    assert isinstance(settle, core.Settle)
+    assert journal.plan == take.plan
+    assert case.phase is Phase.SETTLED
+    assert (settle.state, settle.reason, settle.detail) == (MoveState.DONE, Reason.VERIFIED, None)
+    assert {change.jid for change in settle.changes} == {OLD, NEW}
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (core.Diverted(()), Reason.AMBIGUOUS),
+        (core.Diverted((OLD, OLD)), Reason.AMBIGUOUS),
+        (core.Diverted((OLD + "/phone",)), Reason.BAD_OLD_JID),
+        (core.Diverted(("other@im.example.net",)), Reason.BAD_OLD_JID),
+        (core.Diverted((OLD,), Reason.RATE_LIMITED), Reason.RATE_LIMITED),
+        (core.JournalFailed(), Reason.JOURNAL_FAILED),
+    ],
+)
+def test_released_at_once(event: core.Event, reason: Reason) -> None:
+    case, effects = run(event)
+    assert effects == [core.Release(reason)]
+    _, effects = run(RELEASED, case=case)
+    assert effects == [core.Settle(MoveState.RELEASED, reason, (), "verdict")]
+
+
+@pytest.mark.parametrize("subscription", [S.NONE, S.TO])
+def test_an_old_jid_without_approval_is_not_looked_at(subscription: Subscription) -> None:
+    _, effects = run(DIVERTED, case=Case(divert(subscription=subscription)))
+    assert effects == [core.Release(Reason.NOT_GRANTED)]
+
+
+def test_nobody_moves_to_themselves() -> None:
+    same = Case(divert(old="j@bücher.example", new="j@xn--bcher-kva.example"))
+    _, effects = run(core.Diverted(("j@bücher.example",)), case=same)
+    assert effects == [core.Release(Reason.SAME_JID)]
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (core.StatementAnswered(naming("eve@evil.example")), Reason.OTHER_JID),
+        (core.StatementAnswered(read(ErrorRead("forbidden"))), Reason.REFUSED),
+        (core.StatementAnswered(naming(NEW), Reason.TOO_MANY_INTO), Reason.TOO_MANY_INTO),
+        (core.DeadlinePassed(), Reason.DEADLINE),
+        (core.JournalFailed(), Reason.JOURNAL_FAILED),
+        (core.Stopping(), Reason.STOPPING),
+    ],
+)
+def test_not_verified_is_released(event: core.Event, reason: Reason) -> None:
+    case, effects = run(DIVERTED, event)
+    assert effects == [core.FetchStatement(), core.Release(reason)]
+    assert case.phase is Phase.RELEASING
+
+
+def test_a_limit_does_not_hide_a_false_claim() -> None:
+    false = core.StatementAnswered(naming("eve@evil.example"), Reason.ALREADY_MOVED)
+    _, effects = run(DIVERTED, false)
+    assert effects[-1] == core.Release(Reason.OTHER_JID)
+
+
+def test_a_journal_that_fails_takes_nothing() -> None:
+    _, effects = run(DIVERTED, VERIFIED, core.JournalFailed())
+    assert not any(isinstance(effect, core.Take) for effect in effects)
+    assert effects[-1] == core.Release(Reason.JOURNAL_FAILED)
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"), [("send-failed", Reason.SEND_REFUSED), ("timeout", Reason.SERVER)]
+)
+def test_the_servers_word_counts(why: str, reason: Reason) -> None:
+    told = core.OutcomeTold(False, why, entries(False))
+    _, effects = run(DIVERTED, VERIFIED, core.Journalled(), told)
+    assert effects[-1] == core.Settle(MoveState.RELEASED, reason, (), why)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_without_an_outcome_the_roster_tells(taken: bool) -> None:
+    read_back = core.RosterRead(entries(taken))
+    case, effects = run(DIVERTED, VERIFIED, core.Journalled(), core.OutcomeMissing(), read_back)
+    assert isinstance(effects[-2], core.ReadRoster)
+    settle = effects[-1]
+    assert isinstance(settle, core.Settle)
+    assert settle.state is (MoveState.DONE if taken else MoveState.RELEASED)
+    assert case.phase is Phase.SETTLED
+
+
+def test_an_unplanned_roster_is_said_aloud() -> None:
+    odd = core.OutcomeTold(True, None, (RosterItem(NEW, S.BOTH), divert().old_item))
+    _, effects = run(DIVERTED, VERIFIED, core.Journalled(), odd)
+    settle = effects[-1]
+    assert isinstance(settle, core.Settle)
+    assert settle.detail == f"not as planned: {OLD}, {NEW}"
+
+
+answers = st.sampled_from(
+    [naming(NEW), naming("eve@evil.example"), read(ErrorRead("forbidden")), read(ErrorRead("x"))]
+)
+objections = st.sampled_from([None, None, Reason.ALREADY_MOVED, Reason.OVERLOADED])
+events: st.SearchStrategy[core.Event] = st.one_of(
+    st.builds(core.Diverted, st.sampled_from([(OLD,), (OLD,), (), (OLD, NEW)]), objections),
+    st.builds(core.StatementAnswered, answers, objections),
+    st.builds(core.DeadlinePassed),
+    st.builds(core.Journalled),
+    st.builds(core.JournalFailed),
+    st.builds(core.Stopping),
+    st.sampled_from([TAKEN, RELEASED, core.OutcomeTold(False, "timeout", entries(False))]),
+    st.builds(core.OutcomeMissing),
+    st.sampled_from([core.RosterRead(entries(True)), core.RosterRead(entries(False))]),
+)
+
+
+@given(st.lists(events, max_size=15))
+def test_whatever_comes_in_whatever_order(script: list[core.Event]) -> None:
+    """Reordered, doubled or lost: one verdict, one end, and no take without proof and journal."""
+    case = Case(divert())
+    effects: list[core.Effect] = []
+    verified = durable = False
+    for event in script:
+        phase = case.phase
+        case, more = step(case, event)
+        for effect in more:
+            if isinstance(effect, core.Journal):
+                assert phase is Phase.VERIFYING
+                assert event == VERIFIED
+                verified = True
+            if isinstance(effect, core.Take):
+                durable = isinstance(event, core.Journalled)
+                assert verified
+                assert durable
+        if phase is Phase.SETTLED:
+            assert not more
+            assert case.phase is Phase.SETTLED
+        effects += more
+    verdicts = [e for e in effects if isinstance(e, core.Take | core.Release)]
+    ends = [e for e in effects if isinstance(e, core.Settle)]
+    assert len(verdicts) <= 1
+    assert len(ends) <= 1
+    if ends and ends[0].state is MoveState.DONE:
+        assert verified
+
+
+@given(st.lists(events, max_size=10))
+def test_every_request_can_come_to_an_end(script: list[core.Event]) -> None:
+    """From wherever a script leads, an ordinary course of events settles the case."""
+    case = Case(divert())
+    for event in script:
+        case, _ = step(case, event)
+    rest = (DIVERTED, core.DeadlinePassed(), core.JournalFailed(), core.OutcomeMissing(), RELEASED)
+    for event in (*rest, core.RosterRead(entries(False))):
+        case, _ = step(case, event)
+    assert case.phase is Phase.SETTLED

@@ -1,0 +1,62 @@
+"""JIDs in one prepared form."""
+
+from __future__ import annotations
+
+import pytest
+
+from component.core import jids
+
+
+@pytest.mark.parametrize(
+    ("text", "prepared"),
+    [
+        ("Juliet@Capulet.Example", "juliet@capulet.example"),
+        (" juliet@capulet.example\n", "juliet@capulet.example"),
+        ("juliet@BÜCHER.example", "juliet@bücher.example"),
+        ("juliet@capulet.example/balcony", None),
+        ("juliet@capulet.example/", None),
+        ("capulet.example", None),
+        ("@capulet.example", None),
+        ("juliet@", None),
+        ("ju liet@capulet.example", None),
+        ("x" * 1024 + "@capulet.example", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_bare(text: str | None, prepared: str | None) -> None:
+    assert jids.bare(text) == prepared
+
+
+def test_bare_of_drops_the_resource() -> None:
+    assert jids.bare_of("Juliet@Capulet.example/Balcony") == "juliet@capulet.example"
+    assert jids.bare_of("capulet.example/x") is None
+
+
+def test_key_unites_both_spellings_of_a_domain() -> None:
+    assert jids.key("juliet@xn--bcher-kva.example") == jids.key("juliet@bücher.example")
+    assert jids.key("juliet@xn--99999999.example") == "juliet@xn--99999999.example"
+
+
+@pytest.mark.parametrize(
+    ("uri", "jid"),
+    [
+        ("xmpp:juliet@capulet.example", "juliet@capulet.example"),
+        ("XMPP:Juliet@Capulet.example", "juliet@capulet.example"),
+        ("xmpp:j%C3%BCliet@capulet.example", "jüliet@capulet.example"),
+        ("xmpp:juliet@capulet.example/balcony", None),
+        ("xmpp:juliet@capulet.example?message", None),
+        ("xmpp:juliet@capulet.example#x", None),
+        ("xmpp://juliet@capulet.example", None),
+        ("xmpp:j%FF@capulet.example", None),
+        ("xmpp:juliet%2Fx@capulet.example", None),
+        ("mailto:juliet@capulet.example", None),
+        ("juliet@capulet.example", None),
+        ("xmpp:capulet.example", None),
+        ("xmpp:", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_from_uri(uri: str | None, jid: str | None) -> None:
+    assert jids.from_uri(uri) == jid

@@ -1,0 +1,93 @@
+"""Limits and the short memory of answers, on a clock that the test holds."""
+
+from __future__ import annotations
+
+from component.core.answers import Answers
+from component.core.limits import Buckets, Followed, Gate, Policy
+from component.core.model import Reason
+from component.core.statement import ErrorRead, read
+from tests.unit.core.samples import NEW, OLD, divert, naming
+
+
+def test_a_bucket_refills() -> None:
+    buckets = Buckets(per_minute=2, size=10)
+    assert [buckets.take("a", 0.0) for _ in range(3)] == [True, True, False]
+    assert buckets.take("b", 0.0)
+    assert not buckets.take("a", 29.0)
+    assert buckets.take("a", 60.0)
+
+
+def test_a_clock_that_goes_back_gives_nothing_away() -> None:
+    buckets = Buckets(per_minute=1, size=10)
+    assert buckets.take("a", 100.0)
+    assert not buckets.take("a", 0.0)
+
+
+def test_buckets_forget_the_oldest() -> None:
+    buckets = Buckets(per_minute=1, size=2)
+    assert all(buckets.take(key, 0.0) for key in "abc")
+    assert buckets.take("a", 0.0)
+    assert not buckets.take("c", 0.0)
+
+
+def test_gate() -> None:
+    def gate(**policy: object) -> Reason | None:
+        return Gate(Policy(**policy)).admit(divert(), open_requests=1, now=0.0)  # type: ignore[arg-type]
+
+    assert gate() is None
+    assert gate(deny_domains=frozenset({"capulet.example"})) is Reason.DENIED
+    assert gate(deny_domains=frozenset({"im.example.net"})) is Reason.DENIED
+    assert gate(allow_domains=frozenset({"capulet.example"})) is Reason.DENIED
+    both = frozenset({"capulet.example", "im.example.net"})
+    assert gate(allow_domains=both) is None
+    assert gate(allow_domains=both, deny_domains=both) is Reason.DENIED
+    assert gate(max_open=0) is Reason.OVERLOADED
+    assert gate(requests_per_minute=0) is Reason.RATE_LIMITED
+
+
+def test_an_old_jid_moves_once() -> None:
+    followed = Followed(Policy(window_seconds=100))
+    assert followed.object_to(OLD, NEW, 0) is None
+    followed.note(OLD, NEW, 0)
+    assert followed.object_to(OLD, NEW, 1) is None
+    assert followed.object_to(OLD, "eve@evil.example", 1) is Reason.ALREADY_MOVED
+    assert followed.object_to(OLD, "eve@evil.example", 101) is None
+
+
+def test_few_old_jids_go_into_a_new_one() -> None:
+    followed = Followed(Policy(max_old_into_new=2, window_seconds=100))
+    for n, at in enumerate((0, 50)):
+        followed.note(f"u{n}@a.example", NEW, at)
+    assert followed.object_to("u0@a.example", NEW, 60) is None
+    assert followed.object_to("u2@a.example", NEW, 60) is Reason.TOO_MANY_INTO
+    assert followed.object_to("u2@a.example", NEW, 101) is None
+
+
+def test_answers_age() -> None:
+    answers = Answers(verified_seconds=60, failure_seconds=10)
+    answers.note(OLD, "a@x.example", naming(NEW), 0)
+    assert answers.lookup(OLD, NEW, "b@x.example", 60) == naming(NEW)
+    assert answers.lookup(OLD, NEW, "b@x.example", 61) is None
+    assert answers.lookup(OLD, "eve@evil.example", "b@x.example", 10) == naming(NEW)
+    assert answers.lookup(OLD, "eve@evil.example", "b@x.example", 11) is None
+
+
+def test_a_refusal_is_kept_for_the_refused_alone() -> None:
+    answers = Answers(failure_seconds=10)
+    refusal = read(ErrorRead("forbidden"))
+    answers.note(OLD, "a@x.example", refusal, 0)
+    assert answers.lookup(OLD, NEW, "a@x.example", 10) == refusal
+    assert answers.lookup(OLD, NEW, "a@x.example", 11) is None
+    assert answers.lookup(OLD, NEW, "b@x.example", 0) is None
+    answers.note(OLD, "b@x.example", naming(NEW), 1)
+    assert answers.lookup(OLD, NEW, "a@x.example", 1) == naming(NEW)
+
+
+def test_answers_are_bounded() -> None:
+    answers = Answers(size=2)
+    for n in range(3):
+        answers.note(f"u{n}@a.example", "a@x.example", naming(NEW), 0)
+        answers.note(f"u{n}@b.example", "a@x.example", read(ErrorRead("forbidden")), 0)
+    assert answers.lookup("u0@a.example", NEW, "a@x.example", 0) is None
+    assert answers.lookup("u0@b.example", NEW, "a@x.example", 0) is None
+    assert answers.lookup("u2@a.example", NEW, "a@x.example", 0) is not None

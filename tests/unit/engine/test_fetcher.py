@@ -1,0 +1,122 @@
+"""One question for many contacts: the fetcher with an old server that the test plays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from component.core.answers import Answers
+from component.core.model import Reason
+from component.core.statement import ErrorRead, Item, ItemsRead
+from component.engine.clock import SystemClock
+from component.engine.fetcher import Fetcher, FetchLimits
+from component.ops.metrics import Metrics
+from component.xmpp.errors import LinkLost
+
+OLD, NEW = "juliet@im.example.net", "juliet@capulet.example"
+STATEMENT = ItemsRead((Item("current", ((NEW,),)),))
+
+
+class OldServer:
+    """Answers when told to; remembers who asked, and how many at once."""
+
+    def __init__(self, answer: Callable[[str, str], ItemsRead | ErrorRead]) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, str]] = []
+        self.busy = self.most = 0
+        self.go = asyncio.Event()
+        self.came = asyncio.Condition()
+
+    async def ask(self, contact: str, old: str) -> ItemsRead | ErrorRead:
+        async with self.came:
+            self.asked.append((contact, old))
+            self.came.notify_all()
+        self.busy += 1
+        self.most = max(self.most, self.busy)
+        try:
+            await self.go.wait()
+            return self.answer(contact, old)
+        finally:
+            self.busy -= 1
+
+    async def until_asked(self, times: int) -> None:
+        async with self.came:
+            await self.came.wait_for(lambda: len(self.asked) >= times)
+
+
+def fetcher(server: OldServer, limits: FetchLimits | None = None, answers: int = 60) -> Fetcher:
+    memory = Answers(verified_seconds=answers, failure_seconds=answers)
+    return Fetcher(server.ask, memory, limits or FetchLimits(), SystemClock(), Metrics())
+
+
+def ask_all(asker: Fetcher, contacts: int, old: str = OLD) -> list[asyncio.Task[Reason | None]]:
+    async def failure(n: int) -> Reason | None:
+        return (await asker.answer(f"c{n}@montague.example", old, NEW)).failure
+
+    return [asyncio.create_task(failure(n)) for n in range(contacts)]
+
+
+async def test_many_contacts_one_question() -> None:
+    server = OldServer(lambda contact, old: STATEMENT)
+    tasks = ask_all(fetcher(server), 200)
+    await server.until_asked(1)
+    server.go.set()
+    assert set(await asyncio.gather(*tasks)) == {None}
+    assert len(server.asked) == 1
+
+
+async def test_a_shared_failure_is_asked_once_too() -> None:
+    server = OldServer(lambda contact, old: ErrorRead("item-not-found"))
+    server.go.set()
+    tasks = ask_all(fetcher(server), 50)
+    assert set(await asyncio.gather(*tasks)) == {Reason.NO_STATEMENT}
+    assert len(server.asked) == 1
+
+
+async def test_a_refusal_makes_the_next_one_ask() -> None:
+    def answer(contact: str, old: str) -> ItemsRead | ErrorRead:
+        return STATEMENT if contact.startswith("c2@") else ErrorRead("forbidden")
+
+    server = OldServer(answer)
+    server.go.set()
+    results = await asyncio.gather(*ask_all(fetcher(server), 5))
+    assert results == [Reason.REFUSED, Reason.REFUSED, None, None, None]
+    assert len(server.asked) == 3
+
+
+async def test_a_domain_is_not_flooded_and_does_not_hold_up_others() -> None:
+    server = OldServer(lambda contact, old: STATEMENT)
+    asker = fetcher(server, FetchLimits(per_domain=2, overall=3))
+    slow = [t for n in range(6) for t in ask_all(asker, 1, f"j{n}@slow.example")]
+    await server.until_asked(2)
+    other = ask_all(asker, 1, "j@other.example")
+    await server.until_asked(3)
+    assert [old for _, old in server.asked].count("j@other.example") == 1
+    server.go.set()
+    await asyncio.gather(*slow, *other)
+    assert server.most == 3
+
+
+async def test_one_who_gives_up_leaves_the_question_to_the_others() -> None:
+    server = OldServer(lambda contact, old: STATEMENT)
+    first, second = ask_all(fetcher(server), 2)
+    await server.until_asked(1)
+    first.cancel()
+    server.go.set()
+    assert await second is None
+    assert len(server.asked) == 1
+
+
+async def test_a_lost_stream_reaches_every_waiter() -> None:
+    def lost(contact: str, old: str) -> ItemsRead | ErrorRead:
+        raise LinkLost("gone")
+
+    server = OldServer(lost)
+    tasks = ask_all(fetcher(server), 3)
+    await server.until_asked(1)
+    server.go.set()
+    for task in tasks:
+        with pytest.raises(LinkLost):
+            await task

@@ -1,0 +1,96 @@
+"""The import rule of docs/ARCHITECTURE.md: imports point inward, and the core touches nothing."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "component"
+
+# Who may import whom, by the first folder or file below the package.
+ALLOWED: dict[str, set[str]] = {
+    "core": set(),
+    "config": {"core"},
+    "xmpp": {"core"},
+    "store": {"core"},
+    "hooks": set(),
+    "engine": {"core", "xmpp", "store"},
+    "ops": {"core", "engine"},
+    "ui": {"core", "config", "engine", "store", "xmpp", "hooks", "ops", "app"},
+    "demo": {"core", "store", "hooks"},
+    "app": {"core", "config", "engine", "store", "xmpp", "ops"},
+    "__main__": {"ui"},
+    "__init__": set(),
+}
+# What of the engine's surroundings it may name: codecs and errors, not streams or databases.
+ENGINE_MAY = {
+    "component.xmpp.codecs",
+    "component.xmpp.errors",
+    "component.xmpp.names",
+    "component.store.errors",
+}
+CORE_MAY = {
+    "__future__",
+    "collections",
+    "dataclasses",
+    "datetime",
+    "enum",
+    "json",
+    "slixmpp.jid",
+    "typing",
+    "urllib.parse",
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, wherever it does so."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            if node.module == "component" or node.module.count(".") == 1:
+                subs = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= {s for s in subs if is_ours(s)} or {node.module}
+            else:
+                found.add(node.module)
+    return found
+
+
+def is_ours(module: str) -> bool:
+    """Whether a dotted name is a module or package of the project."""
+    path = ROOT.joinpath(*module.split("."))
+    return module.startswith("component") and (path.is_dir() or path.with_suffix(".py").is_file())
+
+
+def room(path: Path) -> str:
+    """The folder or file just below the package."""
+    part = path.relative_to(PACKAGE).parts[0]
+    return part.removesuffix(".py")
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_inward(path: Path) -> None:
+    here = room(path)
+    for module in imports(path):
+        parts = module.split(".")
+        if parts[0] == "component" and len(parts) > 1:
+            assert parts[1] == here or parts[1] in ALLOWED[here], f"{here} may not import {module}"
+        if here == "engine" and module.startswith(("component.xmpp", "component.store")):
+            assert module in ENGINE_MAY, f"the engine may not import {module}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").glob("*.py")), ids=lambda p: p.name)
+def test_the_core_is_pure(path: Path) -> None:
+    for module in imports(path):
+        if not module.startswith("component.core"):
+            pure = any(module == may or module.startswith(may + ".") for may in CORE_MAY)
+            assert pure, f"the core may not import {module}"
