@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import structlog
+from sqlalchemy.engine import make_url
 
 from component import __version__
 from component.config import Config
 from component.core.answers import Answers
 from component.core.limits import Followed, Gate, Policy
+from component.core.records import CheckLine
 from component.core.roster import Carry
 from component.core.statement import ErrorRead, ItemsRead
+from component.engine.check import Check
 from component.engine.clock import SystemClock
 from component.engine.contacts import ContactSide, Timing
 from component.engine.fetcher import Fetcher, FetchLimits
@@ -23,7 +29,7 @@ from component.engine.recovery import Recovery
 from component.engine.session import Session
 from component.ops.http import Health, HttpServer
 from component.ops.metrics import Metrics
-from component.store import Store
+from component.store import Store, StoreError, StoreMissing
 from component.xmpp.link import Link, LinkSettings
 from component.xmpp.names import NS_HOOK
 
@@ -106,11 +112,15 @@ class App:
         self._session = Session(
             hook, recovery, config.served.hosts, deadline=contacts.deadline_seconds
         )
+        store.watch_commits(self.metrics.committed)
+        self.metrics.watch_queue(lambda: self._link.stats.queue_depth)
         self._link.route_iq("set", NS_HOOK, "divert", self._contacts.on_divert)
         self._link.route_message(NS_HOOK, "outcome", self._contacts.on_outcome)
 
     async def _on_up(self) -> None:
         self.metrics.link_up(True)
+        if self._link.stats.reconnects:
+            self.metrics.reconnected()
         await self._session.on_up()
 
     def _on_down(self, why: str) -> None:
@@ -122,10 +132,11 @@ class App:
         """What ``/health`` says: well only while requests can be followed."""
         missing = sorted(set(self._config.served.hosts) - set(self._session.hellos))
         return Health(
-            ok=self._link.connected and self._session.ready,
+            ok=self._link.connected and self._session.ready and self._store.trouble is None,
             detail={
                 "stream": "up" if self._link.connected else "down",
                 "hosts_without_hook": missing,
+                "journal": self._store.trouble or "writable",
                 "open_requests": self._contacts.open_requests,
             },
         )
@@ -168,3 +179,71 @@ async def run(config: Config) -> None:
             server = HttpServer(address, app.metrics.registry, app.health, loop=loop)
             stack.enter_context(server)
         await app.run(stop)
+
+
+STREAM_SECONDS = 8.0
+"""How long ``check`` waits for the server to accept the stream."""
+
+
+async def check(config: Config, account: str | None = None) -> AsyncIterator[CheckLine]:
+    """Look at each requirement; lines come as they are known.
+
+    :param account: a bare JID of a served host whose PEP service is to be tested.
+    :raises ConfigError: the secret cannot be read.
+    """
+    yield await _check_database(config)
+    up = asyncio.Event()
+
+    async def on_up() -> None:
+        up.set()
+
+    link = Link(link_settings(config), on_up=on_up)
+    running = asyncio.create_task(link.run(), name="check")
+    waiting = asyncio.create_task(up.wait())
+    try:
+        await asyncio.wait(
+            {running, waiting}, timeout=STREAM_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        yield _check_stream(config, link, running)
+        if not up.is_set():
+            return
+        probe = Check(link, deadline=config.contacts.deadline_seconds)
+        async for line in probe.hosts(config.served.hosts):
+            yield line
+        if account is not None:
+            yield await probe.pep(account)
+    finally:
+        waiting.cancel()
+        if running.done():
+            running.exception()
+        else:
+            await link.stop()
+            await running
+
+
+def _check_stream(config: Config, link: Link, running: asyncio.Task[None]) -> CheckLine:
+    where = f"{config.component.host}:{config.component.port} as {config.component.jid}"
+    if running.done():
+        return CheckLine("stream", False, where, str(running.exception()))
+    if link.connected:
+        return CheckLine("stream", True, where)
+    remedy = (
+        "see that the server runs, listens there for components and has a section for this one; "
+        "stop a running xmpp-moved first, since a server takes one stream for each name"
+    )
+    return CheckLine("stream", False, f"{where}: {link.trouble or 'no answer'}", remedy)
+
+
+async def _check_database(config: Config) -> CheckLine:
+    try:
+        async with await Store.open(config.database.url, writer=False) as store:
+            counts = await store.counts()
+    except StoreMissing as missing:
+        folder = Path(make_url(config.database.url).database or "").parent
+        if os.access(folder, os.W_OK):
+            return CheckLine("database", True, f"none yet; run will make it in {folder}")
+        remedy = f"make {folder} and let the user that runs xmpp-moved write there"
+        return CheckLine("database", False, str(missing), remedy)
+    except StoreError as error:
+        return CheckLine("database", False, "not usable", str(error))
+    return CheckLine("database", True, f"{sum(counts.values())} moves in the journal")

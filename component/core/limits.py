@@ -56,14 +56,14 @@ class Gate:
     def admit(self, divert: Divert, *, open_requests: int, now: float) -> Reason | None:
         """None to go on, or the reason to release at once.  ``now`` is monotonic seconds."""
         policy = self._policy
-        domains = {jids.domain(divert.old), jids.domain(divert.new)}
+        domains = {jids.domain(jids.key(jid)) for jid in (divert.old, divert.new)}
         if domains & policy.deny_domains:
             return Reason.DENIED
         if policy.allow_domains and not domains <= policy.allow_domains:
             return Reason.DENIED
         if open_requests > policy.max_open:
             return Reason.OVERLOADED
-        if not self._buckets.take(jids.domain(divert.new), now):
+        if not self._buckets.take(jids.domain(jids.key(divert.new)), now):
             return Reason.RATE_LIMITED
         return None
 

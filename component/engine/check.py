@@ -14,7 +14,7 @@ from component.engine.ports import Wire
 from component.xmpp import codecs
 from component.xmpp.codecs import Hello
 from component.xmpp.errors import LinkError, RemoteError
-from component.xmpp.names import NS_DISCO_INFO
+from component.xmpp.names import NS_DISCO_INFO, NS_PUBSUB, NS_ROSTER
 
 NOBODY = "xmpp-moved-check-nobody"
 """A localpart that no server has: orders for it must be understood and find no user."""
@@ -82,7 +82,7 @@ class Check:
 
     async def _query(self, host: str, hello: Hello) -> CheckLine:
         name = f"query on {host}"
-        missing = {codecs.NS_PUBSUB, codecs.NS_ROSTER} - hello.queries
+        missing = {NS_PUBSUB, NS_ROSTER} - hello.queries
         if missing:
             found = f"not allowed: {', '.join(sorted(missing))}"
             return CheckLine(name, False, found, f"update the server module: {INSTALL}")

@@ -67,8 +67,8 @@ class Hook:
         if inner is None:
             return ErrorRead("undefined-condition")
         if inner.get("type") == "error":
-            error = RemoteError.from_element(inner)
-            return ErrorRead(error.condition, error.gone_uri)
+            told = RemoteError.from_element(inner)
+            return ErrorRead(told.condition, told.gone_uri)
         return codecs.read_statement(inner)
 
     async def entries(self, contact: str, wanted: Iterable[str]) -> tuple[RosterItem, ...]:

@@ -52,7 +52,9 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
+            if node.level:  # the slixmpp plugin alone, as slixmpp's own are written
+                assert path.parent.name == "xep_0283", f"{path}: relative import"
+                continue
             assert node.module is not None
             if node.module == "component" or node.module.count(".") == 1:
                 subs = {f"{node.module}.{alias.name}" for alias in node.names}

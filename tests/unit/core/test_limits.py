@@ -41,6 +41,9 @@ def test_gate() -> None:
     both = frozenset({"capulet.example", "im.example.net"})
     assert gate(allow_domains=both) is None
     assert gate(allow_domains=both, deny_domains=both) is Reason.DENIED
+    odd = divert(new="juliet@xn--bcher-kva.example")
+    denying = Gate(Policy(deny_domains=frozenset({"bücher.example"})))
+    assert denying.admit(odd, open_requests=1, now=0.0) is Reason.DENIED
     assert gate(max_open=0) is Reason.OVERLOADED
     assert gate(requests_per_minute=0) is Reason.RATE_LIMITED
 

@@ -1,0 +1,36 @@
+# `make test` and `make demo` work on a fresh Debian 12 as root; see README.md.
+PYTHON := .venv/bin/python
+SERVER ?=
+KEEP ?=
+CONFIG ?= config.toml
+
+.PHONY: setup setup-lite test unit live lint demo run clean
+
+setup:
+	@tests/bootstrap/setup.sh
+
+setup-lite:
+	@tests/bootstrap/setup.sh --lite
+
+test: setup lint unit live
+
+lint: setup
+	.venv/bin/ruff check component tests
+	.venv/bin/ruff format --check component tests
+	.venv/bin/mypy
+
+unit: setup
+	$(PYTHON) -m pytest -q tests --ignore tests/live
+
+live: setup
+	$(PYTHON) -m pytest -q -rs tests/live $(if $(SERVER),--server $(SERVER))
+
+demo: setup-lite
+	$(PYTHON) -m component.demo $(if $(KEEP),--keep)
+
+run: setup-lite
+	$(PYTHON) -m component --config $(CONFIG) run
+
+clean:
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find component tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,31 @@
+"""The configuration: options, loading, and what to say when something is wrong with it."""
+
+from component.config.errors import ConfigError, Problem
+from component.config.load import DEFAULT_PATH, PATH_VARIABLE, config_path, load
+from component.config.model import (
+    ComponentSection,
+    Config,
+    ContactsSection,
+    DatabaseSection,
+    LimitsSection,
+    LogSection,
+    MetricsSection,
+    ServedSection,
+)
+
+__all__ = [
+    "DEFAULT_PATH",
+    "PATH_VARIABLE",
+    "ComponentSection",
+    "Config",
+    "ConfigError",
+    "ContactsSection",
+    "DatabaseSection",
+    "LimitsSection",
+    "LogSection",
+    "MetricsSection",
+    "Problem",
+    "ServedSection",
+    "config_path",
+    "load",
+]

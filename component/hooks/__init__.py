@@ -1,0 +1,1 @@
+"""The modules that run inside the servers, and what installs them."""

@@ -1,0 +1,100 @@
+"""Logging: structlog and the stdlib loggers of our libraries, through one handler on stderr.
+
+Text for people, or one JSON object a line (``event``, ``level``, ``logger``, ``timestamp``, and
+what the event brings).  Times are UTC (RFC 3339).  Libraries are heard from
+``warning`` on, whatever our own level: at debug, slixmpp writes whole stanzas, secrets included.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Final, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+LIBRARIES: Final = ("slixmpp", "sqlalchemy", "alembic", "aiosqlite", "asyncio")
+ROSTER_KEYS: Final = frozenset(
+    {"roster", "item", "items", "old_item", "new_item", "name", "groups"}
+    | {"stanza", "payload", "before", "after", "changes"}
+)
+"""Event keys that carry what a user wrote into a roster: only debug may show their values."""
+
+_HIDDEN = "(shown at debug only)"
+
+
+def configure(level: str = "info", format: str = "text", stream: TextIO | None = None) -> None:
+    """Set up logging for the process.  May be called again; the last call counts.
+
+    :param level: ``debug``, ``info``, ``warning`` or ``error``, for our own events
+    :param format: ``text`` or ``json``
+    :param stream: where to write; standard error by default
+    :raises ValueError: another level or format
+    """
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise ValueError(f"unknown log level {level!r}")
+    if format not in ("text", "json"):
+        raise ValueError(f"unknown log format {format!r}")
+    out = sys.stderr if stream is None else stream
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        hide_rosters,
+        structlog.processors.StackInfoRenderer(),
+    ]
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_renderers(format, out),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for old in [h for h in root.handlers if isinstance(h.formatter, _OURS)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(number)
+    for name in LIBRARIES:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+_OURS = structlog.stdlib.ProcessorFormatter
+
+
+def hide_rosters(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Structlog processor: above debug, blanks the values of :data:`ROSTER_KEYS`."""
+    if event.get("level", method) != "debug":
+        for key in ROSTER_KEYS.intersection(event):
+            event[key] = _HIDDEN
+    return event
+
+
+def _renderers(format: str, out: TextIO) -> list[Processor]:
+    if format == "json":
+        return [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+        ]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    ]

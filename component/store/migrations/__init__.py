@@ -1,0 +1,13 @@
+"""Alembic migrations, run by :mod:`component.store.schema`; there is no alembic.ini.
+
+The revisions are named here too, so that opening a database need not load Alembic
+(11 MiB and half a second); a test compares the list with the files.
+"""
+
+from __future__ import annotations
+
+REVISIONS = ("0001",)
+"""All revisions this code knows, oldest first."""
+
+HEAD = REVISIONS[-1]
+"""The revision this code works with."""

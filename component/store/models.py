@@ -1,0 +1,140 @@
+"""The tables.  A change here needs a migration; a test compares the two."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    inspect,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts rows by itself only in a column that is exactly INTEGER."""
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time.
+
+    PostgreSQL keeps it as ``timestamptz``; SQLite as text of fixed width without zone,
+    which sorts as the times do.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times (ValueError), bring the others to UTC."""
+        if value is None:
+            return None
+        utc = as_utc(value)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give the zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def as_utc(value: datetime) -> datetime:
+    """The same moment in UTC; ValueError for a time without zone."""
+    if value.tzinfo is None:
+        raise ValueError(f"the time {value.isoformat()} has no zone; give an aware datetime")
+    return value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Common parent of the tables: naming of constraints, types of columns."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map: ClassVar[dict[object, object]] = {str: Text(), datetime: UtcDateTime()}
+
+
+class Move(Base):
+    """One diverted request, from arrival to its end."""
+
+    __tablename__ = "moves"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    at: Mapped[datetime]
+    state: Mapped[str]
+    reason: Mapped[str | None]
+    detail: Mapped[str | None]
+    evidence: Mapped[str | None]
+    plan: Mapped[str | None]
+    decided_at: Mapped[datetime | None]
+    settled_at: Mapped[datetime | None]
+    request_id: Mapped[str]
+    instance: Mapped[str]
+    contact: Mapped[str]
+    old: Mapped[str]
+    new: Mapped[str]
+    old_item: Mapped[str]
+    new_item: Mapped[str | None]
+    stanza: Mapped[str]
+
+    __table_args__ = (
+        UniqueConstraint("request_id", "instance", "contact"),
+        # Serves the counts, what is unsettled, what was accepted, what may be pruned.
+        Index(None, "state", "settled_at"),
+        Index(None, "contact"),
+        Index(None, "old"),
+        Index(None, "new"),
+        {"sqlite_autoincrement": True},  # a pruned id is never given to another row
+    )
+
+
+class Audit(Base):
+    """One roster entry that changed, with the evidence that justified it."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    move_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("moves.id", ondelete="CASCADE"), index=True
+    )
+    at: Mapped[datetime]
+    contact: Mapped[str]
+    jid: Mapped[str]
+    reason: Mapped[str]
+    evidence: Mapped[str | None]
+    before: Mapped[str | None]
+    after: Mapped[str | None]
+
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class Meta(Base):
+    """Small counters by name; ``pings`` is what the health check writes."""
+
+    __tablename__ = "meta"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)
+
+
+def table(model: type[Base]) -> Table:
+    """The Core table of a model, for statements on the hot path."""
+    found = inspect(model).local_table
+    assert isinstance(found, Table)
+    return found

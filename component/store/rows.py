@@ -1,0 +1,125 @@
+"""Between the records of the core and the rows of the tables."""
+
+from __future__ import annotations
+
+from component.core.model import Reason
+from component.core.records import (
+    AuditRecord,
+    MoveRecord,
+    MoveState,
+    NewRecord,
+    Settlement,
+    VerdictRecord,
+)
+from component.store.errors import RowDamaged
+from component.store.jsonio import item_from_json, item_to_json, optional_item_from_json
+from component.store.models import Audit, Move, as_utc
+from component.store.writes import AddRow, DecideRow, SettleRow
+
+_VERDICTS = (MoveState.TAKING, MoveState.RELEASING)
+
+
+def add_row(record: NewRecord) -> AddRow:
+    """The row of a new move.  ValueError for a time without zone."""
+    return AddRow(
+        (record.request_id, record.instance, record.contact),
+        {
+            "at": as_utc(record.at),
+            "state": MoveState.DIVERTED.value,
+            "request_id": record.request_id,
+            "instance": record.instance,
+            "contact": record.contact,
+            "old": record.old,
+            "new": record.new,
+            "old_item": item_to_json(record.old_item),
+            "new_item": item_to_json(record.new_item),
+            "stanza": record.stanza,
+        },
+    )
+
+
+def decide_row(id_: int, record: VerdictRecord) -> DecideRow:
+    """The update of a verdict.  ValueError for a state that is none."""
+    if record.state not in _VERDICTS:
+        raise ValueError(f"{record.state} is no verdict; give taking or releasing")
+    return DecideRow(
+        id_,
+        record.evidence,
+        {
+            "b_id": id_,
+            "b_state": record.state.value,
+            "b_reason": record.reason.value,
+            "b_evidence": record.evidence,
+            "b_plan": record.plan,
+            "b_at": as_utc(record.at),
+        },
+    )
+
+
+def settle_row(id_: int, record: Settlement) -> SettleRow:
+    """The update of a settlement.  ValueError for a state that is not final."""
+    if not record.state.final:
+        raise ValueError(f"{record.state} ends nothing; give done, released or handed-back")
+    at = as_utc(record.at)
+    return SettleRow(
+        id_,
+        at,
+        record.reason.value,
+        {
+            "b_id": id_,
+            "b_state": record.state.value,
+            "b_reason": record.reason.value,
+            "b_detail": record.detail,
+            "b_at": at,
+        },
+        tuple(
+            (change.jid, item_to_json(change.before), item_to_json(change.after))
+            for change in record.changes
+        ),
+    )
+
+
+def move_record(row: Move) -> MoveRecord:
+    """A stored move; RowDamaged where a column holds what no release ever wrote."""
+    try:
+        return MoveRecord(
+            id=row.id,
+            at=row.at,
+            state=MoveState(row.state),
+            reason=None if row.reason is None else Reason(row.reason),
+            detail=row.detail,
+            evidence=row.evidence,
+            plan=row.plan,
+            decided_at=row.decided_at,
+            settled_at=row.settled_at,
+            request_id=row.request_id,
+            instance=row.instance,
+            contact=row.contact,
+            old=row.old,
+            new=row.new,
+            old_item=item_from_json(row.old_item),
+            new_item=optional_item_from_json(row.new_item),
+            stanza=row.stanza,
+        )
+    except ValueError as error:
+        raise RowDamaged(f"move {row.id} is damaged ({error}); restore a backup") from error
+
+
+def audit_record(row: Audit) -> AuditRecord:
+    """A stored change; RowDamaged as for :func:`move_record`."""
+    try:
+        return AuditRecord(
+            id=row.id,
+            move_id=row.move_id,
+            at=row.at,
+            contact=row.contact,
+            jid=row.jid,
+            reason=Reason(row.reason),
+            evidence=row.evidence,
+            before=optional_item_from_json(row.before),
+            after=optional_item_from_json(row.after),
+        )
+    except ValueError as error:
+        raise RowDamaged(
+            f"audit row {row.id} of move {row.move_id} is damaged ({error}); restore a backup"
+        ) from error

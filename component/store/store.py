@@ -1,0 +1,287 @@
+"""The store as the rest of the component sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from types import TracebackType
+
+from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from component.core.model import Reason
+from component.core.records import (
+    Accepted,
+    AuditRecord,
+    MoveRecord,
+    MoveState,
+    NewRecord,
+    Settlement,
+    VerdictRecord,
+)
+from component.store import rows
+from component.store.connect import (
+    Location,
+    check_folder,
+    locate,
+    prepare_file,
+    reader_engine,
+)
+from component.store.errors import StoreClosed, StoreMissing, translate
+from component.store.journal import Journal
+from component.store.lock import FileLock
+from component.store.models import Audit, Meta, Move, as_utc
+from component.store.schema import migrate, require_current
+from component.store.writer import Writer, open_writer
+from component.store.writes import FINAL, OPEN
+
+PRUNE_CHUNK = 500
+"""Moves deleted in one transaction, so that other writes need not wait long."""
+
+
+class Store:
+    """Journal and audit.  Open with :meth:`open`, end with :meth:`close`."""
+
+    def __init__(
+        self,
+        location: Location,
+        reader: AsyncEngine,
+        writer: Writer | None,
+        lock: FileLock | None,
+    ) -> None:
+        self._where = location.name
+        self._reader = reader
+        self._writer = writer
+        self._lock = lock
+        self._journal = Journal(writer, self._where) if writer else None
+        self._closed = False
+
+    @classmethod
+    async def open(cls, url: str, *, writer: bool = True, create: bool = True) -> Store:
+        """Open the database at ``url``.
+
+        A writer locks an SQLite file against a second one, and with ``create`` makes a
+        missing database; an existing one is never migrated.  With ``writer=False`` nothing
+        can be written and no database is made; it works beside an active writer.
+
+        Raises StoreMissing, StoreLocked, SchemaTooOld, SchemaTooNew or StoreError; nothing
+        stays open then.
+        """
+        location = locate(url)
+        create = create and writer
+        lock: FileLock | None = None
+        opened: Writer | None = None
+        try:
+            if location.path is not None:
+                if create:
+                    check_folder(location.path)
+                else:
+                    prepare_file(location.path, create=False)
+                if writer:
+                    lock = FileLock.acquire(location.path)
+                    prepare_file(location.path, create=create)
+            reader = reader_engine(location)
+
+            def ready(connection: Connection) -> None:
+                _make_ready(connection, location.name, create=create)
+
+            if writer:
+                opened = open_writer(location)
+                await opened.transact(ready)
+            else:
+                async with reader.begin() as connection:
+                    await connection.run_sync(ready)
+            return cls(location, reader, opened, lock)
+        except BaseException as error:
+            try:
+                if opened is not None:
+                    await opened.close()
+            finally:
+                if lock is not None:
+                    lock.release()
+            if isinstance(error, Exception):
+                raise translate(error, location.name) from error
+            raise
+
+    async def close(self) -> None:
+        """Finish queued writes, end the driver's threads, give the lock back; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._journal is not None:
+                await self._journal.close()
+        finally:
+            try:
+                if self._writer is not None:
+                    await self._writer.close()
+                await self._reader.dispose()
+            finally:
+                if self._lock is not None:
+                    self._lock.release()
+
+    async def __aenter__(self) -> Store:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # -- writing ---------------------------------------------------------------------------
+
+    async def add(self, d: NewRecord) -> int:
+        """Journal a diverted request; durable on return.
+
+        The same (request_id, instance, contact) again returns the id of the first row and
+        changes nothing.  Raises StoreError; StoreBusy if too much is waiting.
+        """
+        return int(await self._writing().submit(rows.add_row(d)))
+
+    async def verdict(self, id: int, v: VerdictRecord) -> bool:
+        """Journal a decision (TAKING or RELEASING); durable on return.
+
+        False, and nothing changes, unless the row is DIVERTED.  Raises StoreError, or
+        ValueError for another state.
+        """
+        return bool(await self._writing().submit(rows.decide_row(id, v)))
+
+    async def settle(self, id: int, s: Settlement) -> bool:
+        """End a row and journal its roster changes; durable on return.
+
+        False, and nothing changes, if it ended before or does not exist.  Raises
+        StoreError, or ValueError for a state that is not final.
+        """
+        return bool(await self._writing().submit(rows.settle_row(id, s)))
+
+    async def prune(self, before: datetime) -> int:
+        """Delete rows that ended before this time, with their audit; how many rows.
+
+        Raises StoreError; what was deleted until then stays deleted.
+        """
+        limit = as_utc(before)
+        journal = self._writing()
+        total = 0
+        while count := await journal.run(lambda connection: _prune_some(connection, limit)):
+            total += count
+        return total
+
+    async def ping(self) -> None:
+        """Prove that writing works: a durable update.  Raises StoreError."""
+        await self._writing().run(_ping)
+
+    def watch_commits(self, told: Callable[[int, float], None]) -> None:
+        """Have ``told(writes, seconds)`` called after each transaction that succeeded."""
+        if self._journal is not None:
+            self._journal.on_commit = told
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the last write failed; None while writing works."""
+        return self._journal.trouble if self._journal else None
+
+    @property
+    def waiting(self) -> int:
+        """Writes queued now, for metrics."""
+        return self._journal.waiting if self._journal else 0
+
+    # -- reading ---------------------------------------------------------------------------
+
+    async def get(self, id: int) -> tuple[MoveRecord, list[AuditRecord]] | None:
+        """One row with its audit in order, or ``None``."""
+        async with self._reading() as session:
+            move = await session.get(Move, id)
+            if move is None:
+                return None
+            wanted = select(Audit).where(Audit.move_id == id).order_by(Audit.id)
+            audit = (await session.scalars(wanted)).all()
+            return rows.move_record(move), [rows.audit_record(row) for row in audit]
+
+    async def unsettled(self) -> list[MoveRecord]:
+        """All rows that have not ended, oldest first: what a start has to look after."""
+        async with self._reading() as session:
+            wanted = select(Move).where(Move.state.in_(OPEN)).order_by(Move.id)
+            return [rows.move_record(row) for row in await session.scalars(wanted)]
+
+    async def list_moves(
+        self,
+        *,
+        limit: int = 50,
+        contact: str | None = None,
+        old: str | None = None,
+        new: str | None = None,
+        state: str | None = None,
+    ) -> list[MoveRecord]:
+        """The newest rows that match all that is given (prepared bare JIDs), newest first."""
+        given = ((Move.contact, contact), (Move.old, old), (Move.new, new), (Move.state, state))
+        wanted = select(Move).order_by(Move.id.desc()).limit(max(0, limit))
+        wanted = wanted.where(*(column == value for column, value in given if value is not None))
+        async with self._reading() as session:
+            return [rows.move_record(row) for row in await session.scalars(wanted)]
+
+    async def accepted_since(self, since: datetime) -> list[Accepted]:
+        """Moves that were verified and followed, by the time they were settled, oldest first."""
+        wanted = (
+            select(Move.old, Move.new, Move.settled_at)
+            .where(
+                Move.state == MoveState.DONE.value,
+                Move.settled_at >= as_utc(since),
+                Move.reason == Reason.VERIFIED.value,
+            )
+            .order_by(Move.settled_at, Move.id)
+        )
+        async with self._reading() as session:
+            found = await session.execute(wanted)
+            return [Accepted(old, new, at) for old, new, at in found if at is not None]
+
+    async def counts(self) -> dict[str, int]:
+        """How many rows are in each state; every state is a key."""
+        wanted = select(Move.state, func.count().label("number")).group_by(Move.state)
+        async with self._reading() as session:
+            found = await session.execute(wanted)
+            return dict.fromkeys((state.value for state in MoveState), 0) | {
+                row.state: row.number for row in found
+            }
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _writing(self) -> Journal:
+        if self._closed:
+            raise StoreClosed(f"{self._where} was closed; nothing was written")
+        if self._journal is None:
+            raise StoreClosed(f"{self._where} was opened for reading; open it with writer=True")
+        return self._journal
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncSession]:
+        if self._closed:
+            raise StoreClosed(f"{self._where} was closed")
+        try:
+            async with AsyncSession(self._reader) as session:
+                yield session
+        except Exception as error:
+            raise translate(error, self._where) from error
+
+
+def _make_ready(connection: Connection, where: str, *, create: bool) -> None:
+    if require_current(connection, where):
+        return
+    if not create:
+        raise StoreMissing(f"{where} is empty; run `xmpp-moved db upgrade`")
+    migrate(connection, where)
+
+
+def _prune_some(connection: Connection, limit: datetime) -> int:
+    chosen = select(Move.id).where(Move.state.in_(FINAL), Move.settled_at < limit)
+    # The audit rows go with their move: ON DELETE CASCADE.
+    doomed = delete(Move).where(Move.id.in_(chosen.limit(PRUNE_CHUNK)))
+    return connection.execute(doomed).rowcount
+
+
+def _ping(connection: Connection) -> int:
+    counted = update(Meta).where(Meta.key == "pings").values(value=Meta.value + 1)
+    return connection.execute(counted).rowcount

@@ -1,0 +1,1 @@
+"""``make demo``: a throw-away Prosody, the component, and a user who moves before your eyes."""

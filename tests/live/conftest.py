@@ -1,0 +1,76 @@
+"""Servers for the live tests: shared where a scenario allows it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live.scenario import Scenario
+from tests.live.servers.differences import KINDS, Kind
+from tests.live.topology import Arrangement, Topology
+
+
+@pytest.fixture(scope="session")
+def wanted_kinds(request: pytest.FixtureRequest) -> frozenset[str]:
+    """Names of the servers to test on (``--server``); unknown names end the run."""
+    named = request.config.getoption("--server")
+    names = frozenset(named.split(",")) if named else frozenset(KINDS)
+    if not names <= KINDS.keys():
+        raise pytest.UsageError(f"--server takes {', '.join(KINDS)}")
+    return names
+
+
+@pytest.fixture(scope="session")
+def shared_topologies() -> Iterator[dict[tuple[str, Arrangement], Topology]]:
+    """Running topologies that scenarios share, stopped at the end."""
+    topologies: dict[tuple[str, Arrangement], Topology] = {}
+    yield topologies
+
+    async def stop() -> None:
+        await asyncio.gather(*(topology.stop() for topology in topologies.values()))
+
+    asyncio.run(stop())
+
+
+@pytest.fixture
+async def topology_for(
+    wanted_kinds: frozenset[str],
+    shared_topologies: dict[tuple[str, Arrangement], Topology],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Callable[[Kind, Scenario], Awaitable[Topology]]]:
+    """Give a scenario its servers; skips, with the reason, where the server cannot be had."""
+    own: list[Topology] = []
+
+    async def give(kind: Kind, scenario: Scenario) -> Topology:
+        if kind.name not in wanted_kinds:
+            pytest.skip("not chosen by --server")
+        if not kind.available:
+            pytest.skip(kind.missing)
+        key = (kind.name, scenario.arrangement)
+        shared = shared_topologies.get(key)
+        if shared is not None and not scenario.own_server:
+            return shared
+        name = scenario.name if scenario.own_server else "shared"
+        topology = Topology(kind, scenario.arrangement, _folder(tmp_path_factory, kind, name))
+        if scenario.own_server:
+            own.append(topology)
+        try:
+            await topology.start()
+        except BaseException:
+            await topology.stop()
+            raise
+        if not scenario.own_server:
+            shared_topologies[key] = topology
+        return topology
+
+    yield give
+    for topology in own:
+        await topology.stop()
+
+
+def _folder(factory: pytest.TempPathFactory, kind: Kind, name: str) -> Path:
+    return factory.mktemp(re.sub(r"[^\w-]", "-", f"{kind.name}-{name}"))

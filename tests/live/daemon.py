@@ -1,0 +1,215 @@
+"""The component under test as a child process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+import component
+from component.core.records import MoveRecord
+from component.store import Store, StoreError
+from tests.live.servers.process import Process, tail
+
+READY_TIMEOUT = 20.0
+"""Seconds from the start to the log line ``ready``."""
+JOURNAL_TIMEOUT = 20.0
+"""Seconds that a test waits for the journal to say something."""
+_POLL = 0.02
+
+
+class DaemonError(Exception):
+    """The component did not do what the harness waited for."""
+
+
+class Daemon:
+    """``python -m component run`` with a configuration and a journal of its own.
+
+    Args:
+        folder: gets ``config.toml``, ``moved.db`` and ``component.log``.
+        settings: sections of the configuration file (DESIGN 8), without ``[database]``
+            and ``[log]``, which the harness sets.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Mapping[str, object]]) -> None:
+        self.folder = folder
+        self.log_path = folder / "component.log"
+        self.config_path = folder / "config.toml"
+        self.url = f"sqlite+aiosqlite:///{folder / 'moved.db'}"
+        self._process: Process | None = None
+        self._seen = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        self.configure(settings)
+
+    def configure(self, settings: Mapping[str, Mapping[str, object]]) -> None:
+        """Write the configuration; counts from the next start."""
+        whole = {
+            **settings,
+            "database": {"url": self.url},
+            "log": {"level": "debug", "format": "json"},
+        }
+        lines: list[str] = []
+        for section, options in whole.items():
+            lines.append(f"[{section}]")
+            lines += [f"{key} = {_toml(value)}" for key, value in options.items()]
+        self.config_path.write_text("\n".join(lines) + "\n")
+
+    @property
+    def running(self) -> bool:
+        """True while the process lives."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the last start."""
+        if self._process is None:
+            raise DaemonError("the component was never started")
+        return self._process.pid
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of ``xmpp-moved`` with this configuration."""
+        return [sys.executable, "-m", "component", "--config", str(self.config_path), *arguments]
+
+    async def start(self, *, until_ready: bool = True) -> None:
+        """Start; wait for the log line ``ready`` unless told not to.
+
+        Raises DaemonError with the log's tail when it ends or is not ready in time.
+        """
+        if self.running:
+            raise DaemonError("the component runs already")
+        self._seen = self.log_path.stat().st_size if self.log_path.exists() else 0
+        self._process = Process(
+            self.command("run"),
+            cwd=Path(component.__file__).parent.parent,
+            output=self.log_path,
+            env={k: v for k, v in os.environ.items() if not k.startswith("XMPP_MOVED")},
+        )
+        if until_ready:
+            await self.log_says("ready", READY_TIMEOUT)
+
+    async def log_says(self, event: str, timeout: float = READY_TIMEOUT) -> dict[str, object]:
+        """Return the next log line with this ``event`` since the start or the last call."""
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    found = self._next_event(event)
+                    if found is not None:
+                        return found
+                    if not self.running:
+                        raise DaemonError(self._story(f"ended before it said {event!r}"))
+                    await asyncio.sleep(_POLL)
+        except TimeoutError as slow:
+            raise DaemonError(self._story(f"did not say {event!r} in {timeout} s")) from slow
+
+    async def stop(self) -> int:
+        """SIGTERM; return the exit code."""
+        return await self._process.terminate() if self._process is not None else 0
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            await self._process.kill()
+
+    async def wait(self, timeout: float = 10.0) -> int:
+        """Return the exit code once the component has ended by itself."""
+        if self._process is None:
+            raise DaemonError("the component was never started")
+        return await self._process.wait(timeout)
+
+    async def run_command(self, *arguments: str, timeout: float = 30.0) -> tuple[int, str]:
+        """Run another subcommand with the same configuration; return exit code and output."""
+        child = await asyncio.create_subprocess_exec(
+            *self.command(*arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            output, _ = await asyncio.wait_for(child.communicate(), timeout)
+        except TimeoutError:
+            child.kill()
+            await child.wait()
+            raise
+        return child.returncode or 0, output.decode(errors="replace")
+
+    async def moves(self, contact: str | None = None) -> Sequence[MoveRecord]:
+        """The journal's records of a contact (bare JID), the newest first."""
+        try:
+            store = await Store.open(self.url, writer=False)
+        except StoreError:
+            if self.running:
+                raise
+            return []
+        try:
+            return await store.list_moves(limit=1000, contact=contact)
+        finally:
+            await store.close()
+
+    async def journal_says(
+        self,
+        contact: str | None,
+        holds: Callable[[Sequence[MoveRecord]], bool],
+        what: str,
+        timeout: float = JOURNAL_TIMEOUT,
+    ) -> Sequence[MoveRecord]:
+        """Wait until the journal of a contact satisfies ``holds``; raises DaemonError."""
+        return await self._until(lambda: self.moves(contact), holds, what, timeout)
+
+    async def settled(self, contacts: Sequence[str], timeout: float = JOURNAL_TIMEOUT) -> None:
+        """Wait until no record of these contacts is open; raises DaemonError."""
+        for contact in contacts:
+            await self.journal_says(
+                contact, lambda moves: all(m.state.final for m in moves), "settled", timeout
+            )
+
+    async def _until(
+        self,
+        read: Callable[[], Awaitable[Sequence[MoveRecord]]],
+        holds: Callable[[Sequence[MoveRecord]], bool],
+        what: str,
+        timeout: float,
+    ) -> Sequence[MoveRecord]:
+        deadline = asyncio.get_running_loop().time() + timeout
+        while True:
+            moves = await read()
+            if holds(moves):
+                return moves
+            if asyncio.get_running_loop().time() > deadline:
+                shown = "\n".join(
+                    f"  {m.id}: {m.state} {m.reason} {m.old} -> {m.new} ({m.detail})" for m in moves
+                )
+                raise DaemonError(
+                    self._story(f"journal: not '{what}' within {timeout} s, but\n{shown or '  -'}")
+                )
+            await asyncio.sleep(_POLL)
+
+    def _next_event(self, event: str) -> dict[str, object] | None:
+        if not self.log_path.exists():
+            return None
+        with self.log_path.open("rb") as log:
+            log.seek(self._seen)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    return None
+                self._seen += len(line)
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(entry, dict) and entry.get("event") == event:
+                    return entry
+        return None
+
+    def _story(self, what: str) -> str:
+        return f"component: {what}; log {self.log_path}\n{tail(self.log_path)}"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(part) for part in value) + "]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,71 @@
+"""Where the servers are, and where they differ in ways no scenario should have to know."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.live.servers.base import Server, ServerSpec
+from tests.live.servers.prosody import Installation, Prosody
+
+_ROOT = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One server in one version.
+
+    ``excused`` maps the name of a scenario to the reason why it cannot pass on this server;
+    ``words`` maps ``%name%`` in a scenario to what this server does at that place;
+    ``noise`` picks the stanzas that only this server sends: clients drop them unseen.
+    """
+
+    name: str
+    program: Path
+    missing: str
+    excused: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+    noise: Callable[[ET.Element], bool] | None = None
+
+    @property
+    def available(self) -> bool:
+        """True where it is installed."""
+        return self.program.exists()
+
+    def build(self, spec: ServerSpec, folder: Path) -> Server:
+        """Return a server that is not started yet."""
+        return Prosody(Installation(self.name, self.program), spec, folder)
+
+
+def _unavailable_from_bare(stanza: ET.Element) -> bool:
+    """Prosody answers a delivered ``subscribe`` with ``unavailable`` from the bare JID.
+
+    mod_presence, "acknowledging receipt"; RFC 6121 does not ask for it and no other server does it.
+    """
+    return (
+        stanza.tag == "{jabber:client}presence"
+        and stanza.get("type") == "unavailable"
+        and "/" not in stanza.get("from", "/")
+    )
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "prosody-0.12",
+            Path("/usr/bin/prosody"),
+            "Prosody 0.12 is not installed: run tests/bootstrap/setup.sh",
+            noise=_unavailable_from_bare,
+        ),
+        Kind(
+            "prosody-13.0",
+            _ROOT / ".cache/prosody-13/usr/bin/prosody",
+            "Prosody 13.0 could not be fetched: see the output of tests/bootstrap/setup.sh",
+            noise=_unavailable_from_bare,
+        ),
+    )
+}
+"""All servers that the live tests know, by the names that ``--server`` takes."""

@@ -1,0 +1,31 @@
+"""Every scenario on every server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.live.runner import Runner, StepFailed
+from tests.live.scenario import Scenario, read
+from tests.live.servers.differences import KINDS, Kind
+from tests.live.topology import Topology
+
+SCENARIOS = [read(path) for path in sorted(Path(__file__).parent.glob("scenarios/*.scenario"))]
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+async def test_scenario(
+    scenario: Scenario,
+    kind: Kind,
+    topology_for: Callable[[Kind, Scenario], Awaitable[Topology]],
+) -> None:
+    if scenario.name in kind.excused:
+        pytest.skip(kind.excused[scenario.name])
+    runner = Runner(scenario, await topology_for(kind, scenario))
+    try:
+        await runner.run()
+    except StepFailed as failed:
+        pytest.fail(str(failed), pytrace=False)

@@ -1,0 +1,108 @@
+"""Two servers that reach each other, and the component beside the first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.live.daemon import Daemon
+from tests.live.servers.addresses import free_address
+from tests.live.servers.base import (
+    COMPONENT_HOST,
+    COMPONENT_PORT,
+    COMPONENT_SECRET,
+    STRANGER_HOST,
+    HookOptions,
+    Server,
+    ServerSpec,
+)
+from tests.live.servers.differences import Kind
+
+MONTAGUE_HOSTS = ("montague.example", "verona.example")
+"""Hosts of server "montague": with hook and component where a scenario has them."""
+CAPULET_HOSTS = ("capulet.example", "bücher.example")
+"""Hosts of server "capulet": never with a hook."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """What a scenario wants to run on; equal arrangements can share one topology.
+
+    ``settings`` are dotted keys of the component's configuration, as pairs.
+    """
+
+    hook: HookOptions | None = None
+    component: bool = False
+    settings: tuple[tuple[str, object], ...] = ()
+
+
+@dataclass
+class Topology:
+    """Servers "montague" and "capulet" and the component."""
+
+    kind: Kind
+    arrangement: Arrangement
+    folder: Path
+    servers: dict[str, Server] = field(default_factory=dict)
+    daemon: Daemon | None = None
+
+    def __post_init__(self) -> None:
+        montague, capulet = free_address(), free_address()
+        zone = dict.fromkeys(MONTAGUE_HOSTS, montague)
+        zone |= dict.fromkeys(CAPULET_HOSTS, capulet)
+        specs = (
+            ServerSpec(
+                "montague",
+                montague,
+                MONTAGUE_HOSTS,
+                zone,
+                (COMPONENT_HOST, STRANGER_HOST),
+                self.arrangement.hook,
+            ),
+            ServerSpec("capulet", capulet, CAPULET_HOSTS, zone),
+        )
+        self.servers = {spec.name: self.kind.build(spec, self.folder / spec.name) for spec in specs}
+        if self.arrangement.hook is not None:
+            self.daemon = Daemon(
+                self.folder / "component", _settings(montague, self.arrangement.settings)
+            )
+
+    async def start(self) -> None:
+        """Start what the arrangement asks for."""
+        await asyncio.gather(*(server.start() for server in self.servers.values()))
+        if self.arrangement.component and self.daemon is not None:
+            await self.daemon.start()
+
+    async def stop(self) -> None:
+        """Stop everything that runs."""
+        if self.daemon is not None:
+            await self.daemon.stop()
+        await asyncio.gather(*(server.stop() for server in self.servers.values()))
+
+    def server_of(self, host: str) -> Server | None:
+        """The server of a host, None for a domain that nobody serves."""
+        for server in self.servers.values():
+            if host in server.spec.hosts:
+                return server
+        return None
+
+
+def _settings(
+    address: str, changes: tuple[tuple[str, object], ...]
+) -> Mapping[str, Mapping[str, object]]:
+    settings: dict[str, dict[str, object]] = {
+        "component": {
+            "jid": COMPONENT_HOST,
+            "secret": COMPONENT_SECRET,
+            "host": address,
+            "port": COMPONENT_PORT,
+        },
+        "served": {"hosts": list(MONTAGUE_HOSTS)},
+        "metrics": {"listen": f"{address}:29347"},
+    }
+    for key, value in changes:
+        section, _, option = key.partition(".")
+        settings.setdefault(section, {})[option] = value
+    return settings

@@ -1,0 +1,63 @@
+"""Records for the tests, with as little noise as possible."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from component.core.model import Reason, RosterItem, Subscription
+from component.core.records import Change, MoveState, NewRecord, Settlement, VerdictRecord
+
+NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+OLD = RosterItem(
+    "romeo@old.example", Subscription.BOTH, False, 'Rómeo "R" 🌹', ("Friends", "Verona, Old")
+)
+NEW = RosterItem("romeo@new.example", Subscription.NONE, True)
+EVIDENCE = "item current of romeo@old.example"
+
+
+def after(seconds: float) -> datetime:
+    """A moment so many seconds after noon."""
+    return NOON + timedelta(seconds=seconds)
+
+
+def record(
+    request_id: str = "r1",
+    *,
+    at: datetime = NOON,
+    contact: str = "juliet@capulet.example",
+    old: str = "romeo@old.example",
+    new: str = "romeo@new.example",
+    instance: str = "i1",
+) -> NewRecord:
+    """A diverted request."""
+    return NewRecord(
+        at, request_id, instance, contact, old, new, OLD, None, f"<presence id='{request_id}'/>"
+    )
+
+
+def verdict(
+    state: MoveState = MoveState.TAKING,
+    reason: Reason = Reason.VERIFIED,
+    *,
+    at: datetime = NOON,
+) -> VerdictRecord:
+    """A decision."""
+    return VerdictRecord(at, state, reason, EVIDENCE, '{"steps":[]}')
+
+
+def settlement(
+    state: MoveState = MoveState.DONE,
+    reason: Reason = Reason.VERIFIED,
+    *,
+    at: datetime = NOON,
+    changes: tuple[Change, ...] = (),
+    detail: str | None = None,
+) -> Settlement:
+    """An end."""
+    return Settlement(at, state, reason, changes, detail)
+
+
+def url_of(path: Path) -> str:
+    """The database URL of an SQLite file."""
+    return f"sqlite+aiosqlite:///{path}"

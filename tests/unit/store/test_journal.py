@@ -1,0 +1,143 @@
+"""Group commit: who shares a transaction, who waits, who fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from sqlalchemy import Connection
+
+from component.core.model import Reason
+from component.core.records import MoveState
+from component.store import StoreBusy, StoreClosed, StoreError, upgrade
+from component.store.journal import Journal
+from component.store.rows import add_row, settle_row
+from component.store.writer import FileWriter
+
+from .support import record, settlement, url_of
+
+T = TypeVar("T")
+
+
+class GatedWriter:
+    """A real writer whose transactions begin when the test lets them."""
+
+    def __init__(self, path: Path) -> None:
+        self._inner = FileWriter(path)
+        self.transactions = 0
+        self.entered = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.failure: Exception | None = None
+
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        self.entered.set()
+        await self.gate.wait()
+        self.transactions += 1
+        if self.failure is not None:
+            raise self.failure
+        return await self._inner.transact(work)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+@pytest.fixture
+async def writer(tmp_path: Path) -> AsyncIterator[GatedWriter]:
+    await upgrade(url_of(tmp_path / "j.db"))
+    made = GatedWriter(tmp_path / "j.db")
+    yield made
+    await made.close()
+
+
+def adding(journal: Journal, *names: str) -> list[asyncio.Task[int]]:
+    return [asyncio.ensure_future(journal.submit(add_row(record(name)))) for name in names]
+
+
+async def test_what_arrives_meanwhile_shares_one_transaction(writer: GatedWriter) -> None:
+    journal = Journal(writer, "here")
+    first = adding(journal, "first")
+    await writer.entered.wait()
+    rest = adding(journal, *(f"r{number}" for number in range(100)))
+    await asyncio.sleep(0)
+    assert journal.waiting == 100
+    writer.gate.set()
+    assert len(set(await asyncio.gather(*first, *rest))) == 101
+    assert writer.transactions == 2
+    await journal.close()
+
+
+async def test_batches_are_bounded_and_jobs_are_alone(writer: GatedWriter) -> None:
+    journal = Journal(writer, "here", max_batch=3)
+    tasks = adding(journal, *(f"r{number}" for number in range(4)))
+    tasks.append(asyncio.ensure_future(journal.run(lambda connection: 7)))
+    tasks += adding(journal, "last")
+    writer.gate.set()
+    assert (await asyncio.gather(*tasks))[4] == 7
+    assert writer.transactions == 4  # 3, 1, the job, 1
+    await journal.close()
+
+
+async def test_a_failure_fails_its_batch_and_no_other(writer: GatedWriter) -> None:
+    journal = Journal(writer, "here")
+    writer.failure = OSError("the cable is out")
+    failing = adding(journal, "a", "b")
+    writer.gate.set()
+    errors = await asyncio.gather(*failing, return_exceptions=True)
+    assert [type(error) for error in errors] == [StoreError, StoreError]
+    assert errors[0] is not errors[1]
+    assert "the cable is out" in str(errors[0])
+    writer.failure = None
+    assert await journal.submit(add_row(record("a"))) == 1
+    await journal.close()
+
+
+async def test_a_full_queue_refuses_new_moves_first(writer: GatedWriter) -> None:
+    journal = Journal(writer, "here", max_queue=4)
+    first = adding(journal, "first")
+    await writer.entered.wait()
+    queued = adding(journal, "a", "b")
+    await asyncio.sleep(0)
+    with pytest.raises(StoreBusy, match="2 writes are waiting"):
+        await journal.submit(add_row(record("c")))
+    ending = settle_row(1, settlement(MoveState.RELEASED, Reason.OVERLOADED))
+    ends = [asyncio.ensure_future(journal.submit(ending)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(StoreBusy):
+        await journal.submit(ending)
+    writer.gate.set()
+    await asyncio.gather(*first, *queued)
+    assert await asyncio.gather(*ends) == [True, False]
+    await journal.close()
+
+
+async def test_a_caller_cancelled_in_time_writes_nothing(writer: GatedWriter) -> None:
+    journal = Journal(writer, "here")
+    first = adding(journal, "first")
+    await writer.entered.wait()
+    gone, stays = adding(journal, "gone", "stays")
+    await asyncio.sleep(0)
+    gone.cancel()
+    writer.gate.set()
+    ids = [*await asyncio.gather(*first), await stays]
+    assert ids == [1, 2]
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    await journal.close()
+
+
+async def test_close_writes_what_is_queued_and_refuses_the_rest(writer: GatedWriter) -> None:
+    journal = Journal(writer, "here")
+    queued = adding(journal, "a", "b")
+    await writer.entered.wait()
+    more = adding(journal, "c")
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(journal.close())
+    await asyncio.sleep(0)
+    with pytest.raises(StoreClosed):
+        await journal.submit(add_row(record("d")))
+    writer.gate.set()
+    await closing
+    assert await asyncio.gather(*queued, *more) == [1, 2, 3]

@@ -1,0 +1,149 @@
+"""``hook prosody``: what it installs and what it prints."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from component.hooks.installer import (
+    Installed,
+    InstallError,
+    ProsodySetup,
+    install_prosody,
+    lua_string,
+    prosody_lines,
+)
+
+from .conftest import Command
+
+MODULE = "mod_moved_hook/mod_moved_hook.lua"
+
+
+def shipped() -> bytes:
+    return files("component.hooks").joinpath("prosody", MODULE).read_bytes()
+
+
+def test_install_update_and_same(tmp_path: Path) -> None:
+    assert install_prosody(tmp_path) is Installed.NEW
+    target = tmp_path / MODULE
+    assert target.read_bytes() == shipped()
+    assert target.stat().st_mode & 0o777 == 0o644
+    assert target.parent.stat().st_mode & 0o777 == 0o755
+    before = target.stat()
+    assert install_prosody(tmp_path) is Installed.SAME
+    assert target.stat().st_mtime_ns == before.st_mtime_ns
+    target.write_text("-- an older version")
+    assert install_prosody(tmp_path) is Installed.UPDATED
+    assert target.read_bytes() == shipped()
+    folder = files("component.hooks").joinpath("prosody", "mod_moved_hook")
+    assert {p.name for p in target.parent.iterdir()} == {item.name for item in folder.iterdir()}
+
+
+def test_install_touches_nothing_else(tmp_path: Path) -> None:
+    other = tmp_path / "mod_other.lua"
+    other.write_text("-- other")
+    install_prosody(tmp_path)
+    assert other.read_text() == "-- other"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mod_moved_hook", "mod_other.lua"]
+
+
+def test_folder_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match="is no folder; create it"):
+        install_prosody(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "mod_moved_hook").write_text("a file where a folder should be")
+    with pytest.raises(InstallError, match="cannot be written to"):
+        install_prosody(tmp_path)
+
+
+def test_command_with_a_configuration(command: Command, config_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    result = command("--config", config_file, "hook", "prosody", "--to", folder)
+    assert (result.code, result.err) == (0, "")
+    lines = [line.strip() for line in result.out.splitlines()]
+    assert lines[0] == f"{folder}/mod_moved_hook: installed."
+    assert f'plugin_paths = {{ "{folder}" }}' in lines
+    for host in ("montague.example", "capulet.example"):
+        at = lines.index(f'VirtualHost "{host}"')
+        assert lines[at + 1 : at + 3] == [
+            'modules_enabled = { "moved_hook" }',
+            'moved_hook_component = "moved.montague.example"',
+        ]
+    at = lines.index('Component "moved.montague.example"')
+    assert lines[at + 1] == (
+        f'component_secret = "PUT THE SECRET HERE" -- the secret of [component] in {config_file}'
+    )
+    assert "component_ports" not in result.out
+    assert "component_interfaces" not in result.out
+    assert "hunter2" not in result.out
+    assert lines[-3:] == [
+        "prosodyctl check config",
+        "systemctl restart prosody",
+        "xmpp-moved check",
+    ]
+    again = command("--config", config_file, "hook", "prosody", "--to", folder)
+    assert "the same version; nothing was changed" in again.out
+    (folder / MODULE).write_text("-- old")
+    updated = command("--config", config_file, "hook", "prosody", "--to", folder)
+    assert "mod_moved_hook: updated" in updated.out
+    assert "prosodyctl shell module reload moved_hook capulet.example" in updated.out
+
+
+def test_secret_is_shown_on_request_only(command: Command, config_file: Path) -> None:
+    result = command("--config", config_file, "hook", "prosody", "--show-secret")
+    assert 'component_secret = "hunter2"\n' in result.out
+
+
+def test_command_without_a_configuration(command: Command) -> None:
+    result = command(
+        "hook", "prosody", "--jid", "Moved.a.example", "--host", "a.example", "--host", "b.example"
+    )
+    assert (result.code, result.err) == (0, "")
+    assert 'Component "moved.a.example"' in result.out
+    assert 'VirtualHost "b.example"' in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--jid", "a b", "--host", "a.example"], 2),
+        (["--jid", "m.a.example", "--host", "x@a.example"], 2),
+        (["--jid", "m.a.example", "--host", "a.example", "--show-secret"], 2),
+        (["--jid", "m.a.example", "--host", "a.example", "--to", "/nonexistent"], 1),
+    ],
+)
+def test_command_mistakes(command: Command, arguments: list[str], code: int) -> None:
+    result = command("hook", "prosody", *arguments)
+    assert result.code == code
+    assert result.out == ""
+    assert "Traceback" not in result.err
+
+
+def test_other_port_and_host() -> None:
+    setup = ProsodySetup("moved.a.example", ["a.example"], host="192.0.2.7", port=5348)
+    text = prosody_lines(setup)
+    assert "component_ports = { 5348 }" in text
+    assert 'component_interfaces = { "192.0.2.7" }' in text
+    assert text.index("component_ports") < text.index('VirtualHost "a.example"')
+
+
+@pytest.mark.skipif(shutil.which("luac") is None, reason="luac is not installed")
+def test_lines_are_lua(tmp_path: Path) -> None:
+    setup = ProsodySetup(
+        "moved.a.example", ["a.example"], "192.0.2.7", 5348, 'quo"te\\ \n]] --', "", tmp_path
+    )
+    path = tmp_path / "lines.lua"
+    path.write_text(prosody_lines(setup))
+    subprocess.run(["luac", "-p", str(path)], check=True, timeout=10)
+
+
+def test_lua_string() -> None:
+    assert lua_string('a"b\\c\nd') == '"a\\"b\\\\c\\nd"'
