@@ -124,7 +124,7 @@ class Demo:
 
         self.say(f"Juliet says on her old account that she has moved to {NEW}.")
         old = await self.enter(OLD, "old phone")
-        await old.plugin["xep_0283"].publish_moved(NEW)
+        await old.moved.publish_moved(NEW)
         for person in (phone, laptop):
             await person.ping()
             person.seen.clear()
@@ -132,7 +132,7 @@ class Demo:
         self.say("From her new account she asks Romeo, the Nurse and Tybalt, and does no more.")
         new = await self.enter(NEW, "new phone", approves=True)
         for contact in (ROMEO, NURSE, TYBALT):
-            new.plugin["xep_0283"].send_moved(contact, OLD, pnick="Juliet")
+            new.moved.send_moved(contact, OLD, pnick="Juliet")
         await self.until("Romeo's devices", lambda: _follows(phone) and _follows(laptop))
         await self.until("Tybalt's request", lambda: bool(tybalt.seen))
         await self.until("the Nurse", lambda: new.entries.get(NURSE) == Entry("both"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from slixmpp import ClientXMPP
+from slixmpp import JID, ClientXMPP
 from slixmpp.stanza import Iq, Presence
 
 import component.xmpp.xep_0283 as xep_0283
@@ -56,6 +56,11 @@ class Person(ClientXMPP):
         self.add_event_handler("roster_update", self._on_roster)
         self.add_event_handler("presence_subscribe", self._on_request)
 
+    @property
+    def moved(self) -> xep_0283.XEP_0283:
+        """The plugin, whose name slixmpp's own type for plugins does not know."""
+        return cast("dict[str, xep_0283.XEP_0283]", self.plugin)["xep_0283"]
+
     async def log_in(self, address: str) -> None:
         """Connect, read the roster and become available."""
         loop = asyncio.get_running_loop()
@@ -78,7 +83,7 @@ class Person(ClientXMPP):
 
     async def ping(self) -> None:
         """Wait until everything sent before has been dealt with by the own server."""
-        await self.plugin["xep_0199"].send_ping(self.boundjid.domain, timeout=10)
+        await self.plugin["xep_0199"].send_ping(JID(self.boundjid.domain), timeout=10)
 
     async def log_out(self) -> None:
         """Disconnect in order."""
