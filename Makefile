@@ -26,7 +26,7 @@ live: setup
 	$(PYTHON) -m pytest -q -rs tests/live $(if $(SERVER),--server $(SERVER))
 
 demo: setup-lite
-	$(PYTHON) -m component.demo $(if $(KEEP),--keep)
+	$(PYTHON) -m tests.demo $(if $(KEEP),--keep)
 
 run: setup-lite
 	$(PYTHON) -m component --config $(CONFIG) run

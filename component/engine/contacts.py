@@ -7,6 +7,7 @@ import contextlib
 import xml.etree.ElementTree as ET
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -38,6 +39,10 @@ class Timing:
     """For the old account's answer; below the hook's own time-out (60)."""
     outcome: float = 30.0
     """For the server's word on what became of a verdict."""
+
+
+def _told(outcome: codecs.Outcome) -> core.OutcomeTold:
+    return core.OutcomeTold(outcome.taken, outcome.why, outcome.items)
 
 
 @dataclass(eq=False)
@@ -123,9 +128,12 @@ class ContactSide:
         except BaseException:
             self._forget(run)
             raise
-        assert run.answer is not None
-        self._finish_later(run)
-        return run.answer
+        if run.case.phase is core.Phase.SETTLED:
+            self._forget(run)
+        else:
+            self._finish_later(run)
+        # Where the server let go by itself, any verdict is late and changes nothing.
+        return run.answer if run.answer is not None else codecs.write_release()
 
     async def on_outcome(self, message: ET.Element) -> None:
         """Take note of what the server says became of a request."""
@@ -203,7 +211,10 @@ class ContactSide:
         )
 
     async def _verify(self, run: _Run) -> Event:
-        """Ask the old account while the request is being journalled; the first no wins."""
+        """Ask the old account while the request is being journalled; the first no wins.
+
+        :raises LinkLost: the stream was lost; the request is the server's again.
+        """
         divert = run.case.divert
         assert run.row is not None
         ask = asyncio.create_task(
@@ -212,7 +223,12 @@ class ContactSide:
         stop = asyncio.create_task(self._stopping.wait())
         try:
             async with asyncio.timeout(self._timing.deadline):
-                await asyncio.wait({ask, stop}, return_when=asyncio.FIRST_COMPLETED)
+                events: set[asyncio.Future[Any]] = {ask, stop, run.outcome}
+                await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
+                if run.outcome.cancelled():
+                    raise LinkLost("the stream was lost while the old account was asked")
+                if run.outcome.done():
+                    return _told(run.outcome.result())
                 if not ask.done():
                     return core.Stopping()
                 answer = ask.result()
@@ -261,8 +277,7 @@ class ContactSide:
         event: Event
         try:
             async with asyncio.timeout(self._timing.outcome):
-                told = await run.outcome
-            event = core.OutcomeTold(told.taken, told.why, told.items)
+                event = _told(await run.outcome)
         except TimeoutError:
             event = core.OutcomeMissing()
         except asyncio.CancelledError:
@@ -281,7 +296,8 @@ class ContactSide:
         if effect.state is MoveState.DONE:
             now = self._clock.now().timestamp()
             self._followed.note(divert.old, divert.new, now)
-        self._gauges.outcome(self._clock.tick() - run.decided)
+        if run.answer is not None:
+            self._gauges.outcome(self._clock.tick() - run.decided)
         log.info(
             "followed" if effect.state is MoveState.DONE else "released",
             contact=divert.contact,

@@ -133,4 +133,3 @@ class Metrics:
         """The journal committed ``rows`` rows in one transaction."""
         self._batch.observe(rows)
         self._commit_seconds.observe(seconds)
-

@@ -105,7 +105,10 @@ class Journal:
                     continue
                 batch = self._take()
                 if batch:
-                    await self._write(batch)
+                    try:
+                        await self._write(batch)
+                    except Exception as error:  # a fault of ours must not end the journal
+                        self._fail(batch, error)
         finally:  # also when the event loop ends under us: nobody waits for ever
             for entry in (*batch, *self._queue):
                 if not entry.done.done():
@@ -127,6 +130,12 @@ class Journal:
             if is_job:
                 break
         return batch
+
+    def _fail(self, batch: list[_Entry], error: Exception) -> None:
+        self.trouble = f"{self._where}: {type(error).__name__}: {error}"
+        for entry in batch:
+            if not entry.done.done():
+                entry.done.set_exception(StoreError(self.trouble))
 
     async def _write(self, batch: list[_Entry]) -> None:
         works = [entry.work for entry in batch]

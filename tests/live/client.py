@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import cast
 from xml.sax.saxutils import quoteattr
 
+from tests.live.matching import DELAY
 from tests.live.servers.base import C2S_PORT, COMPONENT_PORT, COMPONENT_SECRET, PASSWORD
 
 NS_CLIENT = "jabber:client"
@@ -63,6 +64,7 @@ class Stream:
         self.closed_by_peer = False
         self._namespace = namespace
         self._noise = noise
+        self._available: dict[str, bytes] = {}
         self._answers: dict[str, asyncio.Future[ET.Element]] = {}
         self._arrival = asyncio.Event()
         self._ids = itertools.count(1)
@@ -222,11 +224,24 @@ class Stream:
         if is_iq and kind in ("get", "set"):
             self._answer(element)
         received = Received(next(_serials), element)
-        if self._noise is not None and self._noise(element):
+        if self._repeats(element) or (self._noise is not None and self._noise(element)):
             return
         self.inbox.append(received)
         self.history.append(received)
         self._arrival.set()
+
+    def _repeats(self, element: ET.Element) -> bool:
+        """True for availability that this stream was told before (servers repeat it at probes)."""
+        sender, kind = element.get("from", ""), element.get("type")
+        if element.tag != f"{{{self._namespace}}}presence" or kind not in (None, "unavailable"):
+            return False
+        known = self._available.get(sender)
+        if kind == "unavailable":
+            self._available.pop(sender, None)
+            return False
+        parts = [ET.tostring(child) for child in element if child.tag != DELAY]
+        self._available[sender] = b"".join(parts)
+        return known == self._available[sender]
 
     def _answer(self, iq: ET.Element) -> None:
         """Answer as every entity must (RFC 6120 8.2.3): roster pushes yes, the rest no."""

@@ -48,7 +48,7 @@ class Daemon:
         """Write the configuration; counts from the next start."""
         whole = {
             **settings,
-            "database": {"url": self.url},
+            "database": {"url": self.url, **settings.get("database", {})},
             "log": {"level": "debug", "format": "json"},
         }
         lines: list[str] = []
@@ -56,6 +56,7 @@ class Daemon:
             lines.append(f"[{section}]")
             lines += [f"{key} = {_toml(value)}" for key, value in options.items()]
         self.config_path.write_text("\n".join(lines) + "\n")
+        self.config_path.chmod(0o600)
 
     @property
     def running(self) -> bool:

@@ -19,6 +19,7 @@ from tests.live.topology import MONTAGUE_HOSTS, Topology
 from tests.live.vocabulary import Vocabulary, WordError, parse_roster
 
 _ROUNDS = 12
+_AVAILABILITY = (None, "unavailable", "error")  # error: a contact whose server is gone
 _Step = Callable[["Runner", re.Match[str], Line], Awaitable[None]]
 _steps: list[tuple[re.Pattern[str], _Step]] = []
 
@@ -192,6 +193,7 @@ class Runner:
         if not self.scenario.own_server:
             raise AssertionError("this needs 'own server'")
         server = self.topology.servers[found[1]]
+        mark = self._serial()
         if found[2] == "is killed":
             await server.kill()
         if found[2] in ("stops", "restarts"):
@@ -199,6 +201,7 @@ class Runner:
         for stream in self.streams.values():
             if not server.running and self._server_of(stream) == found[1]:
                 await stream.close()
+        self._forget_presence(mark)
         if found[2] in ("starts", "restarts"):
             await server.start()
             daemon = self.topology.daemon
@@ -246,7 +249,16 @@ class Runner:
                 left.remove(hit)
             return not left
 
-        await daemon.journal_says(self.words.jid(alias), fits, "; ".join(wanted) or "empty")
+        def fits_or_never_will(moves: Sequence[MoveRecord]) -> bool:
+            if fits(moves):
+                return True
+            if len(moves) >= len(wanted) and all(move.state.final for move in moves):
+                shown = "; ".join(f"{m.state} {m.reason}" for m in moves)
+                raise AssertionError(f"the journal is final, and says: {shown}")
+            return False
+
+        what = "; ".join(wanted) or "empty"
+        await daemon.journal_says(self.words.jid(alias), fits_or_never_will, what)
 
     @step(r"roster of ([\w-]+) is unchanged")
     async def _unchanged(self, found: re.Match[str], line: Line) -> None:
@@ -320,4 +332,4 @@ class Runner:
 
 def _availability(received: Received) -> bool:
     element: ET.Element = received.element
-    return element.tag == "{jabber:client}presence" and element.get("type") in (None, "unavailable")
+    return element.tag == "{jabber:client}presence" and element.get("type") in _AVAILABILITY

@@ -25,7 +25,10 @@ async def test_scenario(
     if scenario.name in kind.excused:
         pytest.skip(kind.excused[scenario.name])
     runner = Runner(scenario, await topology_for(kind, scenario))
+    failure = ""
     try:
         await runner.run()
     except StepFailed as failed:
-        pytest.fail(str(failed), pytrace=False)
+        failure = str(failed)
+    if failure:
+        pytest.fail(failure, pytrace=False)

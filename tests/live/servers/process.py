@@ -10,6 +10,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+_LEASH = ("setpriv", "--pdeathsig", "KILL")
+"""Ends the child with this process, however that ends (util-linux; prctl(2))."""
+
 
 class Process:
     """One child in a session of its own; never tied to an event loop, so it may outlive a test.
@@ -31,7 +34,7 @@ class Process:
     ) -> None:
         with output.open("ab") as sink:
             self._child = subprocess.Popen(
-                list(command),
+                [*_LEASH, *command],
                 cwd=cwd,
                 env=dict(env) if env is not None else None,
                 stdin=subprocess.DEVNULL,

@@ -35,4 +35,7 @@ local function answer(event)
 	return true;
 end
 
-module:hook("iq-get/bare/http://jabber.org/protocol/pubsub:pubsub", answer, 1000);
+-- mod_iq tries "iq/bare" before "iq-get/bare", and mod_pep answers there.
+module:hook("iq/bare/http://jabber.org/protocol/pubsub:pubsub", function (event)
+	if event.stanza.attr.type == "get" then return answer(event); end
+end, 1000);
