@@ -174,3 +174,39 @@ async def test_the_hook_sends_as_the_server_would(
             if ours["told"] != stock["told"]:
                 wrong.append(f"{state}: contact was told {ours['told']}, stock {stock['told']}")
     assert not wrong, "\n".join(wrong)
+
+
+async def test_a_move_costs_one_save(stage: tuple[Topology, RawComponent], kind: Kind) -> None:
+    if not kind.name.startswith("prosody"):
+        pytest.skip("ejabberd writes the rows that changed, in one transaction")
+    topology, component = stage
+    log = topology.servers["montague"].log_path
+
+    def saves(pair: Pair) -> int:
+        return log.read_text().count(f"Roster of {pair.user.partition('@')[0]} saved")
+
+    async with Pair(topology, ("both", False, False)) as pair:
+        new = f"new-{pair.contact}"
+        topology.servers["montague"].add_user(new)
+        pair.device.send(
+            f"<presence type='subscribed' to='{new}'/>"
+            f"<presence type='unsubscribed' to='{pair.contact}'/>"
+            f"<presence type='subscribe' to='{new}'/>"
+        )
+        await pair.quiet()
+        assert saves(pair) == 3
+    async with Pair(topology, ("both", False, False)) as pair:
+        new = f"new-{pair.contact}"
+        topology.servers["montague"].add_user(new)
+        answer = await component.request(
+            "<send xmlns='urn:xmpp-moved:hook:0'>"
+            f"<presence xmlns='jabber:client' type='subscribed' to='{new}'/>"
+            f"<presence xmlns='jabber:client' type='unsubscribed' to='{pair.contact}'/>"
+            f"<presence xmlns='jabber:client' type='subscribe' to='{new}'/></send>",
+            kind="set",
+            to=pair.user,
+        )
+        assert answer.get("type") == "result"
+        await pair.quiet()
+        assert saves(pair) == 1
+        assert len(pair.device.inbox) == 3

@@ -45,6 +45,7 @@ _MODULES = (
     "version",
     "offline",
     "test_fault",
+    "test_saves",
 )
 
 
