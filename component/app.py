@@ -113,7 +113,9 @@ class App:
             hook, recovery, config.served.hosts, deadline=contacts.deadline_seconds
         )
         store.watch_commits(self.metrics.committed)
-        self.metrics.watch_queue(lambda: self._link.stats.queue_depth)
+        self.metrics.watch_link(
+            lambda: self._link.stats.queue_depth, lambda: self._link.stats.refused
+        )
         self._link.route_iq("set", NS_HOOK, "divert", self._contacts.on_divert)
         self._link.route_message(NS_HOOK, "outcome", self._contacts.on_outcome)
 

@@ -95,6 +95,11 @@ class Metrics:
             buckets=_ROWS,
             registry=registry,
         )
+        self._refused = Gauge(
+            "xmpp_moved_stanzas_refused",
+            "Stanzas that were larger or deeper than allowed, and skipped.",
+            registry=registry,
+        )
         self._queue = Gauge(
             "xmpp_moved_queue_depth", "Stanzas waiting to be sent.", registry=registry
         )
@@ -125,9 +130,10 @@ class Metrics:
         """The stream was opened again after a loss."""
         self._reconnects.inc()
 
-    def watch_queue(self, depth: Callable[[], int]) -> None:
-        """Read the number of stanzas waiting to be sent from ``depth`` at each scrape."""
-        self._queue.set_function(depth)
+    def watch_link(self, queued: Callable[[], int], refused: Callable[[], int]) -> None:
+        """Read these figures at each scrape: stanzas waiting to be sent, and refused so far."""
+        self._queue.set_function(queued)
+        self._refused.set_function(refused)
 
     def committed(self, rows: int, seconds: float) -> None:
         """The journal committed ``rows`` rows in one transaction."""

@@ -111,6 +111,7 @@ class Link:
             sessions=self._sessions,
             reconnects=max(0, self._sessions - 1),
             dropped=self._dropped,
+            refused=self._router.refused,
         )
 
     def add_feature(self, namespace: str) -> None:
@@ -283,14 +284,23 @@ class Link:
 
         if stanza.tag == IQ:
             kind = stanza.get("type")
-            if kind in ("result", "error"):
-                self._settle(stanza, kind)
+            if kind == "result":
+                self._settle(stanza, None)
+            elif kind == "error":
+                self._settle(stanza, RemoteError.from_element(stanza))
             elif kind in ("get", "set"):
                 self._router.iq(stanza, answer)
         elif stanza.tag == MESSAGE:
             self._router.message(stanza)
         else:
             self._router.presence(stanza, answer)
+
+    def stream_refused(self, stream: Stream, top: ET.Element, reason: str) -> None:
+        """Called by the stream: a stanza beyond the bounds came, and is skipped."""
+        self._router.refuse(top, reason, lambda reply: self._answer(stream, reply))
+        if top.tag == IQ and top.get("type") in ("result", "error"):
+            error = RemoteError("policy-violation", "modify", f"the answer is {reason}")
+            self._settle(top, error)
 
     def stream_lost(self, stream: Stream, loss: Loss) -> None:
         """Called by the stream: the connection ended, or was never made."""
@@ -373,7 +383,7 @@ class Link:
             self._dropped += 1
             log.warning("an answer is dropped", to=reply.get("to"), reason=str(error))
 
-    def _settle(self, iq: ET.Element, kind: str) -> None:
+    def _settle(self, iq: ET.Element, error: RemoteError | None) -> None:
         """An answer came: whose is it?  By id, and only from whom we asked."""
         entry = self._pending.get(iq.get("id", ""))
         sender = iq.get("from", self._jid)
@@ -383,10 +393,10 @@ class Link:
             log.warning("an answer from someone else", asked=entry.to, sender=sender)
         elif entry.future.done():
             pass
-        elif kind == "result":
+        elif error is None:
             entry.future.set_result(iq)
         else:
-            entry.future.set_exception(RemoteError.from_element(iq))
+            entry.future.set_exception(error)
 
 
 def _any(future: asyncio.Future[Any]) -> asyncio.Future[Any]:

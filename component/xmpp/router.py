@@ -20,6 +20,12 @@ MessageHandler = Callable[[ET.Element], Awaitable[None]]
 Answer = Callable[[ET.Element], None]
 """Sends an answer on the stream that the request came on."""
 
+_WARN_EVERY = 60.0
+"""Seconds between warnings of refused stanzas, which anyone may send at will."""
+_MAX_ID = 4096
+"""Characters of an id that is answered.  An answer repeats it, escaped in our way: without a bound
+it could be larger than the server takes from us (Prosody 0.12: 512 KiB), which ends the stream."""
+
 
 class Router:
     """Finds handlers by the payload's name in constant time, and runs them as bounded tasks.
@@ -36,6 +42,10 @@ class Router:
         self._messages: dict[str, MessageHandler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
+        self.refused = 0
+        """Stanzas beyond the stream's bounds."""
+        self._warned: float | None = None
+        self._unwarned = 0
 
     @property
     def running(self) -> int:
@@ -59,8 +69,7 @@ class Router:
 
         Exactly one answer leaves, unless the request names no sender or id to answer to.
         """
-        if not iq.get("id") or not iq.get("from"):
-            log.warning("a request without sender or id", sender=iq.get("from"), id=iq.get("id"))
+        if not self._answerable(iq):
             return
         refused = self._refusal(iq)
         if refused is not None:
@@ -68,6 +77,36 @@ class Router:
             return
         handler = self._iqs[iq.get("type", ""), iq[0].tag]
         self._start(self._run_iq(handler, iq, answer))
+
+    def refuse(self, top: ET.Element, reason: str, answer: Answer) -> None:
+        """Count a stanza that is too large or too deep, and answer it if it is a request.
+
+        :param top: the stanza without its content.
+        """
+        self.refused += 1
+        self._unwarned += 1
+        now = asyncio.get_running_loop().time()
+        if self._warned is None or now - self._warned >= _WARN_EVERY:
+            log.warning(
+                "a stanza is refused",
+                reason=reason,
+                sender=top.get("from"),
+                stanzas_since_last_warning=self._unwarned,
+            )
+            self._warned = now
+            self._unwarned = 0
+        if top.tag == IQ and top.get("type") in ("get", "set") and self._answerable(top):
+            answer(self._error(top, StanzaError("policy-violation", "modify", reason)))
+
+    def _answerable(self, iq: ET.Element) -> bool:
+        id_, sender = iq.get("id"), iq.get("from")
+        if not id_ or not sender:
+            log.warning("a request without sender or id", sender=sender, id=id_)
+            return False
+        if len(id_) > _MAX_ID:
+            log.info("a request with an id too long to answer", sender=sender, length=len(id_))
+            return False
+        return True
 
     def _refusal(self, iq: ET.Element) -> StanzaError | None:
         if len(iq) != 1:

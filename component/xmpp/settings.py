@@ -21,7 +21,9 @@ class LinkSettings:
     max_handlers: int = 6000
     """Requests and messages being handled."""
     stanza_bytes: int = 512 * 1024
+    """A larger stanza is skipped and refused; the session goes on."""
     stanza_depth: int = 64
+    """Likewise one with more elements inside each other."""
     backoff_first: float = 1.0
     backoff_max: float = 60.0
     handshake_timeout: float = 15.0
@@ -49,3 +51,5 @@ class LinkStats:
     """Handshakes after the first one."""
     dropped: int
     """Answers that found the queue full."""
+    refused: int
+    """Stanzas skipped as too large or too deep; not among those received."""

@@ -1,8 +1,8 @@
 """One connection to the server: a slixmpp component stream, guarded, bounded and watched.
 
-slixmpp (1.17) brings the stream header, the XML parser and the handshake.  This class adds what
-it lacks: a guard before the parser, a bounded send queue that knows whether the server reads,
-dead-peer detection, and one loss report whatever the cause.  An object serves one connection and
+slixmpp (1.17) brings the stream header and the handshake.  This class adds what it lacks: a
+parser with bounds, a bounded send queue that knows whether the server reads, dead-peer
+detection, and one loss report whatever the cause.  An object serves one connection and
 is thrown away with it, so nothing leaks from one session into the next.
 """
 
@@ -13,7 +13,6 @@ import os
 import socket
 import xml.etree.ElementTree as ET
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +20,7 @@ import structlog
 from slixmpp import ComponentXMPP
 
 from component.xmpp.errors import LinkBusy, LinkLost
-from component.xmpp.guard import GuardError, StreamGuard
+from component.xmpp.guard import GuardError, StanzaParser
 from component.xmpp.names import IQ, MESSAGE, NS_STREAM, NS_STREAM_ERRORS, PRESENCE
 
 log = structlog.get_logger(__name__)
@@ -67,6 +66,9 @@ class StreamOwner(Protocol):
     def stream_stanza(self, stream: Stream, stanza: ET.Element) -> None:
         """A stanza came."""
 
+    def stream_refused(self, stream: Stream, top: ET.Element, reason: str) -> None:
+        """A stanza beyond the bounds came and is skipped; ``top`` is it without its content."""
+
     def stream_lost(self, stream: Stream, loss: Loss) -> None:
         """The connection ended; called once, also where it was never up."""
 
@@ -89,8 +91,6 @@ class Stream(ComponentXMPP):
         self.sent = 0
         self._bounds = bounds
         self._owner = owner
-        self._guard = StreamGuard(bounds.stanza_bytes, bounds.stanza_depth)
-        self._reparse: Callable[[], None] | None = None
         self._loss: Loss | None = None
         self._out: deque[bytes] = deque()
         self._out_bytes = 0
@@ -155,7 +155,10 @@ class Stream(ComponentXMPP):
     def init_parser(self) -> None:
         """slixmpp: a connection begins."""
         super().init_parser()
-        self._reparse = getattr(self.parser, "flush", None)
+        # slixmpp calls feed() and read_events() of it, and no more.
+        self.parser = StanzaParser(  # type: ignore[assignment]
+            self._bounds.stanza_bytes, self._bounds.stanza_depth, self._on_refused
+        )
 
     def connection_made(self, transport: asyncio.BaseTransport, send_event: bool = True) -> None:
         """asyncio: connected."""
@@ -173,15 +176,9 @@ class Stream(ComponentXMPP):
         if self._loss is not None:
             return  # what follows a stream error or our own close counts for nothing
         try:
-            self._guard.feed(data if isinstance(data, bytes) else data.encode())
+            super().data_received(data)
         except GuardError as error:
             self._refuse(error)
-            return
-        super().data_received(data)
-        if self._reparse is not None and self.parser is not None:
-            # expat 2.6 and later may sit on the last byte of a stanza until more come.
-            self._reparse()
-            super().data_received(b"")
 
     def connection_lost(self, exception: BaseException | None) -> None:
         """asyncio: disconnected."""
@@ -224,6 +221,14 @@ class Stream(ComponentXMPP):
             self._owner.stream_stanza(self, stanza)
         except Exception:
             log.exception("a stanza could not be routed", stanza=stanza.tag, id=stanza.get("id"))
+
+    def _on_refused(self, top: ET.Element, reason: str) -> None:
+        top = self.incoming_filter(top)  # type: ignore[no-untyped-call]
+        if top.tag in _STANZAS and self.up.done():
+            try:
+                self._owner.stream_refused(self, top, reason)
+            except Exception:
+                log.exception("a stanza could not be refused", stanza=top.tag, id=top.get("id"))
 
     def _on_session_start(self, _event: object) -> None:
         if not self.up.done() and self._loss is None:

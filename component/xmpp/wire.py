@@ -77,6 +77,6 @@ def _write(element: ET.Element, default: str, out: list[str]) -> None:
 
 def _split(tag: str) -> tuple[str, str]:
     if tag[0] == "{":
-        namespace, _, name = tag[1:].partition("}")
+        namespace, _, name = tag[1:].rpartition("}")  # a namespace may hold one, a name not
         return namespace, name
     return "", tag

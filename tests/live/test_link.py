@@ -300,6 +300,62 @@ async def test_what_cannot_be_sent_does_not_cost_the_stream(pair: tuple[Runner, 
     assert moved.link.connected
 
 
+def nested(depth: int) -> ET.Element:
+    top = found = element(NS_TEST, "deep")
+    for _ in range(depth):
+        found = ET.SubElement(found, f"{{{NS_TEST}}}deep")
+    return top
+
+
+async def test_nobody_can_end_the_session(pair: tuple[Runner, Runner]) -> None:
+    """Another component attacks with all that the server lets through."""
+    moved, peer = pair
+    large = element(NS_TEST, "large")
+    large.text = "'" * 100_000  # the server writes six bytes for each
+    for payload in (nested(100), large):
+        message = ET.Element(MESSAGE, {"to": MOVED})
+        message.append(payload)
+        peer.link.send(message)
+        for kind in ("get", "set"):
+            with pytest.raises(RemoteError) as refused:
+                await peer.link.request(kind, MOVED, payload, timeout=10)
+            assert (refused.value.condition, refused.value.type) == ("policy-violation", "modify")
+    assert moved.link.stats.refused == 6
+
+    # An answer with this id would be too large for the server.
+    for payload in (element(NS_PING, "ping"), large):
+        iq = ET.Element(IQ, {"to": MOVED, "type": "get", "id": "'" * 90_000})
+        iq.append(payload)
+        peer.link.send(iq)
+    pong = await peer.link.request("get", MOVED, element(NS_PING, "ping"), timeout=10)
+    assert pong.get("type") == "result"
+    assert moved.link.stats.refused == 8
+    assert moved.link.stats.sessions == peer.link.stats.sessions == 1
+    assert moved.down.empty()
+
+
+async def test_a_large_answer_fails_its_request(pair: tuple[Runner, Runner]) -> None:
+    moved, peer = pair
+
+    async def large(_iq: ET.Element) -> ET.Element:
+        found = element(NS_TEST, "large")
+        found.text = "'" * 100_000
+        return found
+
+    async def deep(_iq: ET.Element) -> ET.Element:
+        return nested(100)
+
+    peer.link.route_iq("get", NS_TEST, "large", large)
+    peer.link.route_iq("get", NS_TEST, "deep", deep)
+    for name in ("large", "deep"):
+        with pytest.raises(RemoteError) as refused:
+            await asyncio.wait_for(
+                moved.link.request("get", PEER, element(NS_TEST, name), timeout=600), 10
+            )
+        assert refused.value.condition == "policy-violation"
+    assert moved.link.stats.sessions == 1
+
+
 async def test_stop_waits_for_handlers(pair: tuple[Runner, Runner]) -> None:
     moved, peer = pair
     begun, go = asyncio.Event(), asyncio.Event()

@@ -41,7 +41,7 @@ def test_metrics_show_what_happened() -> None:
     metrics.link_up(True)
     metrics.reconnected()
     metrics.committed(7, 0.004)
-    metrics.watch_queue(lambda: 11)
+    metrics.watch_link(lambda: 11, lambda: 3)
     with HttpServer(LOOPBACK, metrics.registry, well) as server:
         status, text = ask(server.port, "/metrics")
     assert status == 200
@@ -59,6 +59,7 @@ def test_metrics_show_what_happened() -> None:
         "xmpp_moved_journal_commit_seconds_count 1.0",
         "xmpp_moved_journal_batch_size_sum 7.0",
         "xmpp_moved_queue_depth 11.0",
+        "xmpp_moved_stanzas_refused 3.0",
     ):
         assert expected in lines, expected
     assert "process_resident_memory_bytes" in text

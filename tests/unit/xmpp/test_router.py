@@ -66,6 +66,14 @@ async def test_nobody_to_answer(router: Router, lacking: str) -> None:
     assert answers == []
 
 
+async def test_an_id_too_long_to_repeat(router: Router) -> None:
+    answers = Answers()
+    router.iq(iq(Q, id="'" * 5000), answers.append)
+    router.refuse(iq(id="'" * 5000), "too deep", answers.append)
+    assert answers == []
+    assert router.refused == 1
+
+
 async def test_handlers_are_bounded(router: Router) -> None:
     go = asyncio.Event()
 
