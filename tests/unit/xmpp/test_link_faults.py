@@ -152,7 +152,7 @@ async def test_refused_connections_warn_once_and_stop_ends_the_wait() -> None:
     with capture_logs() as logs:
         task = asyncio.create_task(harness.link.run())
         async with asyncio.timeout(10):
-            while sum("retry_seconds" in entry for entry in logs) < 3:
+            while sum("retry_seconds" in entry for entry in logs) < 3:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)  # capture_logs tells nobody of a new entry
         assert not task.done()
         await asyncio.wait_for(harness.link.stop(), 5)
