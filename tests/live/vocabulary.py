@@ -90,8 +90,12 @@ class Vocabulary:
         )
 
     def stanzas(self, body: str) -> list[ET.Element]:
-        """Parse expected stanzas: XML in the client's namespace, and ``push`` lines."""
-        parts = [self._push(line) for line in body.splitlines()]
+        """Parse expected stanzas: XML in the client's namespace, and ``push`` lines.
+
+        A line that begins with ``#``, perhaps from a word of the server, expects nothing.
+        """
+        lines = [line.strip() for line in _WORD.sub(self._word, body).splitlines()]
+        parts = [self._push(line) for line in lines if not line.startswith("#")]
         text = self.fill("\n".join(parts))
         try:
             return list(ET.fromstring(f"<x xmlns='jabber:client'>{text}</x>"))

@@ -7,10 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.live.servers import ejabberd
 from tests.live.servers.base import Server, ServerSpec
 from tests.live.servers.prosody import Installation, Prosody
 
 _ROOT = Path(__file__).parents[3]
+
+
+def _prosody(name: str, program: Path, spec: ServerSpec, folder: Path) -> Server:
+    return Prosody(Installation(name, program), spec, folder)
+
+
+def _ejabberd(name: str, root: Path, spec: ServerSpec, folder: Path) -> Server:
+    return ejabberd.Ejabberd(ejabberd.Installation(name, root), spec, folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +28,8 @@ class Kind:
 
     ``excused`` maps the name of a scenario to the reason why it cannot pass on this server;
     ``words`` maps ``%name%`` in a scenario to what this server does at that place;
-    ``noise`` picks the stanzas that only this server sends: clients drop them unseen.
+    ``noise`` picks the stanzas that only this server sends: clients drop them unseen;
+    ``make`` builds it from its name, its program, what to start and a folder.
     """
 
     name: str
@@ -28,6 +38,7 @@ class Kind:
     excused: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
     noise: Callable[[ET.Element], bool] | None = None
+    make: Callable[[str, Path, ServerSpec, Path], Server] = _prosody
 
     @property
     def available(self) -> bool:
@@ -36,7 +47,7 @@ class Kind:
 
     def build(self, spec: ServerSpec, folder: Path) -> Server:
         """Return a server that is not started yet."""
-        return Prosody(Installation(self.name, self.program), spec, folder)
+        return self.make(self.name, self.program, spec, folder)
 
 
 def _unavailable_from_bare(stanza: ET.Element) -> bool:
@@ -51,6 +62,12 @@ def _unavailable_from_bare(stanza: ET.Element) -> bool:
     )
 
 
+# mod_presence pushes an entry whenever its owner sends a request, also where nothing changed; RFC
+# 6121 A.2.1 knows no push for that, and ejabberd sends none.  mod_roster of ejabberd names an entry
+# after the nickname in the request (XEP-0172).
+_PROSODY_WORDS = {"unchanged": "", "nick-as-name": ""}
+_EJABBERD_WORDS = {"unchanged": "#", "nick-as-name": '"Romeo"'}
+
 KINDS = {
     kind.name: kind
     for kind in (
@@ -58,13 +75,23 @@ KINDS = {
             "prosody-0.12",
             Path("/usr/bin/prosody"),
             "Prosody 0.12 is not installed: run tests/bootstrap/setup.sh",
+            words=_PROSODY_WORDS,
             noise=_unavailable_from_bare,
         ),
         Kind(
             "prosody-13.0",
             _ROOT / ".cache/prosody-13/usr/bin/prosody",
             "Prosody 13.0 could not be fetched: see the output of tests/bootstrap/setup.sh",
+            words=_PROSODY_WORDS,
             noise=_unavailable_from_bare,
+        ),
+        Kind(
+            "ejabberd-24.12",
+            _ROOT / ".cache/ejabberd-24.12",
+            "ejabberd 24.12 could not be fetched: see the output of tests/bootstrap/setup.sh",
+            words=_EJABBERD_WORDS,
+            noise=ejabberd.Differences(),
+            make=_ejabberd,
         ),
     )
 }

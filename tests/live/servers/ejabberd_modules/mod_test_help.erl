@@ -44,7 +44,10 @@ mod_doc() -> #{}.
 process(_, #request{method = 'POST', data = Data}) ->
     Request = misc:json_decode(Data),
     try do(maps:get(<<"do">>, Request), Request) of
-        Text -> {200, [], Text}
+        Text ->
+            %% Mnesia writes within two seconds; a test may kill the server before.
+            ok = mnesia:sync_log(),
+            {200, [], Text}
     catch Class:Reason:Stack ->
             {500, [], iolist_to_binary(io_lib:format("~p", [{Class, Reason, Stack}]))}
     end.
