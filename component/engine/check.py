@@ -23,7 +23,7 @@ CLOCK_TOLERANCE = 30.0
 """Seconds that our clock and the server's may differ; the journal's times mean little beyond."""
 
 NS_TIME = "urn:xmpp:time"
-INSTALL = "run: xmpp-moved hook prosody --to DIR, and do what it prints"
+INSTALL = "run: xmpp-moved hook prosody|ejabberd --to DIR, and do what it prints"
 
 
 class Check:

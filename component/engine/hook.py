@@ -42,14 +42,14 @@ class Hook:
         except RemoteError as error:
             raise HookMissing(
                 f"{host}: the server answers {error.condition} to {PROTOCOL}. Install the server "
-                "module (xmpp-moved hook prosody --to DIR), enable it on this host with this "
-                "component's address, and reload the host."
+                "module (xmpp-moved hook prosody|ejabberd --to DIR), enable it on this host with "
+                "this component's address, and reload the host."
             ) from error
         hello = codecs.read_hello(answer)
         if hello is None:
             raise HookMissing(
                 f"{host}: the server module does not speak {PROTOCOL} as this version does. "
-                "Update mod_moved_hook (xmpp-moved hook prosody --to DIR) and reload it."
+                "Update mod_moved_hook (xmpp-moved hook prosody|ejabberd --to DIR) and reload it."
             )
         return hello
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -23,6 +23,8 @@ from component.ui.exits import CommandFailed, Exit
 if TYPE_CHECKING:
     from component.config import Config
     from component.core.records import AuditRecord, CheckLine, MoveRecord
+    from component.hooks.installer import Installed
+    from component.hooks.lines import HookSetup
 
 NAME = "xmpp-moved"
 
@@ -235,43 +237,82 @@ async def _get_move(url: str, id: int) -> tuple[MoveRecord, list[AuditRecord]] |
             return await store.get(id)
 
 
+ToOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Install the module into this folder.")
+]
+JidOption = Annotated[str | None, typer.Option(metavar="DOMAIN", help="The component's address.")]
+HostOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="DOMAIN", help="A host that is served; may be given several times."),
+]
+SecretFlag = Annotated[
+    bool, typer.Option("--show-secret", help="Print the secret, not where to find it.")
+]
+
+
 @hook_app.command("prosody")
 def hook_prosody(
     context: typer.Context,
-    to: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Install the module into this plugin folder."),
-    ] = None,
-    jid: Annotated[
-        str | None, typer.Option(metavar="DOMAIN", help="The component's address.")
-    ] = None,
-    host: Annotated[
-        list[str] | None,
-        typer.Option(metavar="DOMAIN", help="A host that is served; may be given several times."),
-    ] = None,
-    show_secret: Annotated[
-        bool, typer.Option("--show-secret", help="Print the secret, not where to find it.")
-    ] = False,
+    to: ToOption = None,
+    jid: JidOption = None,
+    host: HostOption = None,
+    show_secret: SecretFlag = False,
 ) -> None:
     """Install the Prosody module and print the configuration lines for this component.
 
-    With --jid and --host no configuration file is needed.
+    DIR is one of Prosody's plugin_paths. With --jid and --host no configuration file is needed.
     """
-    from component.ui.hook import describe, plan_prosody
+    from component.hooks.installer import install_prosody
+    from component.ui.hook import describe_prosody
+
+    setup = _hook_setup(context, to, jid, host, show_secret)
+    typer.echo(describe_prosody(setup, _installed(install_prosody, to)), nl=False)
+
+
+@hook_app.command("ejabberd")
+def hook_ejabberd(
+    context: typer.Context,
+    to: ToOption = None,
+    jid: JidOption = None,
+    host: HostOption = None,
+    show_secret: SecretFlag = False,
+) -> None:
+    """Install the ejabberd module and print the configuration lines for this component.
+
+    DIR is the folder sources in ejabberd's CONTRIB_MODULES_PATH. With --jid and --host no
+    configuration file is needed.
+    """
+    from component.hooks.installer import install_ejabberd
+    from component.ui.hook import describe_ejabberd
+
+    setup = _hook_setup(context, to, jid, host, show_secret)
+    typer.echo(describe_ejabberd(setup, _installed(install_ejabberd, to)), nl=False)
+
+
+def _hook_setup(
+    context: typer.Context,
+    to: Path | None,
+    jid: str | None,
+    hosts: list[str] | None,
+    show_secret: bool,
+) -> HookSetup:
+    from component.ui.hook import plan
 
     config = None
-    if context.obj is not None or not (jid and host):
+    if context.obj is not None or not (jid and hosts):
         config = _load(context)
-    setup = plan_prosody(config, context.obj, jid, host or [], to, show_secret)
-    installed = None
-    if to is not None:
-        from component.hooks.installer import InstallError, install_prosody
+    return plan(config, context.obj, jid, hosts or [], to, show_secret)
 
-        try:
-            installed = install_prosody(to)
-        except InstallError as error:
-            raise CommandFailed(str(error)) from error
-    typer.echo(describe(setup, installed), nl=False)
+
+def _installed(install: Callable[[Path], Installed], to: Path | None) -> Installed | None:
+    from component.hooks.installer import InstallError
+
+    if to is None:
+        return None
+    try:
+        return install(to)
+    except InstallError as error:
+        raise CommandFailed(str(error)) from error
 
 
 @db_app.command("upgrade")

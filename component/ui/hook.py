@@ -1,4 +1,4 @@
-"""What ``hook prosody`` prints."""
+"""What ``hook prosody`` and ``hook ejabberd`` print."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import typer
 
 from component.config import config_path
 from component.config.types import prepare_domain
-from component.hooks.installer import (
-    PROSODY_MODULE,
-    Installed,
-    ProsodySetup,
+from component.hooks.installer import MODULE, Installed
+from component.hooks.lines import (
+    HookSetup,
+    ejabberd_commands,
+    ejabberd_lines,
     prosody_commands,
     prosody_lines,
 )
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     from component.config import Config
 
 
-def plan_prosody(
+def plan(
     config: Config | None,
     path: Path | None,
     jid: str | None,
     hosts: Sequence[str],
     folder: Path | None,
     show_secret: bool,
-) -> ProsodySetup:
+) -> HookSetup:
     """What to print for this configuration, where ``jid`` and ``hosts`` win over it.
 
     :param path: the configuration file as given, to say where the secret is
@@ -43,9 +44,9 @@ def plan_prosody(
             raise typer.BadParameter(
                 "there is no secret to show without a configuration", param_hint="--show-secret"
             )
-        return ProsodySetup(own or "", served, folder=where)
+        return HookSetup(own or "", served, folder=where)
     component = config.component
-    return ProsodySetup(
+    return HookSetup(
         own or component.jid,
         served or config.served.hosts,
         component.host,
@@ -58,16 +59,28 @@ def plan_prosody(
     )
 
 
-def describe(setup: ProsodySetup, installed: Installed | None) -> str:
+def describe_prosody(setup: HookSetup, installed: Installed | None) -> str:
     """The text: what was installed, what to configure, what to run."""
+    commands = prosody_commands(setup, installed)
+    return _describe(setup, installed, "prosody.cfg.lua", prosody_lines(setup), commands)
+
+
+def describe_ejabberd(setup: HookSetup, installed: Installed | None) -> str:
+    """The text: what was installed, what to configure, what to run."""
+    commands = ejabberd_commands(setup, installed)
+    return _describe(setup, installed, "ejabberd.yml", ejabberd_lines(setup), commands)
+
+
+def _describe(
+    setup: HookSetup, installed: Installed | None, file: str, lines: str, commands: Sequence[str]
+) -> str:
     parts = []
     if installed is not None and setup.folder is not None:
-        parts.append(f"{setup.folder / PROSODY_MODULE}: {_WHAT[installed]}\n")
-    parts.append("Configuration (prosody.cfg.lua):\n")
-    parts.append(prosody_lines(setup))
+        parts.append(f"{setup.folder / MODULE}: {_WHAT[installed]}\n")
+    parts.append(f"Configuration ({file}):\n")
+    parts.append(lines)
     parts.append("Then:\n")
-    commands = [*prosody_commands(setup, installed), "xmpp-moved check"]
-    parts.append("".join(f"    {command}\n" for command in commands))
+    parts.append("".join(f"    {command}\n" for command in (*commands, "xmpp-moved check")))
     return "\n".join(parts)
 
 

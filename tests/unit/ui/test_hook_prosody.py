@@ -12,11 +12,9 @@ import pytest
 from component.hooks.installer import (
     Installed,
     InstallError,
-    ProsodySetup,
     install_prosody,
-    lua_string,
-    prosody_lines,
 )
+from component.hooks.lines import HookSetup, lua_string, prosody_lines
 
 from .conftest import Command
 
@@ -128,7 +126,7 @@ def test_command_mistakes(command: Command, arguments: list[str], code: int) -> 
 
 
 def test_other_port_and_host() -> None:
-    setup = ProsodySetup("moved.a.example", ["a.example"], host="192.0.2.7", port=5348)
+    setup = HookSetup("moved.a.example", ["a.example"], host="192.0.2.7", port=5348)
     text = prosody_lines(setup)
     assert "component_ports = { 5348 }" in text
     assert 'component_interfaces = { "192.0.2.7" }' in text
@@ -137,7 +135,7 @@ def test_other_port_and_host() -> None:
 
 @pytest.mark.skipif(shutil.which("luac") is None, reason="luac is not installed")
 def test_lines_are_lua(tmp_path: Path) -> None:
-    setup = ProsodySetup(
+    setup = HookSetup(
         "moved.a.example", ["a.example"], "192.0.2.7", 5348, 'quo"te\\ \n]] --', "", tmp_path
     )
     path = tmp_path / "lines.lua"
