@@ -295,7 +295,7 @@ class Runner:
         if server is None:
             raise AssertionError(f"nobody serves {alias}")
         jid = f"{self.words.jid(alias)}/{resource}"
-        noise = self.topology.kind.noise
+        noise = self.topology.kind.side(server.spec.name).noise
         return Client(f"{alias}/{resource}", jid, server.spec.address, noise=noise)
 
     def _stream(self, name: str) -> Stream:

@@ -40,6 +40,13 @@ class Kind:
     noise: Callable[[ET.Element], bool] | None = None
     make: Callable[[str, Path, ServerSpec, Path], Server] = _prosody
 
+    sides: Mapping[str, Kind] = field(default_factory=dict)
+    """The kind of each server of a topology, where they differ (tests/live/servers/mixed.py)."""
+
+    def side(self, server: str) -> Kind:
+        """The kind of a server of the topology, by its name."""
+        return self.sides.get(server, self)
+
     @property
     def available(self) -> bool:
         """True where it is installed."""
