@@ -42,8 +42,8 @@ async def check(stage: Topology, *arguments: str) -> tuple[int, str]:
 async def stage(kind: Kind, tmp_path: Path) -> AsyncIterator[Topology]:
     """A server with everything in place."""
     stage = topology(kind, tmp_path)
-    stage.servers["montague"].add_user(f"juliet@{HOST}")
     await stage.servers["montague"].start()
+    stage.servers["montague"].add_user(f"juliet@{HOST}")
     yield stage
     await stage.stop()
 

@@ -160,12 +160,15 @@ async def test_the_hook_sends_as_the_server_would(
         mine = ours["mine"] or ("none", False)
         if mine != (rfc.subscription.value, rfc.ask):
             wrong.append(f"{state}: {mine} instead of {rfc} as RFC 6121 has it")
-        if ours["mine"] != stock["mine"]:
-            wrong.append(f"{state}: {mine} where the server makes {stock['mine']}")
         changed = rfc != Entry(Subscription(subscription), ask)
         if len(ours["pushes"]) != (1 if changed else 0):
             wrong.append(f"{state}: pushes {ours['pushes']}")
-        if changed and ours["pushes"] != stock["pushes"]:
+        if f"stock-{sent}" in topology.kind.excused:
+            continue  # the server's own way is not that of the RFC
+        if ours["mine"] != stock["mine"]:
+            wrong.append(f"{state}: {mine} where the server makes {stock['mine']}")
+        hidden = ours["mine"] is None  # None + Pending In: some servers hide the entry
+        if changed and not hidden and ours["pushes"] != stock["pushes"]:
             wrong.append(f"{state}: pushes {ours['pushes']}, the server's {stock['pushes']}")
         # The contact of a request that we hold was told nothing before; else both see the same.
         if stock_state == state and subscription not in ("from", "both"):
