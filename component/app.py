@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
-from collections.abc import AsyncIterator
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
 from sqlalchemy.engine import make_url
@@ -29,7 +33,7 @@ from component.engine.recovery import Recovery
 from component.engine.session import Session
 from component.ops.http import Health, HttpServer
 from component.ops.metrics import Metrics
-from component.store import Store, StoreError, StoreMissing
+from component.store import Store, StoreError, StoreLocked, StoreMissing
 from component.xmpp.link import Link, LinkSettings
 from component.xmpp.names import NS_HOOK
 
@@ -137,6 +141,12 @@ class App:
             ok=self._link.connected and self._session.ready and self._store.trouble is None,
             detail={
                 "stream": "up" if self._link.connected else "down",
+                "component": self._config.component.jid,
+                "trouble": self._link.trouble,
+                "hooks": {
+                    host: f"{hello.version} in {hello.server} {hello.server_version}"
+                    for host, hello in self._session.hellos.items()
+                },
                 "hosts_without_hook": missing,
                 "journal": self._store.trouble or "writable",
                 "open_requests": self._contacts.open_requests,
@@ -193,7 +203,15 @@ async def check(config: Config, account: str | None = None) -> AsyncIterator[Che
     :param account: a bare JID of a served host whose PEP service is to be tested.
     :raises ConfigError: the secret cannot be read.
     """
-    yield await _check_database(config)
+    said = await _ask_running(config)
+    if said is not None:
+        for line in _from_health(config, said):
+            yield line
+        return
+    database = await _check_database(config)
+    yield database
+    if isinstance(database, _Taken):
+        return
     up = asyncio.Event()
 
     async def on_up() -> None:
@@ -223,23 +241,71 @@ async def check(config: Config, account: str | None = None) -> AsyncIterator[Che
             await running
 
 
+class _Taken(CheckLine):
+    """The database line where another process is at work on it."""
+
+
+async def _ask_running(config: Config) -> dict[str, Any] | None:
+    """What a running xmpp-moved says of its health, None where none answers.
+
+    A second stream of the same name must not be opened beside it: Prosody refuses it, but
+    ejabberd (seen on 24.12) takes it and then sends the first one's replies to the second.
+    """
+    address = config.metrics.address
+    if address is None:
+        return None
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+
+    def ask() -> dict[str, Any] | None:
+        try:
+            with urllib.request.urlopen(f"http://{host}:{address[1]}/health", timeout=3) as answer:
+                return _health_of(answer.read())
+        except urllib.error.HTTPError as error:
+            return _health_of(error.read())
+        except OSError:
+            return None
+
+    return await asyncio.to_thread(ask)
+
+
+def _health_of(body: bytes) -> dict[str, Any] | None:
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) and said.get("component") else None
+
+
+def _from_health(config: Config, said: dict[str, Any]) -> Iterator[CheckLine]:
+    """Check lines out of what a running xmpp-moved says."""
+    yield CheckLine("running", True, f"{said['component']} is at work; this is what it says")
+    up = said["stream"] == "up"
+    yield CheckLine("stream", up, said["stream"], None if up else str(said.get("trouble")))
+    for host in config.served.hosts:
+        hook = said["hooks"].get(host)
+        remedy = None if hook else "see the log of the running one: it names what to install"
+        yield CheckLine(f"hook on {host}", bool(hook), hook or "none", remedy)
+    fine = said["journal"] == "writable"
+    yield CheckLine("database", fine, said["journal"], None if fine else "see its log")
+
+
 def _check_stream(config: Config, link: Link, running: asyncio.Task[None]) -> CheckLine:
     where = f"{config.component.host}:{config.component.port} as {config.component.jid}"
     if running.done():
         return CheckLine("stream", False, where, str(running.exception()))
     if link.connected:
         return CheckLine("stream", True, where)
-    remedy = (
-        "see that the server runs, listens there for components and has a section for this one; "
-        "stop a running xmpp-moved first, since a server takes one stream for each name"
-    )
+    remedy = "see that the server runs, listens there for components and has a section for this one"
     return CheckLine("stream", False, f"{where}: {link.trouble or 'no answer'}", remedy)
 
 
 async def _check_database(config: Config) -> CheckLine:
     try:
-        async with await Store.open(config.database.url, writer=False) as store:
+        async with await Store.open(config.database.url, create=False) as store:
             counts = await store.counts()
+    except StoreLocked as error:
+        remedy = "stop it to check the rest, or give it [metrics] listen and ask it by this command"
+        return _Taken("database", False, str(error), remedy)
     except StoreMissing as missing:
         folder = Path(make_url(config.database.url).database or "").parent
         if os.access(folder, os.W_OK):

@@ -47,6 +47,10 @@ install_otp() {
     apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $needed ||
         { apt-get -q -o DPkg::Lock::Timeout=300 update &&
             apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $needed; }
+    # Erlang's packages enable the port mapper; nothing here needs it at the next boot.
+    if command -v systemctl >/dev/null; then
+        systemctl disable epmd.service epmd.socket >/dev/null 2>&1 || true
+    fi
 }
 
 # The stanza (or line) that brings $suite brings its backports too.

@@ -68,9 +68,25 @@ async def test_while_another_runs(stage: Topology) -> None:
     assert stage.daemon is not None
     await stage.daemon.start()
     code, text = await check(stage)
+    assert code == 0, text
+    assert "✓ running: moved.montague.example is at work" in text
+    for host in stage.servers["montague"].spec.hosts:
+        assert f"✓ hook on {host}" in text
+    assert stage.daemon.running
+
+
+async def test_while_another_runs_that_tells_nothing(kind: Kind, tmp_path: Path) -> None:
+    stage = topology(kind, tmp_path, metrics__listen="")
+    await stage.servers["montague"].start()
+    assert stage.daemon is not None
+    await stage.daemon.start()
+    try:
+        code, text = await check(stage)
+    finally:
+        await stage.stop()
     assert code == 1
-    assert "✗ stream" in text
-    assert "stop a running xmpp-moved first" in text
+    assert "✗ database" in text
+    assert "stop it to check the rest" in text
 
 
 async def test_a_host_without_hook(kind: Kind, tmp_path: Path) -> None:

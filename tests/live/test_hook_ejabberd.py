@@ -5,6 +5,7 @@ Settings of the roster, the modules beside it, crashes, and the installation.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import subprocess
@@ -28,6 +29,7 @@ from tests.live.servers.ejabberd import DIST_PORT, HOOK_SOURCES, Ejabberd, Insta
 NS_HOOK = "urn:xmpp-moved:hook:0"
 HOOK = f"{{{NS_HOOK}}}"
 ROSTER = "{jabber:iq:roster}"
+STANZAS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
 MONTAGUE, VERONA = "montague.example", "verona.example"
 ROMEO, OLD, NEW = f"romeo@{MONTAGUE}", f"juliet@{VERONA}", f"juliet2@{VERONA}"
 TIMEOUT = 5.0
@@ -305,7 +307,7 @@ async def test_only_the_stream_of_the_component_is_obeyed(start: Start) -> None:
     stranger.send(f"<iq type='set' id='f' from='{COMPONENT_HOST}' to='{ROMEO}'>{SUCCESS}</iq>")
     for outsider in (stranger, romeo, mover):
         answer = await outsider.request(SUCCESS, kind="set", to=ROMEO)
-        assert answer.find(".//{urn:ietf:params:xml:ns:xmpp-stanzas}service-unavailable") is not None
+        assert answer.find(f".//{STANZAS}service-unavailable") is not None
         hello = await outsider.request(f"<hello xmlns='{NS_HOOK}'/>", to=MONTAGUE)
         assert hello.get("type") == "error"
     assert entries(await romeo.roster()) == BEFORE
@@ -364,7 +366,7 @@ async def test_requests_that_cannot_be_done(
 ) -> None:
     _, component = shared
     answer = await component.request(payload, kind="set", to=to)
-    assert answer.find(f".//{{urn:ietf:params:xml:ns:xmpp-stanzas}}{condition}") is not None
+    assert answer.find(f".//{STANZAS}{condition}") is not None
     query = f"<query xmlns='{NS_HOOK}'><iq xmlns='jabber:client' type='get'>"
     roster = await component.request(
         f"{query}<query xmlns='jabber:iq:roster'/></iq></query>", kind="set", to=ROMEO
@@ -395,7 +397,8 @@ async def test_ejabberdctl_installs_it_without_internet(start: Start, tmp_path: 
     modules = server.folder / "modules"
     target = modules / "sources" / "mod_moved_hook"
     shutil.copytree(HOOK_SOURCES.parent, target)
-    done = subprocess.run(
+    done = await asyncio.to_thread(
+        subprocess.run,
         [
             *("sh", str(tmp_path / "ejabberdctl"), "--node", server.node),
             *("--config", str(server.folder / "ejabberd.yml"), "--logs", str(server.folder)),

@@ -300,7 +300,8 @@ ask(Host, IQ) ->
     try
         case Asking > option(Host, max_held) of
             true -> {error, wait, 'resource-constraint', <<"too many queries at once">>};
-            false -> ask_now(IQ, option(Host, timeout))
+            %% A little longer than the request that may be held for it: its outcome comes first.
+            false -> ask_now(IQ, option(Host, timeout) + timer:seconds(1))
         end
     after
         ets:update_counter(table(Host), asking, -1)
