@@ -4,7 +4,7 @@ SERVER ?=
 KEEP ?=
 CONFIG ?= config.toml
 
-.PHONY: setup setup-lite test unit live lint demo run clean
+.PHONY: setup setup-lite test test-matrix unit live lint demo run clean
 
 setup:
 	@tests/bootstrap/setup.sh
@@ -24,6 +24,10 @@ unit: setup
 
 live: setup
 	$(PYTHON) -m pytest -q -rs tests/live $(if $(SERVER),--server $(SERVER))
+
+test-matrix: setup
+	@tests/bootstrap/newer.sh || echo "newer: not every suite could be had; see docs/versions.md"
+	$(PYTHON) -m tests.matrix $(if $(SERVER),--server $(SERVER))
 
 demo: setup-lite
 	$(PYTHON) -m tests.demo $(if $(KEEP),--keep)

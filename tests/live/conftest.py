@@ -11,17 +11,37 @@ import pytest
 
 from tests.live.scenario import Scenario
 from tests.live.servers.differences import KINDS, Kind
+from tests.live.servers.newer import NEWER
 from tests.live.topology import Arrangement, Topology
 
 
 @pytest.fixture(scope="session")
 def wanted_kinds(request: pytest.FixtureRequest) -> frozenset[str]:
     """Names of the servers to test on (``--server``); unknown names end the run."""
-    named = request.config.getoption("--server")
+    return _wanted(request.config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what runs on servers that were not named; newer ones run only where named."""
+    wanted = _wanted(config)
+    out = [item for item in items if not wanted.issuperset(_kinds_of(item))]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if wanted.issuperset(_kinds_of(item))]
+
+
+def _wanted(config: pytest.Config) -> frozenset[str]:
+    named = config.getoption("--server")
     names = frozenset(named.split(",")) if named else frozenset(KINDS)
-    if not names <= KINDS.keys():
-        raise pytest.UsageError(f"--server takes {', '.join(KINDS)}")
+    if not names <= KINDS.keys() | NEWER.keys():
+        raise pytest.UsageError(f"--server takes {', '.join([*KINDS, *NEWER])}")
     return names
+
+
+def _kinds_of(item: pytest.Item) -> list[str]:
+    call = getattr(item, "callspec", None)
+    kind = call.params.get("kind") if call is not None else None
+    return kind.name.split("+") if isinstance(kind, Kind) else []
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +66,7 @@ async def topology_for(
     own: list[Topology] = []
 
     async def give(kind: Kind, scenario: Scenario) -> Topology:
-        if kind.name not in wanted_kinds:
+        if not wanted_kinds.issuperset(kind.name.split("+")):
             pytest.skip("not chosen by --server")
         if not kind.available:
             pytest.skip(kind.missing)

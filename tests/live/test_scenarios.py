@@ -10,12 +10,13 @@ import pytest
 from tests.live.runner import Runner, StepFailed
 from tests.live.scenario import Scenario, read
 from tests.live.servers.differences import KINDS, Kind
+from tests.live.servers.newer import NEWER
 from tests.live.topology import Topology
 
 SCENARIOS = [read(path) for path in sorted(Path(__file__).parent.glob("scenarios/*.scenario"))]
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
+@pytest.mark.parametrize("kind", [*KINDS.values(), *NEWER.values()], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 async def test_scenario(
     scenario: Scenario,

@@ -72,10 +72,14 @@ _MODULES: Mapping[str, Mapping[str, object]] = {
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Where an ejabberd lives: ``root`` holds ``usr/lib``, as its packages unpack."""
+    """Where an ejabberd lives: ``root`` holds ``usr/lib``, as its packages unpack.
+
+    ``launcher`` goes in front of the commands of its Erlang.
+    """
 
     kind: str
     root: Path
+    launcher: tuple[str, ...] = ()
 
     @property
     def libraries(self) -> tuple[Path, Path]:
@@ -216,6 +220,7 @@ class Ejabberd:
     def _command(self) -> list[str]:
         interface = "{" + self.spec.address.replace(".", ",") + "}"
         return [
+            *self._installation.launcher,
             "erl",
             *("-name", self.node, "-setcookie", self.cookie),
             *("-start_epmd", "false", "-erl_epmd_port", str(DIST_PORT)),
@@ -332,9 +337,11 @@ def compiled(installation: Installation) -> Path:
     includes = [next(ejabberd.glob("ejabberd-*/include")), next(erlang.glob("fast_xml-*/include"))]
     done = subprocess.run(
         [
+            *installation.launcher,
             "erlc",
             *(part for include in includes for part in ("-I", str(include))),
-            *("-Werror", "+debug_info", "-o", str(target)),
+            # Erlang/OTP 29 warns of every "catch"; older ones do not know the option.
+            *("-Werror", "+nowarn_deprecated_catch", "+debug_info", "-o", str(target)),
             *map(str, sources),
         ],
         env={**os.environ, "ERL_LIBS": f"{erlang}:{ejabberd}"},

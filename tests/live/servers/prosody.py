@@ -51,10 +51,14 @@ _MODULES = (
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Where a Prosody lives: ``program`` is usr/bin/prosody, its paths already right."""
+    """Where a Prosody lives: ``program`` is usr/bin/prosody, its paths already right.
+
+    ``launcher`` goes in front of its command.
+    """
 
     kind: str
     program: Path
+    launcher: tuple[str, ...] = ()
 
 
 class Prosody:
@@ -65,7 +69,7 @@ class Prosody:
         self.spec = spec
         self.folder = folder
         self.log_path = folder / "prosody.log"
-        self._program = installation.program
+        self._command = (*installation.launcher, str(installation.program))
         self._process: Process | None = None
         for part in ("data", "faults"):
             (folder / part).mkdir(parents=True, exist_ok=True)
@@ -81,7 +85,7 @@ class Prosody:
         if self.running:
             raise ServerError(f"{self.spec.name} runs already")
         self._process = Process(
-            [str(self._program), "-F", "--config", str(self.folder / "prosody.cfg.lua")],
+            [*self._command, "-F", "--config", str(self.folder / "prosody.cfg.lua")],
             cwd=self.folder,
             output=self.folder / "prosody.out",
             env={**os.environ, "LC_ALL": "C.UTF-8"},
