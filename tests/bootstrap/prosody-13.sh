@@ -4,7 +4,8 @@
 # from its folder with the Lua libraries of the installed Prosody 0.12.
 set -eu
 
-root=$(cd "$(dirname "$0")/../.." && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
 target=$root/.cache/prosody-13
 work=$root/.cache/apt
 suite=bookworm
@@ -15,47 +16,10 @@ fail() {
 }
 
 [ ! -x "$target/usr/bin/prosody" ] || exit 0
-rm -rf "$work"
-mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/deb"
-
-# The stanza (or line) that brings $suite brings its backports too.
-for file in /etc/apt/sources.list.d/*.sources; do
-    [ -e "$file" ] || continue
-    awk -v suite="$suite" '
-        BEGIN { RS = ""; FS = "\n" }
-        {
-            hit = 0; enabled = 1
-            for (i = 1; i <= NF; i++) {
-                if ($i ~ /^Suites:/ && (" " substr($i, 8) " ") ~ ("[ \t]" suite "[ \t]")) hit = 1
-                if ($i ~ /^Enabled:[ \t]*no/) enabled = 0
-            }
-            if (!hit || !enabled) next
-            for (i = 1; i <= NF; i++) {
-                if ($i ~ /^Suites:/) print "Suites: " suite "-backports"
-                else if ($i ~ /^Components:/) print "Components: main"
-                else print $i
-            }
-            print ""
-            exit
-        }' "$file" >> "$work/backports.sources"
-done
-list=$work/backports.sources
-if [ ! -s "$list" ]; then
-    rm -f "$list"
-    list=$work/backports.list
-    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-        [ ! -e "$file" ] || cat "$file"
-    done | sed -n -E "s/^(deb([[:space:]]+\[[^]]*\])?[[:space:]]+[^[:space:]]+)[[:space:]]+$suite[[:space:]]+.*/\1 $suite-backports main/p" |
-        head -n 1 > "$list"
-fi
-[ -s "$list" ] || fail "no apt source of this machine has the suite $suite"
-
-private() {
-    apt-get -q -o Dir::Etc::sourcelist="$list" -o Dir::Etc::sourceparts=- \
-        -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" \
-        -o APT::Sandbox::User=root "$@"
-}
-
+. "$here/lib.sh"
+fresh_work
+other_suites "$suite" "$suite-backports" "$work" ||
+    fail "no apt source of this machine has the suite $suite"
 private update || fail "the lists of $suite-backports could not be fetched"
 (cd "$work/deb" && private download "prosody/$suite-backports") ||
     fail "no package prosody in $suite-backports"

@@ -11,33 +11,7 @@ lite=${1:-}
 
 say() { echo "setup: $*"; }
 
-missing() {
-    for package in "$@"; do
-        state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-        [ "$state" = installed ] || printf '%s ' "$package"
-    done
-}
-
-install_packages() {
-    needed=$(missing prosody lua-dbi-sqlite3 lua-unbound python3 python3-venv)
-    [ -n "$needed" ] || return 0
-    if [ "$(id -u)" -ne 0 ]; then
-        say "these packages are missing, and only root can install them: $needed" >&2
-        exit 1
-    fi
-    say "installing $needed"
-    # Where no policy-rc.d exists, one of ours forbids the starting of daemons meanwhile.
-    policy=/usr/sbin/policy-rc.d
-    if [ ! -e "$policy" ]; then
-        trap 'rm -f /usr/sbin/policy-rc.d' EXIT INT TERM
-        printf '#!/bin/sh\nexit 101\n' > "$policy"
-        chmod 755 "$policy"
-    fi
-    # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $needed ||
-        { apt-get update &&
-            DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $needed; }
-}
+. "$here/lib.sh"
 
 make_venv() {
     extras=$([ "$lite" = --lite ] || echo '[test]')
@@ -65,7 +39,7 @@ make_venv() {
     touch "$stamp"
 }
 
-install_packages
+install_debian prosody lua-dbi-sqlite3 lua-unbound python3 python3-venv
 make_venv
 if [ "$lite" != --lite ]; then
     "$here/prosody-13.sh" || say "without Prosody 13.0: its tests will be skipped"
