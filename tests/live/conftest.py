@@ -44,6 +44,15 @@ def _kinds_of(item: pytest.Item) -> list[str]:
     return kind.name.split("+") if isinstance(kind, Kind) else []
 
 
+@pytest.fixture(params=list(KINDS.values()), ids=lambda kind: kind.name, scope="module")
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each server that is here, for tests that are no scenarios."""
+    kind: Kind = request.param
+    if not kind.available:
+        pytest.skip(kind.missing)
+    return kind
+
+
 @pytest.fixture(scope="session")
 def shared_topologies() -> Iterator[dict[tuple[str, Arrangement], Topology]]:
     """Running topologies that scenarios share, stopped at the end."""

@@ -8,21 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.live.servers.base import HookOptions
-from tests.live.servers.differences import KINDS, Kind
+from tests.live.servers.differences import Kind
 from tests.live.topology import Arrangement, Topology
 
 HOST = "montague.example"
-
-
-@pytest.fixture(params=list(KINDS.values()), ids=lambda kind: kind.name)
-def kind(request: pytest.FixtureRequest, wanted_kinds: frozenset[str]) -> Kind:
-    """Each server that is here."""
-    kind: Kind = request.param
-    if kind.name not in wanted_kinds:
-        pytest.skip("not chosen by --server")
-    if not kind.available:
-        pytest.skip(kind.missing)
-    return kind
 
 
 def topology(kind: Kind, folder: Path, **changes: object) -> Topology:
@@ -36,6 +25,15 @@ async def check(stage: Topology, *arguments: str) -> tuple[int, str]:
     assert stage.daemon is not None
     code, text = await stage.daemon.run_command("check", *arguments)
     return code, " ".join(text.split())
+
+
+async def check_once(stage: Topology) -> tuple[int, str]:
+    """Check with server "montague" running, then stop everything."""
+    await stage.servers["montague"].start()
+    try:
+        return await check(stage)
+    finally:
+        await stage.stop()
 
 
 @pytest.fixture
@@ -102,23 +100,13 @@ async def test_a_host_without_hook(kind: Kind, tmp_path: Path) -> None:
 
 
 async def test_the_wrong_secret(kind: Kind, tmp_path: Path) -> None:
-    stage = topology(kind, tmp_path, component__secret="wrong")
-    await stage.servers["montague"].start()
-    try:
-        code, text = await check(stage)
-    finally:
-        await stage.stop()
+    code, text = await check_once(topology(kind, tmp_path, component__secret="wrong"))
     assert code == 1
     assert "refuses the secret" in text
 
 
 async def test_a_deadline_beyond_the_hooks(kind: Kind, tmp_path: Path) -> None:
-    stage = topology(kind, tmp_path, contacts__deadline_seconds=90)
-    await stage.servers["montague"].start()
-    try:
-        code, text = await check(stage)
-    finally:
-        await stage.stop()
+    code, text = await check_once(topology(kind, tmp_path, contacts__deadline_seconds=90))
     assert code == 1
     assert f"✗ divert on {HOST}" in text
     assert "deadline_seconds (now 90) below moved_hook_timeout (60)" in text

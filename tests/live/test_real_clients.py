@@ -21,7 +21,7 @@ from tests.live.clients.poezio import POEZIO
 from tests.live.clients.profanity import PROFANITY
 from tests.live.clients.terminal import PATIENCE
 from tests.live.servers.base import HookOptions, RosterEntry, Server
-from tests.live.servers.differences import KINDS, Kind
+from tests.live.servers.differences import Kind
 from tests.live.topology import Arrangement, Topology
 from tests.live.vocabulary import parse_roster
 
@@ -102,17 +102,6 @@ class Stage:
         server = self.topology.server_of(jid.partition("@")[2])
         assert server is not None
         return server
-
-
-@pytest.fixture(params=list(KINDS.values()), ids=lambda kind: kind.name)
-def kind(request: pytest.FixtureRequest, wanted_kinds: frozenset[str]) -> Kind:
-    """Each server that is here."""
-    kind: Kind = request.param
-    if kind.name not in wanted_kinds:
-        pytest.skip("not chosen by --server")
-    if not kind.available:
-        pytest.skip(kind.missing)
-    return kind
 
 
 @pytest.fixture(params=CASTS, ids=lambda cast: f"{cast[0].name}-follows-{cast[1].name}")

@@ -18,7 +18,7 @@ from component.core.model import PresenceKind, Subscription
 from component.core.roster import Entry, outbound
 from tests.live.client import Client, RawComponent
 from tests.live.servers.base import COMPONENT_HOST, HookOptions, RosterEntry
-from tests.live.servers.differences import KINDS, Kind
+from tests.live.servers.differences import Kind
 from tests.live.topology import Arrangement, Topology
 
 HOST, OTHER = "montague.example", "verona.example"
@@ -36,17 +36,6 @@ STATES = [
     ("from", True, False),
     ("both", False, False),
 ]
-
-
-@pytest.fixture(params=list(KINDS.values()), ids=lambda kind: kind.name, scope="module")
-def kind(request: pytest.FixtureRequest, wanted_kinds: frozenset[str]) -> Kind:
-    """Each server that is here."""
-    kind: Kind = request.param
-    if kind.name not in wanted_kinds:
-        pytest.skip("not chosen by --server")
-    if not kind.available:
-        pytest.skip(kind.missing)
-    return kind
 
 
 @pytest.fixture
