@@ -29,9 +29,10 @@ _ALL = {**KINDS, **NEWER}
 
 _HEAD = f"""# Versions
 
-What was really run, and when: written by `make test-matrix`, which runs `{_WHAT}` on one server
-after the other. The first three are also part of `make test`; the others come from Debian's newer
-suites (`tests/bootstrap/newer.sh`) and run in a root of their own, with that suite's libraries.
+What was really run, and when: written by `make test-matrix`, which runs `{_WHAT}`
+on one server after the other; each row is the last run there. The first three are part of
+`make test` too; the others come from Debian's newer suites (`tests/bootstrap/newer.sh`) and run in
+a root of their own, with the libraries of that suite.
 
 | server | from | what was run | when (UTC) | passed | failed | skipped |
 |---|---|---|---|---|---|---|
@@ -44,6 +45,7 @@ class Row:
 
     kind: str
     origin: str
+    checkout: str
     when: datetime
     passed: int
     failed: tuple[str, ...]
@@ -54,7 +56,7 @@ class Row:
         cells = (
             self.kind,
             self.origin,
-            f"all {self.passed + len(self.failed) + len(self.skipped)} scenarios, {_checkout()}",
+            f"all {self.passed + len(self.failed) + len(self.skipped)} scenarios, {self.checkout}",
             f"{self.when:%Y-%m-%d %H:%M}",
             str(self.passed),
             _counted(self.failed),
@@ -94,7 +96,7 @@ def main() -> int:
 
 def run(kind: Kind) -> Row | None:
     """Run all scenarios on this server; None where pytest wrote no report."""
-    when = datetime.now(UTC)
+    checkout, when = _checkout(), datetime.now(UTC)
     print(f"{kind.name}: {_origin(kind)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
@@ -112,7 +114,7 @@ def run(kind: Kind) -> Row | None:
         elif case.find("skipped") is not None:
             skipped.append(name)
     passed = len(cases) - len(failed) - len(skipped)
-    return Row(kind.name, _origin(kind), when, passed, tuple(failed), tuple(skipped))
+    return Row(kind.name, _origin(kind), checkout, when, passed, tuple(failed), tuple(skipped))
 
 
 def write(rows: Mapping[str, Row]) -> None:
@@ -137,12 +139,13 @@ def _origin(kind: Kind) -> str:
 
 
 def _version(kind: Kind) -> str:
-    """Version of a server that runs on this machine's own system."""
     if kind.program.is_file():
         library = kind.program.parents[1] / "lib" / "prosody" / "prosody.version"
-        return f"Prosody {library.read_text().strip()} on this machine's system"
-    folder = next(kind.program.glob("usr/lib/*/ejabberd-*"))
-    return f"{folder.name.replace('-', ' ', 1)} on this machine's system"
+        version = library.read_text().strip()
+    else:
+        version = next(kind.program.glob("usr/lib/*/ejabberd-*")).resolve().name.partition("-")[2]
+    fetched = kind.program.is_relative_to(_ROOT)
+    return f"{'Debian bookworm-backports' if fetched else 'this system'}, {version}"
 
 
 def _counted(names: tuple[str, ...]) -> str:

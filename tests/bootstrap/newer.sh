@@ -7,7 +7,8 @@
 #   newer.sh [suite...]   all of trixie, trixie-backports and forky by default
 set -eu
 
-root=$(cd "$(dirname "$0")/../.." && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
 own=bookworm
 servers="prosody ejabberd"
 # What no package depends on but every root has, and the DNS library that the tests need.
@@ -19,40 +20,13 @@ fail() {
     exit 1
 }
 
-# The stanza (or line) of the machine's own sources that brings $own, with the suites $1 instead.
+. "$here/lib.sh"
+
 sources() {
-    for file in /etc/apt/sources.list.d/*.sources; do
-        [ -e "$file" ] || continue
-        awk -v own="$own" -v suites="$1" '
-            BEGIN { RS = ""; FS = "\n" }
-            {
-                hit = 0; enabled = 1
-                for (i = 1; i <= NF; i++) {
-                    if ($i ~ /^Suites:/ && (" " substr($i, 8) " ") ~ ("[ \t]" own "[ \t]")) hit = 1
-                    if ($i ~ /^Enabled:[ \t]*no/) enabled = 0
-                }
-                if (!hit || !enabled) next
-                for (i = 1; i <= NF; i++) {
-                    if ($i ~ /^Suites:/) print "Suites: " suites
-                    else if ($i ~ /^Components:/) print "Components: main"
-                    else print $i
-                }
-                print ""
-                exit
-            }' "$file"
-    done > "$work/newer.sources"
-    list=$work/newer.sources
-    [ ! -s "$list" ] || return 0
-    rm -f "$list"
-    list=$work/newer.list
-    line=$(for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-        [ ! -e "$file" ] || cat "$file"
-    done | sed -n -E "s/^(deb([[:space:]]+\[[^]]*\])?[[:space:]]+[^[:space:]]+)[[:space:]]+$own[[:space:]]+.*/\1/p" |
-        head -n 1)
-    [ -n "$line" ] || fail "no apt source of this machine has the suite $own"
-    for one in $1; do echo "$line $one main"; done > "$list"
+    other_suites "$own" "$1" "$work" || fail "no apt source of this machine has the suite $own"
 }
 
+# Unlike that of lib.sh: for apt-get and apt-cache, and blind to the machine's preferences.
 private() {
     tool=$1
     shift

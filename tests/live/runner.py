@@ -295,7 +295,11 @@ class Runner:
         if server is None:
             raise AssertionError(f"nobody serves {alias}")
         jid = f"{self.words.jid(alias)}/{resource}"
-        noise = self.topology.kind.side(server.spec.name).noise
+        own = self.topology.kind.side(server.spec.name).noise
+
+        def noise(stanza: ET.Element) -> bool:
+            return self._bounced_probe(stanza) or (own is not None and own(stanza))
+
         return Client(f"{alias}/{resource}", jid, server.spec.address, noise=noise)
 
     def _stream(self, name: str) -> Stream:
@@ -306,6 +310,18 @@ class Runner:
     def _server_of(self, stream: Stream) -> str:
         host = stream.jid.partition("/")[0].rpartition("@")[2]
         return "montague" if host in (*MONTAGUE_HOSTS, STRANGER_HOST) else "capulet"
+
+    def _bounced_probe(self, stanza: ET.Element) -> bool:
+        """Whether this is the error for the probe that a device sends when it connects (RFC 6121
+        4.2.2), from a domain that nobody serves: it comes whenever the resolver has given up.
+        What is sent for a user, not for a device, bounces to the bare JID and is not hidden."""
+        sender = stanza.get("from", "").partition("@")[2]
+        return (
+            stanza.tag == "{jabber:client}presence"
+            and stanza.get("type") == "error"
+            and "/" in stanza.get("to", "")
+            and self.topology.server_of(sender) is None
+        )
 
     def _serial(self) -> int:
         return max((s.history[-1].serial for s in self.streams.values() if s.history), default=0)

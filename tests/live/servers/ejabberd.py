@@ -10,10 +10,12 @@ import os
 import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from tempfile import mkdtemp
 
 import component
 from tests.live.servers.base import (
@@ -330,9 +332,11 @@ def compiled(installation: Installation) -> Path:
     sources = [*sorted(HOOK_SOURCES.glob("*.erl")), *sorted(_TEST_SOURCES.glob("*.erl"))]
     digest = sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     target = installation.root.with_name(f"{installation.root.name}-modules") / digest
-    if (target / "complete").exists():
+    if target.exists():
         return target
-    target.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # In a folder of our own first: another test run may be compiling the same.
+    fresh = Path(mkdtemp(dir=target.parent))
     erlang, ejabberd = installation.libraries
     includes = [next(ejabberd.glob("ejabberd-*/include")), next(erlang.glob("fast_xml-*/include"))]
     done = subprocess.run(
@@ -341,7 +345,7 @@ def compiled(installation: Installation) -> Path:
             "erlc",
             *(part for include in includes for part in ("-I", str(include))),
             # Erlang/OTP 29 warns of every "catch"; older ones do not know the option.
-            *("-Werror", "+nowarn_deprecated_catch", "+debug_info", "-o", str(target)),
+            *("-Werror", "+nowarn_deprecated_catch", "+debug_info", "-o", str(fresh)),
             *map(str, sources),
         ],
         env={**os.environ, "ERL_LIBS": f"{erlang}:{ejabberd}"},
@@ -352,7 +356,8 @@ def compiled(installation: Installation) -> Path:
     )
     if done.returncode != 0:
         raise ServerError(f"the modules do not compile:\n{done.stdout}{done.stderr}")
-    (target / "complete").touch()
+    with suppress(OSError):
+        fresh.rename(target)
     return target
 
 

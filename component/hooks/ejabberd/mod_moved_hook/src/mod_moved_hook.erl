@@ -71,8 +71,12 @@ stop(Host) ->
 ejabberd_stopping() ->
     lists:foreach(
       fun(Host) ->
+              Streams = [stream(Component) || Component <- option(Host, component)],
               catch ets:insert(table(Host), {leaving, stopping}),
-              _ = supervisor:terminate_child(ejabberd_gen_mod_sup, table(Host))
+              _ = supervisor:terminate_child(ejabberd_gen_mod_sup, table(Host)),
+              %% ejabberd_service:stop/0 comes soon, and kills a stream with all that it has not
+              %% written yet: wait until each has handled the outcomes.
+              [catch sys:get_status(Stream, timer:seconds(5)) || Stream <- Streams]
       end, [Host || Host <- ejabberd_option:hosts(), gen_mod:is_loaded(Host, ?MODULE)]).
 
 %% Options are read where they are used.
