@@ -52,10 +52,11 @@ class Answer:
     def shareable(self) -> bool:
         """Whether the answer holds for other contacts too.
 
-        A refusal depends on who asks (access models presence and whitelist); everything else is
-        a fact about the old account or its server.
+        A refusal depends on who asks (access models presence and whitelist), and that we are
+        overloaded says nothing of anybody; everything else is a fact about the old account or
+        its server.
         """
-        return self.failure is not Reason.REFUSED
+        return self.failure not in (Reason.REFUSED, Reason.OVERLOADED)
 
 
 _CONDITIONS = {
@@ -65,6 +66,7 @@ _CONDITIONS = {
     "not-allowed": Reason.REFUSED,
     "remote-server-not-found": Reason.UNREACHABLE,
     "remote-server-timeout": Reason.UNREACHABLE,
+    "resource-constraint": Reason.OVERLOADED,
     "gone": Reason.BAD_GONE,
 }
 

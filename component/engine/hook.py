@@ -9,9 +9,15 @@ from component.core.statement import ErrorRead, ItemsRead
 from component.engine.ports import Wire
 from component.xmpp import codecs
 from component.xmpp.codecs import Hello
-from component.xmpp.errors import LinkError, RemoteError
+from component.xmpp.errors import LinkBusy, LinkError, LinkLost, RemoteError, RequestTimeout
 
 PROTOCOL = "urn:xmpp-moved:hook:0"
+
+# What went wrong on our side of a question, in the words of RFC 6120 8.3.3.
+_LOCAL: dict[type[LinkError], str] = {
+    RequestTimeout: "remote-server-timeout",
+    LinkBusy: "resource-constraint",
+}
 
 
 class HookMissing(LinkError):
@@ -56,13 +62,21 @@ class Hook:
     async def statement(self, contact: str, old: str, *, timeout: float) -> ItemsRead | ErrorRead:
         """Read the moved statement of ``old`` as ``contact`` (XEP-0283 4.3).
 
+        Only the loss of the stream is raised: whatever else goes wrong is an answer that
+        proves nothing.
+
         :param timeout: seconds to wait for the old server.
+        :raises LinkLost: the stream is down.
         """
         query = codecs.write_query("get", old, codecs.statement_request())
         try:
             answer = await self._wire.request("set", contact, query, timeout=timeout)
+        except LinkLost:
+            raise
         except RemoteError as error:
             return ErrorRead(error.condition)
+        except LinkError as error:
+            return ErrorRead(_LOCAL.get(type(error), "undefined-condition"))
         inner = codecs.inner_iq(answer)
         if inner is None:
             return ErrorRead("undefined-condition")

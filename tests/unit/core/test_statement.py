@@ -31,6 +31,7 @@ from tests.unit.core.samples import NEW, naming
         (ErrorRead("remote-server-not-found"), Reason.UNREACHABLE),
         (ErrorRead("remote-server-timeout"), Reason.UNREACHABLE),
         (ErrorRead("policy-violation"), Reason.FETCH_ERROR),
+        (ErrorRead("resource-constraint"), Reason.OVERLOADED),
         (ErrorRead("gone", f"xmpp:{NEW}"), Reason.VERIFIED),
         (ErrorRead("gone", "xmpp:eve@evil.example"), Reason.OTHER_JID),
         (ErrorRead("gone", f"xmpp:{NEW}/phone"), Reason.BAD_GONE),
