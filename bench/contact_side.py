@@ -100,10 +100,10 @@ async def measure(contacts: int, roster: int, rounds: int, server: str) -> None:
         olds = [f"old{r}@{STRANGER_HOST}" for r in range(rounds)]
         others = [RosterEntry(f"f{n}@elsewhere.example", "both") for n in range(roster - 1)]
         entries = [*others, *(RosterEntry(old, "both", "Juliet", ("Friends",)) for old in olds)]
+        await montague.start()
         for user in users:
             montague.add_user(user)
             montague.set_roster(user, entries)
-        await montague.start()
         assert topology.daemon is not None
         await topology.daemon.start()
         mover = Mover(montague.spec.address, contacts)
