@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.live.runner import Runner, StepFailed
 from tests.live.scenario import Scenario
 from tests.live.servers.differences import KINDS, Kind
 from tests.live.servers.mixed import mix
-from tests.live.test_scenarios import SCENARIOS
+from tests.live.test_scenarios import SCENARIOS, play
 from tests.live.topology import Topology
 
 # Old account here and new there, the reverse, both there; the contact and the component are here.
@@ -43,14 +42,7 @@ async def test_across(
     kind: Kind,
     topology_for: Callable[[Kind, Scenario], Awaitable[Topology]],
 ) -> None:
-    runner = Runner(scenario, await topology_for(kind, scenario))
-    failure = ""
-    try:
-        await runner.run()
-    except StepFailed as failed:
-        failure = str(failed)
-    if failure:
-        pytest.fail(failure, pytrace=False)
+    await play(scenario, await topology_for(kind, scenario))
 
 
 def test_nothing_was_forgotten() -> None:

@@ -25,10 +25,14 @@ async def test_scenario(
 ) -> None:
     if scenario.name in kind.excused:
         pytest.skip(kind.excused[scenario.name])
-    runner = Runner(scenario, await topology_for(kind, scenario))
+    await play(scenario, await topology_for(kind, scenario))
+
+
+async def play(scenario: Scenario, topology: Topology) -> None:
+    """Run a scenario; where it fails, its own words are the whole report."""
     failure = ""
     try:
-        await runner.run()
+        await Runner(scenario, topology).run()
     except StepFailed as failed:
         failure = str(failed)
     if failure:
