@@ -148,7 +148,7 @@ local function send_as(username, send)
 			before[to], pending_before[to] = copy_item(roster[to]) or false, pending[to];
 			table.insert(jids, to);
 		end
-		local item = copy_item(roster[to]) or { subscription = "none", groups = {}, fresh = true };
+		local item = copy_item(roster[to]) or { subscription = "none", groups = {} };
 		local was = item.subscription;
 		local granted, was_pending = was == "from" or was == "both", pending[to] ~= nil;
 		local changed = machine[kind][was] ~= was;
@@ -167,7 +167,6 @@ local function send_as(username, send)
 			names[to] = nil;
 		end
 		if changed then
-			item.fresh = nil;
 			roster[to] = item;
 			table.insert(pushes, { to = to; item = copy_item(item); });
 		end
