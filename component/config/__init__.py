@@ -12,6 +12,7 @@ from component.config.model import (
     MetricsSection,
     ServedSection,
 )
+from component.config.movers import MoversSection
 
 __all__ = [
     "DEFAULT_PATH",
@@ -24,6 +25,7 @@ __all__ = [
     "LimitsSection",
     "LogSection",
     "MetricsSection",
+    "MoversSection",
     "Problem",
     "ServedSection",
     "config_path",

@@ -17,7 +17,7 @@ _HEAD = """\
 # xmpp-moved: every option, at its default. Copy to /etc/xmpp-moved/config.toml and fill in
 # [component] and [served]; the rest may go. Each option can also be given in the environment,
 # as XMPP_MOVED__SECTION__KEY (lists as "a, b"), which wins over this file.
-# This file is written by `python -m component.config`; change component/config/model.py instead.
+# This file is written by `python -m component.config`; change model.py or movers.py there instead.
 """
 
 _TO_FILL_IN: dict[str, tuple[str, bool]] = {
@@ -55,6 +55,11 @@ def _option(section: str, name: str, field: FieldInfo) -> str:
 
 def _toml(value: Any) -> str:
     """A default as TOML; JSON is a subset for what occurs here."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    return json.dumps(_plain(value), ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """Lists for tuples, and whole numbers without a fraction, as a person writes them."""
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
-from pydantic_core.core_schema import ValidationInfo
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from component.config.errors import ConfigError, Problem
+from component.config.movers import MoversSection
+from component.config.section import Section
 from component.config.types import (
     BareJids,
     DatabaseUrl,
@@ -20,6 +21,7 @@ from component.config.types import (
     FilePath,
     Host,
     Listen,
+    SocketPath,
     SomeDomains,
     Word,
     split_listen,
@@ -28,22 +30,6 @@ from component.config.types import (
 ENV_PREFIX = "XMPP_MOVED__"
 SECRET_FILE_LIMIT = 4096
 """Bytes of a secret file that are read; a longer file is a mistake."""
-
-
-class Section(BaseModel):
-    """One ``[section]``: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_bool_as_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """``true`` is no number, though Python counts it as one."""
-        if isinstance(value, bool):
-            field = cls.model_fields[info.field_name or ""]
-            if field.annotation is not bool:
-                raise ValueError("it is a truth value")
-        return value
 
 
 class ComponentSection(Section):
@@ -69,6 +55,11 @@ class ComponentSection(Section):
         "on this machine or on a network that you trust.",
     )
     port: int = Field(default=5347, ge=1, le=65535, description="The port there.")
+    control: SocketPath = Field(
+        default="/run/xmpp-moved/control.sock",
+        description="Where `xmpp-moved pause`, `undo` and the like reach the running component:\n"
+        "a Unix socket that only its own user (and root) may use. Empty: off.",
+    )
 
     @field_validator("secret", mode="after")
     @classmethod
@@ -130,6 +121,10 @@ class ServedSection(Section):
     )
     admins: BareJids = Field(
         default=(), description="Bare JIDs of those who may administer the component."
+    )
+    language: Annotated[Literal["en", "de", "fr", "es"], Word] = Field(
+        default="en",
+        description="The language of messages to users whose client names none.",
     )
 
 
@@ -204,6 +199,18 @@ class ContactsSection(Section):
     carry_groups: bool = Field(
         default=True,
         description="Put the new roster entry into the groups of the old one, if it is in none.",
+    )
+    follow: Annotated[Literal["auto", "ask", "never"], Word] = Field(
+        default="auto",
+        description="What is done for users who chose nothing: follow by itself, let the request\n"
+        "reach them with a note that it is genuine, or do nothing.",
+    )
+    notice: bool = Field(
+        default=True,
+        description="Tell users of each contact who was followed for them, and how to undo it.",
+    )
+    undo_days: int = Field(
+        default=30, ge=1, le=3650, description="For how many days they may undo it."
     )
 
 
@@ -281,6 +288,7 @@ class Config(BaseSettings):
     served: ServedSection
     database: DatabaseSection = DatabaseSection()
     contacts: ContactsSection = ContactsSection()
+    movers: MoversSection = MoversSection()
     limits: LimitsSection = LimitsSection()
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()
@@ -313,6 +321,16 @@ class Config(BaseSettings):
             raise ValueError(
                 f"[contacts] fetches_per_domain: found {contacts.fetches_per_domain}, allowed: at "
                 f"most fetches_overall ({contacts.fetches_overall})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pace_fits(self) -> Self:
+        movers = self.movers
+        if movers.domain_per_minute > movers.domain_per_minute_max:
+            raise ValueError(
+                f"[movers] domain_per_minute: found {movers.domain_per_minute}, allowed: at most "
+                f"domain_per_minute_max ({movers.domain_per_minute_max})"
             )
         return self
 

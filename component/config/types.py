@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 from slixmpp.jid import JID, InvalidJID
 
 from component.core import jids
 
 _LABEL = re.compile(r"[^\W_](?:[\w-]*[^\W_])?")
 _HOST = re.compile(r"[^\s/@\[\]]+")
+SOCKET_PATH_LIMIT = 100
+"""Bytes of a Unix socket's path; systems allow 104 to 108 with the final NUL (unix(7))."""
 DATABASE_DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
 
@@ -137,6 +140,24 @@ def _database_url(url: str) -> str:
     return url
 
 
+def _socket_path(text: str) -> str:
+    path = text.strip()
+    size = len(os.fsencode(path))
+    if size > SOCKET_PATH_LIMIT:
+        raise ValueError(f"it is {size} bytes long")
+    if "\0" in path:
+        raise ValueError("it holds a NUL character")
+    return path
+
+
+def _numbers(value: Any) -> Any:
+    """A list of numbers; ``true`` is none, though Python counts it as one."""
+    values = _split(value)
+    if isinstance(values, (list, tuple)) and any(isinstance(one, bool) for one in values):
+        raise ValueError("it holds a truth value")
+    return values
+
+
 def _lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
@@ -180,4 +201,14 @@ DatabaseUrl = Annotated[
     Allowed('"sqlite+aiosqlite:////path/to/file.db" or "postgresql+asyncpg://user:pw@host/name"'),
 ]
 FilePath = Annotated[str, AfterValidator(_no_blank), Allowed("the path of a file")]
+SocketPath = Annotated[
+    str,
+    AfterValidator(_socket_path),
+    Allowed(f'the path of a Unix socket, of at most {SOCKET_PATH_LIMIT} bytes, or "" for off'),
+]
+Hours = Annotated[
+    tuple[Annotated[float, Field(ge=0, le=8760, allow_inf_nan=False)], ...],
+    BeforeValidator(_numbers),
+    Allowed("a list of at most 20 numbers from 0 to 8760, such as [1, 6, 24]"),
+]
 Word = BeforeValidator(_lower)

@@ -76,6 +76,8 @@ class Settlement:
     reason: Reason
     changes: tuple[Change, ...] = ()
     detail: str | None = None
+    notice: bool = False
+    """Whether the contact is being told: kept as ``noticed_at``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,10 @@ class MoveRecord:
     old_item: RosterItem
     new_item: RosterItem | None
     stanza: str
+    noticed_at: datetime | None = None
+    """When the contact was told of the change."""
+    undone_at: datetime | None = None
+    """When the change was taken back."""
 
 
 @dataclass(frozen=True, slots=True)

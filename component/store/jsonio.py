@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from component.core.model import RosterItem, Subscription
 
@@ -51,3 +52,30 @@ def item_from_json(text: str) -> RosterItem:
 def optional_item_from_json(text: str | None) -> RosterItem | None:
     """As :func:`item_from_json`, with SQL NULL for absence."""
     return None if text is None else item_from_json(text)
+
+
+def groups_to_json(groups: Sequence[str]) -> str:
+    """The stored form of roster groups."""
+    return _encode(list(groups))
+
+
+def groups_from_json(text: str) -> tuple[str, ...]:
+    """Read what :func:`groups_to_json` wrote; ValueError where the text is anything else."""
+    data = json.loads(text)
+    if not isinstance(data, list) or not all(isinstance(group, str) for group in data):
+        raise ValueError("roster groups must be a JSON list of strings")
+    return tuple(data)
+
+
+def value_to_json(value: object) -> str:
+    """The stored form of a plain value: texts, numbers, truth values, None, lists of these.
+
+    Raises TypeError or ValueError for anything that JSON cannot hold.
+    """
+    return _encode(value)
+
+
+def value_from_json(text: str) -> object:
+    """Read what :func:`value_to_json` wrote; ValueError where the text is no JSON."""
+    found: object = json.loads(text)
+    return found

@@ -92,6 +92,8 @@ class Move(Base):
     old_item: Mapped[str]
     new_item: Mapped[str | None]
     stanza: Mapped[str]
+    noticed_at: Mapped[datetime | None]
+    undone_at: Mapped[datetime | None]
 
     __table_args__ = (
         UniqueConstraint("request_id", "instance", "contact"),
@@ -131,6 +133,78 @@ class Meta(Base):
 
     key: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[int] = mapped_column(BigInteger)
+
+
+class JourneyRow(Base):
+    """One user's own move."""
+
+    __tablename__ = "journeys"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    kind: Mapped[str]
+    old: Mapped[str] = mapped_column(index=True)
+    new: Mapped[str] = mapped_column(index=True)
+    owner: Mapped[str] = mapped_column(index=True)
+    state: Mapped[str] = mapped_column(index=True)
+    access: Mapped[str | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    resume_to: Mapped[str | None]
+    detail: Mapped[str | None]
+    progress_id: Mapped[str | None]
+    told: Mapped[str | None]
+
+    __table_args__ = ({"sqlite_autoincrement": True},)  # users are shown the ids
+
+
+class ContactRow(Base):
+    """One contact of a journey; ``groups`` and ``before`` are JSON."""
+
+    __tablename__ = "journey_contacts"
+
+    journey_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("journeys.id", ondelete="CASCADE"), primary_key=True
+    )
+    jid: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str | None]
+    groups: Mapped[str]
+    subscription: Mapped[str]
+    state: Mapped[str]
+    attempts: Mapped[int]
+    sent_at: Mapped[datetime | None]
+    due_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+    before: Mapped[str | None]
+
+
+class SettingsRow(Base):
+    """What a user has chosen."""
+
+    __tablename__ = "settings"
+
+    jid: Mapped[str] = mapped_column(primary_key=True)
+    follow: Mapped[str]
+    language: Mapped[str | None]
+
+
+class RunTimeRow(Base):
+    """What an admin has set while the component ran; ``value`` is JSON."""
+
+    __tablename__ = "run_time"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class AnsweredRow(Base):
+    """When a sender last got the new address of an old account."""
+
+    __tablename__ = "answered"
+
+    old: Mapped[str] = mapped_column(primary_key=True)
+    sender: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
 
 
 def table(model: type[Base]) -> Table:

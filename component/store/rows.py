@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from component.core.model import Reason
 from component.core.records import (
     AuditRecord,
+    Change,
     MoveRecord,
     MoveState,
     NewRecord,
@@ -14,7 +17,7 @@ from component.core.records import (
 from component.store.errors import RowDamaged
 from component.store.jsonio import item_from_json, item_to_json, optional_item_from_json
 from component.store.models import Audit, Move, as_utc
-from component.store.writes import AddRow, DecideRow, SettleRow
+from component.store.writes import AddRow, Changes, DecideRow, SettleRow
 
 _VERDICTS = (MoveState.TAKING, MoveState.RELEASING)
 
@@ -71,11 +74,16 @@ def settle_row(id_: int, record: Settlement) -> SettleRow:
             "b_reason": record.reason.value,
             "b_detail": record.detail,
             "b_at": at,
+            "b_noticed_at": at if record.notice else None,
         },
-        tuple(
-            (change.jid, item_to_json(change.before), item_to_json(change.after))
-            for change in record.changes
-        ),
+        change_texts(record.changes),
+    )
+
+
+def change_texts(changes: Iterable[Change]) -> Changes:
+    """Changes as (JID, JSON before, JSON after)."""
+    return tuple(
+        (change.jid, item_to_json(change.before), item_to_json(change.after)) for change in changes
     )
 
 
@@ -100,6 +108,8 @@ def move_record(row: Move) -> MoveRecord:
             old_item=item_from_json(row.old_item),
             new_item=optional_item_from_json(row.new_item),
             stanza=row.stanza,
+            noticed_at=row.noticed_at,
+            undone_at=row.undone_at,
         )
     except ValueError as error:
         raise RowDamaged(f"move {row.id} is damaged ({error}); restore a backup") from error

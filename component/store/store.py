@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
 
 from sqlalchemy import Connection, delete, func, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from component.core.model import Reason
 from component.core.records import (
     Accepted,
     AuditRecord,
+    Change,
     MoveRecord,
     MoveState,
     NewRecord,
@@ -28,13 +28,16 @@ from component.store.connect import (
     prepare_file,
     reader_engine,
 )
-from component.store.errors import StoreClosed, StoreMissing, translate
+from component.store.database import Database
+from component.store.errors import StoreMissing, translate
 from component.store.journal import Journal
+from component.store.journeys import Journeys
 from component.store.lock import FileLock
 from component.store.models import Audit, Meta, Move, as_utc
 from component.store.schema import migrate, require_current
+from component.store.settings import UserSettings
 from component.store.writer import Writer, open_writer
-from component.store.writes import FINAL, OPEN
+from component.store.writes import FINAL, OPEN, undo
 
 PRUNE_CHUNK = 500
 """Moves deleted in one transaction, so that other writes need not wait long."""
@@ -50,12 +53,15 @@ class Store:
         writer: Writer | None,
         lock: FileLock | None,
     ) -> None:
-        self._where = location.name
         self._reader = reader
         self._writer = writer
         self._lock = lock
-        self._journal = Journal(writer, self._where) if writer else None
-        self._closed = False
+        self._journal = Journal(writer, location.name) if writer else None
+        self._database = Database(location.name, reader, self._journal)
+        self.journeys = Journeys(self._database)
+        """Users' own moves."""
+        self.user_settings = UserSettings(self._database)
+        """What users and admins have chosen."""
 
     @classmethod
     async def open(cls, url: str, *, writer: bool = True, create: bool = True) -> Store:
@@ -106,9 +112,9 @@ class Store:
 
     async def close(self) -> None:
         """Finish queued writes, end the driver's threads, give the lock back; idempotent."""
-        if self._closed:
+        if self._database.closed:
             return
-        self._closed = True
+        self._database.closed = True
         try:
             if self._journal is not None:
                 await self._journal.close()
@@ -140,7 +146,7 @@ class Store:
         The same (request_id, instance, contact) again returns the id of the first row and
         changes nothing.  Raises StoreError; StoreBusy if too much is waiting.
         """
-        return int(await self._writing().submit(rows.add_row(d)))
+        return int(await self._database.writing().submit(rows.add_row(d)))
 
     async def verdict(self, id: int, v: VerdictRecord) -> bool:
         """Journal a decision (TAKING or RELEASING); durable on return.
@@ -148,7 +154,7 @@ class Store:
         False, and nothing changes, unless the row is DIVERTED.  Raises StoreError, or
         ValueError for another state.
         """
-        return bool(await self._writing().submit(rows.decide_row(id, v)))
+        return bool(await self._database.writing().submit(rows.decide_row(id, v)))
 
     async def settle(self, id: int, s: Settlement) -> bool:
         """End a row and journal its roster changes; durable on return.
@@ -156,7 +162,19 @@ class Store:
         False, and nothing changes, if it ended before or does not exist.  Raises
         StoreError, or ValueError for a state that is not final.
         """
-        return bool(await self._writing().submit(rows.settle_row(id, s)))
+        return bool(await self._database.writing().submit(rows.settle_row(id, s)))
+
+    async def undone(
+        self, id: int, at: datetime, changes: tuple[Change, ...], reason: Reason
+    ) -> bool:
+        """Journal that a move which is DONE was taken back, and how; durable on return.
+
+        False, and nothing changes, unless it is DONE and was not taken back before.  Raises
+        StoreError, or ValueError for a time without zone.
+        """
+        moment, texts = as_utc(at), rows.change_texts(changes)
+        journal = self._database.writing()
+        return bool(await journal.run(lambda c: undo(c, id, moment, reason.value, texts)))
 
     async def prune(self, before: datetime) -> int:
         """Delete rows that ended before this time, with their audit; how many rows.
@@ -164,7 +182,7 @@ class Store:
         Raises StoreError; what was deleted until then stays deleted.
         """
         limit = as_utc(before)
-        journal = self._writing()
+        journal = self._database.writing()
         total = 0
         while count := await journal.run(lambda connection: _prune_some(connection, limit)):
             total += count
@@ -172,7 +190,7 @@ class Store:
 
     async def ping(self) -> None:
         """Prove that writing works: a durable update.  Raises StoreError."""
-        await self._writing().run(_ping)
+        await self._database.writing().run(_ping)
 
     def watch_commits(self, told: Callable[[int, float], None]) -> None:
         """Have ``told(writes, seconds)`` called after each transaction that succeeded."""
@@ -193,7 +211,7 @@ class Store:
 
     async def get(self, id: int) -> tuple[MoveRecord, list[AuditRecord]] | None:
         """One row with its audit in order, or ``None``."""
-        async with self._reading() as session:
+        async with self._database.reading() as session:
             move = await session.get(Move, id)
             if move is None:
                 return None
@@ -203,7 +221,7 @@ class Store:
 
     async def unsettled(self) -> list[MoveRecord]:
         """All rows that have not ended, oldest first: what a start has to look after."""
-        async with self._reading() as session:
+        async with self._database.reading() as session:
             wanted = select(Move).where(Move.state.in_(OPEN)).order_by(Move.id)
             return [rows.move_record(row) for row in await session.scalars(wanted)]
 
@@ -220,51 +238,51 @@ class Store:
         given = ((Move.contact, contact), (Move.old, old), (Move.new, new), (Move.state, state))
         wanted = select(Move).order_by(Move.id.desc()).limit(max(0, limit))
         wanted = wanted.where(*(column == value for column, value in given if value is not None))
-        async with self._reading() as session:
+        async with self._database.reading() as session:
             return [rows.move_record(row) for row in await session.scalars(wanted)]
 
+    async def latest_done(self, contact: str, old: str, new: str) -> MoveRecord | None:
+        """The move of these prepared bare JIDs that was DONE last and is not undone, if any."""
+        wanted = (
+            select(Move)
+            .where(
+                Move.contact == contact,
+                Move.old == old,
+                Move.new == new,
+                Move.state == MoveState.DONE.value,
+                Move.undone_at.is_(None),
+            )
+            .order_by(Move.settled_at.desc(), Move.id.desc())
+            .limit(1)
+        )
+        async with self._database.reading() as session:
+            found = (await session.scalars(wanted)).first()
+            return None if found is None else rows.move_record(found)
+
     async def accepted_since(self, since: datetime) -> list[Accepted]:
-        """Moves that were verified and followed, by the time they were settled, oldest first."""
+        """Moves verified, followed and not undone, by when they were settled, oldest first."""
         wanted = (
             select(Move.old, Move.new, Move.settled_at)
             .where(
                 Move.state == MoveState.DONE.value,
                 Move.settled_at >= as_utc(since),
                 Move.reason == Reason.VERIFIED.value,
+                Move.undone_at.is_(None),
             )
             .order_by(Move.settled_at, Move.id)
         )
-        async with self._reading() as session:
+        async with self._database.reading() as session:
             found = await session.execute(wanted)
             return [Accepted(old, new, at) for old, new, at in found if at is not None]
 
     async def counts(self) -> dict[str, int]:
         """How many rows are in each state; every state is a key."""
         wanted = select(Move.state, func.count().label("number")).group_by(Move.state)
-        async with self._reading() as session:
+        async with self._database.reading() as session:
             found = await session.execute(wanted)
             return dict.fromkeys((state.value for state in MoveState), 0) | {
                 row.state: row.number for row in found
             }
-
-    # -- inside ----------------------------------------------------------------------------
-
-    def _writing(self) -> Journal:
-        if self._closed:
-            raise StoreClosed(f"{self._where} was closed; nothing was written")
-        if self._journal is None:
-            raise StoreClosed(f"{self._where} was opened for reading; open it with writer=True")
-        return self._journal
-
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncSession]:
-        if self._closed:
-            raise StoreClosed(f"{self._where} was closed")
-        try:
-            async with AsyncSession(self._reader) as session:
-                yield session
-        except Exception as error:
-            raise translate(error, self._where) from error
 
 
 def _make_ready(connection: Connection, where: str, *, create: bool) -> None:

@@ -1,4 +1,4 @@
-"""The three writes of the hot path, executed for many callers with few statements."""
+"""The three writes of the hot path, executed for many callers with few statements; and undo."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ _moves = table(Move)
 _audit = table(Audit)
 
 Key: TypeAlias = tuple[str, str, str]
+Changes: TypeAlias = tuple[tuple[str, str | None, str | None], ...]
+"""(JID, JSON before, JSON after) of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,7 @@ class SettleRow:
     at: datetime
     reason: str
     values: dict[str, Any]
-    changes: tuple[tuple[str, str | None, str | None], ...]
-    """(JID, JSON before, JSON after)"""
+    changes: Changes
 
 
 Write: TypeAlias = AddRow | DecideRow | SettleRow
@@ -107,9 +108,20 @@ _SETTLE = (
         reason=bindparam("b_reason"),
         detail=bindparam("b_detail"),
         settled_at=bindparam("b_at"),
+        noticed_at=bindparam("b_noticed_at"),
     )
 )
 _EXPLAIN = insert(_audit)
+_UNDOABLE = (
+    select(_moves.c.contact, _moves.c.evidence)
+    .where(
+        _moves.c.id == bindparam("b_id"),
+        _moves.c.state == MoveState.DONE.value,
+        _moves.c.undone_at.is_(None),
+    )
+    .with_for_update()
+)
+_UNDO = update(_moves).where(_moves.c.id == bindparam("b_id")).values(undone_at=bindparam("b_at"))
 
 
 def apply(connection: Connection, writes: Sequence[Write]) -> list[Result]:
@@ -174,17 +186,41 @@ def _change(connection: Connection, writes: list[DecideRow | SettleRow]) -> list
     return results
 
 
+def undo(
+    connection: Connection,
+    id_: int,
+    at: datetime,
+    reason: str,
+    changes: Changes,
+) -> bool:
+    """Mark a move that is DONE as taken back and explain how; False where it is not, or was."""
+    found = connection.execute(_UNDOABLE, {"b_id": id_}).first()
+    if found is None:
+        return False
+    connection.execute(_UNDO, {"b_id": id_, "b_at": at})
+    if changes:
+        row = _Row(MoveState.DONE, found.contact, found.evidence)
+        connection.execute(_EXPLAIN, _audit_rows(id_, at, reason, changes, row))
+    return True
+
+
 def _explain(write: SettleRow, row: _Row) -> list[dict[str, Any]]:
+    return _audit_rows(write.id, write.at, write.reason, write.changes, row)
+
+
+def _audit_rows(
+    id_: int, at: datetime, reason: str, changes: Changes, row: _Row
+) -> list[dict[str, Any]]:
     return [
         {
-            "move_id": write.id,
-            "at": write.at,
+            "move_id": id_,
+            "at": at,
             "contact": row.contact,
             "jid": jid,
-            "reason": write.reason,
+            "reason": reason,
             "evidence": row.evidence,
             "before": before,
             "after": after,
         }
-        for jid, before, after in write.changes
+        for jid, before, after in changes
     ]

@@ -5,6 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from component.core.journey.model import (
+    Access,
+    ContactState,
+    Journey,
+    JourneyContact,
+    JourneyState,
+    Kind,
+)
 from component.core.model import Reason, RosterItem, Subscription
 from component.core.records import Change, MoveState, NewRecord, Settlement, VerdictRecord
 
@@ -53,9 +61,53 @@ def settlement(
     at: datetime = NOON,
     changes: tuple[Change, ...] = (),
     detail: str | None = None,
+    notice: bool = False,
 ) -> Settlement:
     """An end."""
-    return Settlement(at, state, reason, changes, detail)
+    return Settlement(at, state, reason, changes, detail, notice)
+
+
+def journey(
+    state: JourneyState = JourneyState.NOTIFYING,
+    *,
+    kind: Kind = Kind.BOTH,
+    old: str = "romeo@old.example",
+    new: str = "romeo@new.example",
+    owner: str = "romeo@old.example",
+    access: Access | None = Access.WHITELIST,
+    created_at: datetime = NOON,
+    started_at: datetime | None = None,
+    ended_at: datetime | None = None,
+    told: str | None = None,
+) -> Journey:
+    """A user's own move, not stored yet."""
+    return Journey(
+        0,
+        kind,
+        old,
+        new,
+        owner,
+        state,
+        access,
+        created_at,
+        started_at=started_at,
+        ended_at=ended_at,
+        told=told,
+    )
+
+
+def contact(
+    number: int = 0, state: ContactState = ContactState.QUEUED, *, attempts: int = 0
+) -> JourneyContact:
+    """One of a mover's contacts; a greater number sorts later."""
+    return JourneyContact(
+        f"contact{number:05}@capulet.example",
+        None,
+        (),
+        Subscription.BOTH,
+        state,
+        attempts=attempts,
+    )
 
 
 def url_of(path: Path) -> str:

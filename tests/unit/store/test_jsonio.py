@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from component.core.model import RosterItem, Subscription
-from component.store.jsonio import item_from_json, item_to_json, optional_item_from_json
+from component.store.jsonio import (
+    groups_from_json,
+    groups_to_json,
+    item_from_json,
+    item_to_json,
+    optional_item_from_json,
+    value_from_json,
+    value_to_json,
+)
 
 from .support import OLD
 
@@ -53,3 +61,21 @@ def test_the_stored_form_is_fixed() -> None:
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         item_from_json(text)
+
+
+@given(st.lists(st.text()).map(tuple))
+def test_groups_come_back_equal(groups: tuple[str, ...]) -> None:
+    assert groups_from_json(groups_to_json(groups)) == groups
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '"a"', "null"])
+def test_other_groups_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        groups_from_json(text)
+
+
+def test_plain_values() -> None:
+    for value in (None, True, 2.5, "bücher", ["a", "b"], []):
+        assert value_from_json(value_to_json(value)) == value
+    with pytest.raises(TypeError):
+        value_to_json(object())

@@ -1,0 +1,234 @@
+"""Between a user's move as the core sees it and its rows; and the statements that write them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from component.core.journey.model import (
+    Access,
+    ContactState,
+    Journey,
+    JourneyContact,
+    JourneyState,
+    Kind,
+)
+from component.core.model import Subscription
+from component.store.errors import RowDamaged
+from component.store.jsonio import (
+    groups_from_json,
+    groups_to_json,
+    item_to_json,
+    optional_item_from_json,
+)
+from component.store.models import AnsweredRow, ContactRow, JourneyRow, table
+
+_journeys = table(JourneyRow)
+_contacts = table(ContactRow)
+_answered = table(AnsweredRow)
+
+PRUNE_JOURNEYS = 10
+"""Journeys deleted in one transaction: each takes thousands of contacts with it."""
+PRUNE_ANSWERS = 1000
+"""Answers forgotten in one transaction."""
+FINAL = tuple(state.value for state in JourneyState if state.final)
+
+_STATE = select(_journeys.c.state).where(_journeys.c.id == bindparam("b_id")).with_for_update()
+_DROP_OLDER = delete(_journeys).where(
+    _journeys.c.owner == bindparam("b_owner"), _journeys.c.state == JourneyState.DRAFT.value
+)
+_CREATE = insert(_journeys).returning(_journeys.c.id)
+_UPDATE = update(_journeys).where(_journeys.c.id == bindparam("b_id"))
+_CLEAR = delete(_contacts).where(_contacts.c.journey_id == bindparam("b_id"))
+_CHANGING = [column.name for column in _contacts.c if not column.primary_key]
+_lite = sqlite.insert(_contacts)
+_post = postgresql.insert(_contacts)
+_PUT_CONTACT = {
+    "sqlite": _lite.on_conflict_do_update(
+        index_elements=["journey_id", "jid"],
+        set_={name: _lite.excluded[name] for name in _CHANGING},
+    ),
+    "postgresql": _post.on_conflict_do_update(
+        index_elements=["journey_id", "jid"],
+        set_={name: _post.excluded[name] for name in _CHANGING},
+    ),
+}
+_lite_answer = sqlite.insert(_answered)
+_post_answer = postgresql.insert(_answered)
+# One statement, so that of two askers one gets the row and the other none.
+_ANSWER = {
+    "sqlite": _lite_answer.on_conflict_do_update(
+        index_elements=["old", "sender"],
+        set_={"at": _lite_answer.excluded.at},
+        where=_answered.c.at <= bindparam("b_limit", type_=_answered.c.at.type),
+    ).returning(_answered.c.old),
+    "postgresql": _post_answer.on_conflict_do_update(
+        index_elements=["old", "sender"],
+        set_={"at": _post_answer.excluded.at},
+        where=_answered.c.at <= bindparam("b_limit", type_=_answered.c.at.type),
+    ).returning(_answered.c.old),
+}
+
+
+def create(connection: Connection, journey: Journey, contacts: Sequence[JourneyContact]) -> int:
+    """Insert a journey with its contacts, dropping older drafts of its owner; its id."""
+    connection.execute(_DROP_OLDER, {"b_owner": journey.owner})
+    id_ = connection.execute(_CREATE, _values(journey)).scalar_one()
+    put_contacts(connection, id_, contacts)
+    return int(id_)
+
+
+def save(
+    connection: Connection,
+    id_: int,
+    journey: Journey | None,
+    contacts: Sequence[JourneyContact],
+    expect: Collection[str],
+) -> bool:
+    """Update a journey and contacts; False where it is absent or in none of these states."""
+    state = connection.execute(_STATE, {"b_id": id_}).scalar_one_or_none()
+    if state is None or (expect and state not in expect):
+        return False
+    if journey is not None:
+        connection.execute(_UPDATE.values(_values(journey)), {"b_id": id_})
+    put_contacts(connection, id_, contacts)
+    return True
+
+
+def replace_contacts(connection: Connection, id_: int, contacts: Sequence[JourneyContact]) -> None:
+    """Make these the journey's contacts, and no others."""
+    connection.execute(_CLEAR, {"b_id": id_})
+    put_contacts(connection, id_, contacts)
+
+
+def put_contacts(connection: Connection, id_: int, contacts: Sequence[JourneyContact]) -> None:
+    """Insert or update contacts of a journey."""
+    if contacts:
+        rows = [_contact_values(id_, contact) for contact in contacts]
+        connection.execute(_PUT_CONTACT[connection.dialect.name], rows)
+
+
+def drop_drafts(connection: Connection, limit: datetime) -> int:
+    """Delete drafts made before a time; how many."""
+    doomed = delete(_journeys).where(
+        _journeys.c.state == JourneyState.DRAFT.value, _journeys.c.created_at < limit
+    )
+    return connection.execute(doomed).rowcount
+
+
+def note_answer(
+    connection: Connection, old: str, sender: str, at: datetime, limit: datetime
+) -> bool:
+    """Note an answer unless there was one after ``limit``; whether it was noted."""
+    values = {"old": old, "sender": sender, "at": at, "b_limit": limit}
+    return connection.execute(_ANSWER[connection.dialect.name], values).first() is not None
+
+
+def prune_journeys(connection: Connection, limit: datetime) -> int:
+    """Delete some journeys that ended before a time; their contacts go by ON DELETE CASCADE."""
+    chosen = select(_journeys.c.id).where(
+        _journeys.c.state.in_(FINAL), _journeys.c.ended_at < limit
+    )
+    doomed = delete(_journeys).where(_journeys.c.id.in_(chosen.limit(PRUNE_JOURNEYS)))
+    return connection.execute(doomed).rowcount
+
+
+def prune_answers(connection: Connection, limit: datetime) -> int:
+    """Forget some answers given before a time."""
+    key = tuple_(_answered.c.old, _answered.c.sender)
+    chosen = select(_answered.c.old, _answered.c.sender).where(_answered.c.at < limit)
+    doomed = delete(_answered).where(key.in_(chosen.limit(PRUNE_ANSWERS)))
+    return connection.execute(doomed).rowcount
+
+
+def journey_of(row: JourneyRow) -> Journey:
+    """A stored journey; RowDamaged where a column holds what no release ever wrote."""
+    try:
+        return Journey(
+            id=row.id,
+            kind=Kind(row.kind),
+            old=row.old,
+            new=row.new,
+            owner=row.owner,
+            state=JourneyState(row.state),
+            access=None if row.access is None else Access(row.access),
+            created_at=row.created_at,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            resume_to=None if row.resume_to is None else JourneyState(row.resume_to),
+            detail=row.detail,
+            progress_id=row.progress_id,
+            told=row.told,
+        )
+    except ValueError as error:
+        raise RowDamaged(f"journey {row.id} is damaged ({error}); restore a backup") from error
+
+
+def contact_of(row: Row[Any]) -> JourneyContact:
+    """A stored contact; RowDamaged as for :func:`journey_of`."""
+    try:
+        return JourneyContact(
+            jid=row.jid,
+            name=row.name,
+            groups=groups_from_json(row.groups),
+            subscription=Subscription(row.subscription),
+            state=ContactState(row.state),
+            attempts=row.attempts,
+            sent_at=row.sent_at,
+            due_at=row.due_at,
+            error=row.error,
+            before=optional_item_from_json(row.before),
+        )
+    except ValueError as error:
+        raise RowDamaged(
+            f"contact {row.jid} of journey {row.journey_id} is damaged ({error}); restore a backup"
+        ) from error
+
+
+def contact_state(id_: int, state: str) -> ContactState:
+    """A contact's stored state; RowDamaged as for :func:`journey_of`."""
+    try:
+        return ContactState(state)
+    except ValueError as error:
+        raise RowDamaged(
+            f"a contact of journey {id_} is damaged ({error}); restore a backup"
+        ) from error
+
+
+def _values(journey: Journey) -> dict[str, Any]:
+    """All columns but the id."""
+    return {
+        "kind": journey.kind.value,
+        "old": journey.old,
+        "new": journey.new,
+        "owner": journey.owner,
+        "state": journey.state.value,
+        "access": None if journey.access is None else journey.access.value,
+        "created_at": journey.created_at,
+        "started_at": journey.started_at,
+        "ended_at": journey.ended_at,
+        "resume_to": None if journey.resume_to is None else journey.resume_to.value,
+        "detail": journey.detail,
+        "progress_id": journey.progress_id,
+        "told": journey.told,
+    }
+
+
+def _contact_values(id_: int, contact: JourneyContact) -> dict[str, Any]:
+    return {
+        "journey_id": id_,
+        "jid": contact.jid,
+        "name": contact.name,
+        "groups": groups_to_json(contact.groups),
+        "subscription": contact.subscription.value,
+        "state": contact.state.value,
+        "attempts": contact.attempts,
+        "sent_at": contact.sent_at,
+        "due_at": contact.due_at,
+        "error": contact.error,
+        "before": item_to_json(contact.before),
+    }

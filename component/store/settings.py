@@ -1,0 +1,92 @@
+"""What users have chosen, and what an admin has set while the component ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from component.core.notices import Follow, Settings
+from component.store.database import Database
+from component.store.errors import RowDamaged
+from component.store.jsonio import value_from_json, value_to_json
+from component.store.models import RunTimeRow, SettingsRow, table
+
+_settings = table(SettingsRow)
+_run_time = table(RunTimeRow)
+
+_lite = sqlite.insert(_settings)
+_post = postgresql.insert(_settings)
+_PUT = {
+    "sqlite": _lite.on_conflict_do_update(
+        index_elements=["jid"],
+        set_={"follow": _lite.excluded.follow, "language": _lite.excluded.language},
+    ),
+    "postgresql": _post.on_conflict_do_update(
+        index_elements=["jid"],
+        set_={"follow": _post.excluded.follow, "language": _post.excluded.language},
+    ),
+}
+
+
+class UserSettings:
+    """Settings, by prepared bare JID; and those of the running component, by name."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> dict[str, Settings]:
+        """What each user has chosen who chose something.  Raises StoreError."""
+        async with self._database.reading() as session:
+            return {row.jid: _settings_of(row) for row in await session.scalars(_ALL)}
+
+    async def put(self, jid: str, s: Settings) -> None:
+        """Keep what a user has chosen; durable on return.  Raises StoreError."""
+        values = {"jid": jid, "follow": s.follow.value, "language": s.language}
+
+        def job(connection: Connection) -> int:
+            return connection.execute(_PUT[connection.dialect.name], values).rowcount
+
+        await self._database.writing().run(job)
+
+    async def run_time(self) -> dict[str, object]:
+        """What :meth:`put_run_time` kept last; lists come for tuples.  Raises StoreError."""
+        async with self._database.reading() as session:
+            return {row.key: _value_of(row) for row in await session.scalars(select(RunTimeRow))}
+
+    async def put_run_time(self, values: Mapping[str, object]) -> None:
+        """Keep exactly these values (JSON can hold them), no others; durable on return.
+
+        Raises StoreError, or TypeError or ValueError for what JSON cannot hold.
+        """
+        wanted = [{"key": key, "value": value_to_json(value)} for key, value in values.items()]
+
+        def job(connection: Connection) -> int:
+            connection.execute(delete(_run_time))
+            if wanted:
+                connection.execute(insert(_run_time), wanted)
+            return len(wanted)
+
+        await self._database.writing().run(job)
+
+
+_ALL = select(SettingsRow).order_by(SettingsRow.jid)
+
+
+def _settings_of(row: SettingsRow) -> Settings:
+    try:
+        return Settings(Follow(row.follow), row.language)
+    except ValueError as error:
+        raise RowDamaged(
+            f"the settings of {row.jid} are damaged ({error}); let the user set them again"
+        ) from error
+
+
+def _value_of(row: RunTimeRow) -> object:
+    try:
+        return value_from_json(row.value)
+    except ValueError as error:
+        raise RowDamaged(
+            f"the run-time setting {row.key} is damaged ({error}); set it again"
+        ) from error
