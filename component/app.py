@@ -4,36 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 import signal
-import urllib.error
-import urllib.request
-from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import structlog
-from sqlalchemy.engine import make_url
 
 from component import __version__
 from component.config import Config
 from component.core.answers import Answers
+from component.core.journey.contacts import Schedule
+from component.core.journey.pace import Rates
 from component.core.limits import Followed, Gate, Policy
-from component.core.records import CheckLine
+from component.core.notices import Follow
 from component.core.roster import Carry
 from component.core.statement import ErrorRead, ItemsRead
-from component.engine.check import Check
 from component.engine.clock import SystemClock
 from component.engine.contacts import ContactSide, Timing
 from component.engine.fetcher import Fetcher, FetchLimits
 from component.engine.hook import Hook
+from component.engine.movers.accounts import Accounts
+from component.engine.movers.admin import Admin
+from component.engine.movers.box import MoverSettings
+from component.engine.movers.drafts import Domains
+from component.engine.movers.inbound import Inbound
+from component.engine.movers.orders import RunTime
+from component.engine.movers.service import Movers
+from component.engine.preferences import Preferences
 from component.engine.recovery import Recovery
 from component.engine.session import Session
+from component.engine.telling import ContactNotices
+from component.engine.undo import ContactUndo, Restorer
+from component.ops.control import ControlServer
 from component.ops.http import Health, HttpServer
 from component.ops.metrics import Metrics
-from component.store import Store, StoreError, StoreLocked, StoreMissing
+from component.store import Store
+from component.ui.talk import Languages, LinkTeller, Talk
 from component.xmpp.link import Link, LinkSettings
 from component.xmpp.names import NS_HOOK
 
@@ -73,8 +78,36 @@ def policy(config: Config) -> Policy:
     )
 
 
+def mover_settings(config: Config) -> MoverSettings:
+    """The settings of the mover's side, out of the configuration."""
+    movers = config.movers
+    return MoverSettings(
+        rates=Rates(
+            movers.per_mover_per_second,
+            movers.overall_per_second,
+            movers.domain_per_minute,
+            movers.domain_per_minute_max,
+        ),
+        schedule=Schedule(
+            tuple(timedelta(hours=hours) for hours in movers.retry_hours),
+            timedelta(minutes=movers.pending_minutes),
+        ),
+        look_seconds=movers.look_seconds,
+        undo_hours=movers.undo_hours,
+        cooldown=timedelta(days=movers.cooldown_days),
+        failed_cooldown=timedelta(minutes=movers.failed_minutes),
+        statement=timedelta(days=movers.statement_days),
+        max_contacts=movers.max_contacts,
+        max_chain=movers.max_chain,
+        code_minutes=movers.code_minutes,
+        answer_senders=movers.answer_senders,
+        tombstones=movers.tombstones,
+        enabled=movers.enabled,
+    )
+
+
 class App:
-    """One component: a link, a journal, and the contact side between them."""
+    """One component: a link, a journal, and between them the contact's and the mover's side."""
 
     def __init__(self, config: Config, store: Store) -> None:
         self._config = config
@@ -82,13 +115,44 @@ class App:
         self._clock = SystemClock()
         self.metrics = Metrics()
         self._link = Link(link_settings(config), on_up=self._on_up, on_down=self._on_down)
-        hook = Hook(self._link)
-        contacts = config.contacts
-        limits = policy(config)
-        self._followed = Followed(limits)
+        self._hook = Hook(self._link)
+        self._gate = Gate(policy(config))
+        self._followed = Followed(policy(config))
+        self._languages = Languages(config.served.language)
+        self._teller = LinkTeller(self._link, self._languages)
+        self._preferences = Preferences(store.user_settings, Follow(config.contacts.follow))
+        self._notices = ContactNotices(
+            self._teller, on=config.contacts.notice, undo_days=config.contacts.undo_days
+        )
+        self._restorer = Restorer(self._hook, store)
+        self._contacts = self._contact_side()
+        recovery = Recovery(
+            self._hook,
+            store,
+            self._followed,
+            self._restorer,
+            self._notices,
+            self._clock,
+            self._contacts.is_open,
+        )
+        self._movers, self._admin = self._mover_side()
+        self._session = Session(
+            self._hook,
+            recovery,
+            config.served.hosts,
+            deadline=config.contacts.deadline_seconds,
+            on_greeted=self._movers.on_up,
+        )
+        store.watch_commits(self.metrics.committed)
+        self.metrics.watch_link(
+            lambda: self._link.stats.queue_depth, lambda: self._link.stats.refused
+        )
+
+    def _contact_side(self) -> ContactSide:
+        contacts = self._config.contacts
 
         async def ask(contact: str, old: str) -> ItemsRead | ErrorRead:
-            return await hook.statement(contact, old, timeout=contacts.deadline_seconds)
+            return await self._hook.statement(contact, old, timeout=contacts.deadline_seconds)
 
         fetcher = Fetcher(
             ask,
@@ -100,28 +164,79 @@ class App:
             self._clock,
             self.metrics,
         )
-        self._contacts = ContactSide(
-            hosts=config.served.hosts,
-            hook=hook,
-            journal=store,
+        return ContactSide(
+            hosts=self._config.served.hosts,
+            hook=self._hook,
+            journal=self._store,
             fetcher=fetcher,
-            gate=Gate(limits),
+            gate=self._gate,
             followed=self._followed,
+            preferences=self._preferences,
+            restorer=self._restorer,
+            notices=self._notices,
             clock=self._clock,
             gauges=self.metrics,
             timing=Timing(deadline=contacts.deadline_seconds),
             carry=Carry(contacts.carry_name, contacts.carry_groups),
         )
-        recovery = Recovery(hook, store, self._followed, self._clock, self._contacts.is_open)
-        self._session = Session(
-            hook, recovery, config.served.hosts, deadline=contacts.deadline_seconds
+
+    def _mover_side(self) -> tuple[Movers, Admin]:
+        config, store, settings = self._config, self._store, mover_settings(self._config)
+        hosts, contacts = config.served.hosts, config.contacts
+        undo = ContactUndo(
+            hosts=hosts,
+            restorer=self._restorer,
+            past=store,
+            followed=self._followed,
+            notices=self._notices,
+            clock=self._clock,
         )
-        store.watch_commits(self.metrics.committed)
-        self.metrics.watch_link(
-            lambda: self._link.stats.queue_depth, lambda: self._link.stats.refused
+        movers = Movers(
+            hosts=hosts,
+            accounts=Accounts(
+                self._link, self._hook, remote_timeout=config.contacts.deadline_seconds
+            ),
+            store=store.journeys,
+            teller=self._teller,
+            clock=self._clock,
+            settings=settings,
+            preferences=self._preferences,
+            contact_undo=undo,
         )
-        self._link.route_iq("set", NS_HOOK, "divert", self._contacts.on_divert)
-        self._link.route_message(NS_HOOK, "outcome", self._contacts.on_outcome)
+        admin = Admin(
+            movers,
+            store.journeys,
+            store.user_settings,
+            undo,
+            config.served.admins,
+            RunTime(
+                False,
+                settings.rates.overall_per_second,
+                tuple(contacts.allow_domains),
+                tuple(contacts.deny_domains),
+            ),
+            self._apply,
+        )
+        inbound = Inbound(
+            movers,
+            store.journeys,
+            self._teller,
+            self._clock,
+            settings,
+            hosts,
+            self._contacts.on_divert,
+            self._contacts.on_outcome,
+        )
+        self._link.route_iq("set", NS_HOOK, "divert", inbound.on_divert)
+        self._link.route_iq("get", NS_HOOK, "wrote", inbound.on_wrote)
+        self._link.route_iq("get", NS_HOOK, "tombstone", inbound.on_tombstone)
+        self._link.route_message(NS_HOOK, "outcome", inbound.on_outcome)
+        self._link.route_message(NS_HOOK, "heard", inbound.on_heard)
+        Talk(self._link, movers, admin, languages=self._languages, clock=self._clock).register()
+        return movers, admin
+
+    def _apply(self, domains: Domains) -> None:
+        self._gate.set_domains(domains.allow, domains.deny)
 
     async def _on_up(self) -> None:
         self.metrics.link_up(True)
@@ -133,6 +248,7 @@ class App:
         self.metrics.link_up(False)
         self._session.on_down()
         self._contacts.on_down()
+        self._movers.on_down()
 
     def health(self) -> Health:
         """What ``/health`` says: well only while requests can be followed."""
@@ -153,25 +269,40 @@ class App:
             },
         )
 
+    async def _load(self) -> None:
+        """What is remembered from before; raises StoreError."""
+        window = timedelta(days=self._config.contacts.window_days)
+        for move in await self._store.accepted_since(self._clock.now() - window):
+            self._followed.note(move.old, move.new, move.at.timestamp())
+        await self._preferences.load()
+        for jid, settings in (await self._store.user_settings.all()).items():
+            self._languages.choose(jid, settings.language)
+        await self._admin.load()
+        await self._movers.load()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set.
 
         :raises SecretRefused: the server does not take our secret.
         """
-        window = timedelta(days=self._config.contacts.window_days)
-        for move in await self._store.accepted_since(self._clock.now() - window):
-            self._followed.note(move.old, move.new, move.at.timestamp())
-        link = asyncio.create_task(self._link.run(), name="link")
-        stopped = asyncio.create_task(stop.wait(), name="stop")
-        try:
-            await asyncio.wait({link, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not link.done():
-                log.info("stopping")
-                await self._contacts.stop(STOP_GRACE)
-                await self._link.stop(STOP_GRACE)
-            await link
-        finally:
-            stopped.cancel()
+        await self._load()
+        async with contextlib.AsyncExitStack() as stack:
+            if self._config.component.control:
+                control = ControlServer(self._config.component.control, self._admin)
+                await stack.enter_async_context(control)
+            link = asyncio.create_task(self._link.run(), name="link")
+            stopped = asyncio.create_task(stop.wait(), name="stop")
+            try:
+                await asyncio.wait({link, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                if not link.done():
+                    log.info("stopping")
+                    await self._movers.stop()
+                    await self._contacts.stop(STOP_GRACE)
+                    await self._link.stop(STOP_GRACE)
+                await link
+            finally:
+                stopped.cancel()
+                await self._movers.stop()
 
 
 async def run(config: Config) -> None:
@@ -191,127 +322,3 @@ async def run(config: Config) -> None:
             server = HttpServer(address, app.metrics.registry, app.health, loop=loop)
             stack.enter_context(server)
         await app.run(stop)
-
-
-STREAM_SECONDS = 8.0
-"""How long ``check`` waits for the server to accept the stream."""
-
-
-async def check(config: Config, account: str | None = None) -> AsyncIterator[CheckLine]:
-    """Look at each requirement; lines come as they are known.
-
-    :param account: a bare JID of a served host whose PEP service is to be tested.
-    :raises ConfigError: the secret cannot be read.
-    """
-    said = await _ask_running(config)
-    if said is not None:
-        for line in _from_health(config, said):
-            yield line
-        return
-    database = await _check_database(config)
-    yield database
-    if isinstance(database, _Taken):
-        return
-    up = asyncio.Event()
-
-    async def on_up() -> None:
-        up.set()
-
-    link = Link(link_settings(config), on_up=on_up)
-    running = asyncio.create_task(link.run(), name="check")
-    waiting = asyncio.create_task(up.wait())
-    try:
-        await asyncio.wait(
-            {running, waiting}, timeout=STREAM_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
-        yield _check_stream(config, link, running)
-        if not up.is_set():
-            return
-        probe = Check(link, deadline=config.contacts.deadline_seconds)
-        async for line in probe.hosts(config.served.hosts):
-            yield line
-        if account is not None:
-            yield await probe.pep(account)
-    finally:
-        waiting.cancel()
-        if running.done():
-            running.exception()
-        else:
-            await link.stop()
-            await running
-
-
-class _Taken(CheckLine):
-    """The database line where another process is at work on it."""
-
-
-async def _ask_running(config: Config) -> dict[str, Any] | None:
-    """What a running xmpp-moved says of its health, None where none answers.
-
-    A second stream of the same name must not be opened beside it: Prosody refuses it, but
-    ejabberd (seen on 24.12) takes it and then sends the first one's replies to the second.
-    """
-    address = config.metrics.address
-    if address is None:
-        return None
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-
-    def ask() -> dict[str, Any] | None:
-        try:
-            with urllib.request.urlopen(f"http://{host}:{address[1]}/health", timeout=3) as answer:
-                return _health_of(answer.read())
-        except urllib.error.HTTPError as error:
-            return _health_of(error.read())
-        except OSError:
-            return None
-
-    return await asyncio.to_thread(ask)
-
-
-def _health_of(body: bytes) -> dict[str, Any] | None:
-    try:
-        said = json.loads(body)
-    except ValueError:
-        return None
-    return said if isinstance(said, dict) and said.get("component") else None
-
-
-def _from_health(config: Config, said: dict[str, Any]) -> Iterator[CheckLine]:
-    """Check lines out of what a running xmpp-moved says."""
-    yield CheckLine("running", True, f"{said['component']} is at work; this is what it says")
-    up = said["stream"] == "up"
-    yield CheckLine("stream", up, said["stream"], None if up else str(said.get("trouble")))
-    for host in config.served.hosts:
-        hook = said["hooks"].get(host)
-        remedy = None if hook else "see the log of the running one: it names what to install"
-        yield CheckLine(f"hook on {host}", bool(hook), hook or "none", remedy)
-    fine = said["journal"] == "writable"
-    yield CheckLine("database", fine, said["journal"], None if fine else "see its log")
-
-
-def _check_stream(config: Config, link: Link, running: asyncio.Task[None]) -> CheckLine:
-    where = f"{config.component.host}:{config.component.port} as {config.component.jid}"
-    if running.done():
-        return CheckLine("stream", False, where, str(running.exception()))
-    if link.connected:
-        return CheckLine("stream", True, where)
-    remedy = "see that the server runs, listens there for components and has a section for this one"
-    return CheckLine("stream", False, f"{where}: {link.trouble or 'no answer'}", remedy)
-
-
-async def _check_database(config: Config) -> CheckLine:
-    try:
-        async with await Store.open(config.database.url, create=False) as store:
-            counts = await store.counts()
-    except StoreLocked as error:
-        remedy = "stop it to check the rest, or give it [metrics] listen and ask it by this command"
-        return _Taken("database", False, str(error), remedy)
-    except StoreMissing as missing:
-        folder = Path(make_url(config.database.url).database or "").parent
-        if os.access(folder, os.W_OK):
-            return CheckLine("database", True, f"none yet; run will make it in {folder}")
-        remedy = f"make {folder} and let the user that runs xmpp-moved write there"
-        return CheckLine("database", False, str(missing), remedy)
-    except StoreError as error:
-        return CheckLine("database", False, "not usable", str(error))
-    return CheckLine("database", True, f"{sum(counts.values())} moves in the journal")

@@ -6,7 +6,10 @@ Rules (XEP-0283 4.3 and 4.4; hook protocol 4.1):
   approved subscription to the contact;
 * it is taken only on the word of the old account: a statement, or ``<gone/>``, naming exactly the
   sender; whatever else comes, or nothing until the deadline, is a release with its reason;
+* the contact's choice: ``never`` is a release before anybody is asked, ``ask`` one after the proof;
 * a take is durable in the journal before it leaves, a release needs nobody's leave;
+* a mover who returns to the address they left is not followed once more: the entries become what
+  they were before they left it;
 * what became of a verdict is what the server says became of it, not what we asked for.
 
 The table at the end has every (phase, event) that means something; an event that a phase does not
@@ -20,8 +23,10 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from component.core import jids
-from component.core.model import Divert, Reason, RosterItem, SendPlan
-from component.core.records import Change, MoveState
+from component.core.model import Divert, Reason, RosterItem, SendPlan, Subscription
+from component.core.notices import Follow
+from component.core.records import Change, MoveRecord, MoveState
+from component.core.restore import before, move_back_plan, restore
 from component.core.roster import Carry, expect, follow_plan
 from component.core.statement import Answer, judge
 
@@ -40,6 +45,8 @@ class Phase(Enum):
     """Let go; the server's outcome is awaited."""
     UNCERTAIN = auto()
     """No outcome came: the roster is being read."""
+    RESTORING = auto()
+    """A return was taken; what presences cannot restore is being put back."""
     SETTLED = auto()
 
 
@@ -61,6 +68,8 @@ class StatementAnswered:
 
     answer: Answer
     objection: Reason | None = None
+    earlier: MoveRecord | None = None
+    """A move of this contact's journal, followed and not undone, that this one takes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,7 @@ class OutcomeMissing:
 
 @dataclass(frozen=True, slots=True)
 class RosterRead:
-    """The contact's entries of old and new JID, read instead of an outcome."""
+    """The contact's entries of old and new JID, read instead of an outcome or after PutBack."""
 
     items: tuple[RosterItem, ...]
 
@@ -154,16 +163,37 @@ class ReadRoster:
 
 
 @dataclass(frozen=True, slots=True)
+class PutBack:
+    """Bring the entries to what they were before this record; answer with RosterRead."""
+
+    earlier: MoveRecord
+
+
+class Note(Enum):
+    """What the contact is told, once, after the record is closed."""
+
+    MOVED = auto()
+    ASKS = auto()
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
-    """Close the record: what came of it, why, and how the roster changed."""
+    """Close the record: what came of it, why, and how the roster changed.
+
+    That the contact is told is part of closing it: a record is closed once, so they are told at
+    most once.
+    """
 
     state: MoveState
     reason: Reason
     changes: tuple[Change, ...] = ()
     detail: str | None = None
+    note: Note | None = None
+    undoes: MoveRecord | None = None
+    """Mark this one as undone, before the record itself is closed."""
 
 
-Effect = FetchStatement | Journal | Take | Release | ReadRoster | Settle
+Effect = FetchStatement | Journal | Take | Release | ReadRoster | PutBack | Settle
 
 
 # The machine ----------------------------------------------------------------------------------
@@ -178,6 +208,12 @@ class Case:
     reason: Reason | None = None
     plan: SendPlan | None = None
     carry: Carry = field(default_factory=Carry)
+    follow: Follow = Follow.AUTO
+    """What the contact has chosen."""
+    notify: bool = True
+    """Whether contacts are told of what was done for them."""
+    earlier: MoveRecord | None = None
+    """The move that this one takes back."""
 
 
 Result = tuple[Case, tuple[Effect, ...]]
@@ -224,6 +260,8 @@ def _on_diverted(case: Case, event: Event) -> Result:
     objection = objection_to_claim(case.divert, event.old_jids) or event.objection
     if objection is not None:
         return _released(case, objection)
+    if case.follow is Follow.NEVER:
+        return _released(case, Reason.NOT_WANTED)
     return replace(case, phase=Phase.VERIFYING), (FetchStatement(),)
 
 
@@ -234,8 +272,15 @@ def _on_answer(case: Case, event: Event) -> Result:
         return _released(case, reason)
     if event.objection is not None:
         return _released(case, event.objection)
-    plan = follow_plan(case.divert, case.carry)
-    committing = replace(case, phase=Phase.COMMITTING, reason=reason, plan=plan)
+    if case.follow is Follow.ASK:
+        return _released(case, Reason.ASKED)
+    if event.earlier is None:
+        plan = follow_plan(case.divert, case.carry)
+    else:
+        plan = move_back_plan(case.divert, event.earlier)
+    committing = replace(
+        case, phase=Phase.COMMITTING, reason=reason, plan=plan, earlier=event.earlier
+    )
     return committing, (Journal(plan, reason, event.answer.evidence),)
 
 
@@ -251,26 +296,53 @@ def _release_for(reason: Reason) -> Callable[[Case, Event], Result]:
 def _on_outcome(case: Case, event: Event) -> Result:
     assert isinstance(event, OutcomeTold)
     if event.taken and case.plan is not None:
-        return _done(case, event.items)
+        return _taken(case, event.items)
     reason = case.reason or Reason.SERVER
     if case.phase is not Phase.RELEASING:
         # Verified or still asking, yet the server let it go: it timed out or could not send.
         reason = Reason.SEND_REFUSED if event.why == "send-failed" else Reason.SERVER
-    return _settled(case, Settle(MoveState.RELEASED, reason, detail=event.why))
+    return _let_go(case, reason, event.why)
+
+
+def _let_go(case: Case, reason: Reason, detail: str | None = None) -> Result:
+    note = Note.ASKS if reason is Reason.ASKED and case.notify else None
+    return _settled(case, Settle(MoveState.RELEASED, reason, detail=detail, note=note))
+
+
+def _taken(case: Case, items: tuple[RosterItem, ...]) -> Result:
+    if case.earlier is not None:
+        return replace(case, phase=Phase.RESTORING), (PutBack(case.earlier),)
+    return _done(case, items)
 
 
 def _done(case: Case, items: tuple[RosterItem, ...]) -> Result:
     assert case.plan is not None
+    wanted: Mapping[str, RosterItem | None] = expect(case.divert, case.plan)
+    if case.earlier is not None:
+        wanted = restore(before(case.earlier), items).expected
     now = {item.jid: item for item in items}
-    wanted = expect(case.divert, case.plan)
     odd = [
-        jid
-        for jid, item in wanted.items()
-        if (now[jid].subscription if jid in now else None) is not item.subscription
+        jid for jid, item in wanted.items() if _subscription(now.get(jid)) != _subscription(item)
     ]
     detail = f"not as planned: {', '.join(odd)}" if odd else None
-    settle = Settle(MoveState.DONE, Reason.VERIFIED, changes(case.divert, items), detail)
-    return _settled(case, settle)
+    return _settled(case, done(case.divert, items, detail, case.notify, case.earlier))
+
+
+def done(
+    divert: Divert,
+    items: tuple[RosterItem, ...],
+    detail: str | None,
+    notify: bool,
+    earlier: MoveRecord | None,
+) -> Settle:
+    """The end of a request that was taken, with these entries as they are now."""
+    note = Note.MOVED if notify else None
+    changed = changes(divert, items)
+    return Settle(MoveState.DONE, Reason.VERIFIED, changed, detail, note, earlier)
+
+
+def _subscription(item: RosterItem | None) -> Subscription | None:
+    return item.subscription if item is not None else None
 
 
 def _on_outcome_missing(case: Case, event: Event) -> Result:
@@ -279,16 +351,24 @@ def _on_outcome_missing(case: Case, event: Event) -> Result:
 
 def _on_roster(case: Case, event: Event) -> Result:
     assert isinstance(event, RosterRead)
-    if case.plan is not None and followed(case.divert, event.items):
-        return _done(case, event.items)
-    return _settled(case, Settle(MoveState.RELEASED, case.reason or Reason.SERVER))
+    if case.plan is not None and carried_out(case.divert, case.plan, event.items):
+        return _taken(case, event.items)
+    return _let_go(case, case.reason or Reason.SERVER)
 
 
-def followed(divert: Divert, items: tuple[RosterItem, ...]) -> bool:
-    """Whether these entries show that the old JID was revoked in favour of the new one."""
-    now = {item.jid: item.subscription for item in items}
-    new, old = now.get(divert.new), now.get(divert.old)
-    return new is not None and new.grants and not (old is not None and old.grants)
+def _on_put_back(case: Case, event: Event) -> Result:
+    assert isinstance(event, RosterRead)
+    return _done(case, event.items)
+
+
+def carried_out(divert: Divert, plan: SendPlan, items: tuple[RosterItem, ...]) -> bool:
+    """Whether these entries grant what the plan grants: old and new JID, no more and no less.
+
+    What the contact sees is no evidence: the other side may have answered meanwhile.
+    """
+    now = {item.jid: item.subscription.grants for item in items}
+    wanted = expect(divert, plan)
+    return all(now.get(jid, False) == item.subscription.grants for jid, item in wanted.items())
 
 
 # An outcome may overtake everything: the hook's time-out, or the server stopping.
@@ -308,4 +388,5 @@ TABLE: Mapping[tuple[Phase, type], Callable[[Case, Event], Result]] = {
     (Phase.TAKING, OutcomeMissing): _on_outcome_missing,
     (Phase.RELEASING, OutcomeMissing): _on_outcome_missing,
     (Phase.UNCERTAIN, RosterRead): _on_roster,
+    (Phase.RESTORING, RosterRead): _on_put_back,
 }

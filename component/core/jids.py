@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from slixmpp.jid import JID, InvalidJID
 
@@ -58,6 +58,16 @@ def from_uri(uri: str | None) -> str | None:
         return bare(unquote(path, errors="strict"))
     except UnicodeDecodeError:
         return None
+
+
+def to_uri(prepared: str) -> str:
+    """The ``xmpp:`` URI of a bare JID (RFC 5122 section 2.7.2: reserved characters escaped)."""
+    local, at, host = prepared.rpartition("@")
+    return f"xmpp:{quote(local, safe=_URI_NODE)}{at}{quote(host, safe=_URI_HOST)}"
+
+
+_URI_NODE = "!$'()*+,;=-._~"
+_URI_HOST = "!$'()*+,;=-._~:[]"
 
 
 def _parse(text: str | None) -> JID | None:

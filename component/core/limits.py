@@ -7,7 +7,7 @@ limit that is too tight costs automation, never a request.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from component.core import jids
 from component.core.model import Divert, Reason
@@ -53,6 +53,10 @@ class Gate:
         self._policy = policy
         self._buckets = Buckets(policy.requests_per_minute, policy.remembered_domains)
 
+    def set_domains(self, allow: frozenset[str], deny: frozenset[str]) -> None:
+        """Put other lists of domains in force."""
+        self._policy = replace(self._policy, allow_domains=allow, deny_domains=deny)
+
     def admit(self, divert: Divert, *, open_requests: int, now: float) -> Reason | None:
         """None to go on, or the reason to release at once.  ``now`` is monotonic seconds."""
         policy = self._policy
@@ -81,11 +85,26 @@ class Followed:
         self._where: dict[str, str] = {}
 
     def note(self, old: str, new: str, at: float) -> None:
-        """Remember a move that was accepted at ``at`` (seconds since the epoch)."""
+        """Remember a move that was accepted at ``at`` (seconds since the epoch).
+
+        A move back ends the move that it takes back: its account is free to move again.
+        """
+        self.forget(new, old)
         old, new = jids.key(old), jids.key(new)
         self._where[old] = new
         group = self._into.setdefault(new, {})
         group[old] = max(at, group.get(old, at))
+
+    def forget(self, old: str, new: str) -> None:
+        """Take back that ``old`` was followed to ``new``; another pair stays remembered."""
+        old, new = jids.key(old), jids.key(new)
+        if self._where.get(old) == new:
+            del self._where[old]
+        group = self._into.get(new)
+        if group is not None:
+            group.pop(old, None)
+            if not group:
+                del self._into[new]
 
     def object_to(self, old: str, new: str, now: float) -> Reason | None:
         """The reason against following ``old`` to ``new``, or None.  ``now``: epoch seconds."""

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from component.core.contact import Settle, changes, followed
-from component.core.model import Divert, Reason, RosterItem
+from component.core.contact import PutBack, Settle, carried_out, done
+from component.core.model import Divert, Reason, RosterItem, SendPlan
 from component.core.records import MoveRecord, MoveState
+from component.core.roster import Carry, follow_plan
+
+_LATER = "settled later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class HandBack:
     """Give the stanza back to the server (hook protocol 4.4)."""
 
 
-RecoveryEffect = RepeatPlan | HandBack | Settle
+RecoveryEffect = RepeatPlan | HandBack | PutBack | Settle
 
 
 def divert_of(record: MoveRecord) -> Divert:
@@ -41,18 +44,42 @@ def divert_of(record: MoveRecord) -> Divert:
 
 
 def recover(
-    record: MoveRecord, instance: str, items: tuple[RosterItem, ...]
+    record: MoveRecord,
+    instance: str,
+    items: tuple[RosterItem, ...],
+    *,
+    plan: SendPlan | None = None,
+    earlier: MoveRecord | None = None,
+    notify: bool = True,
 ) -> tuple[RecoveryEffect, ...]:
     """The effects that bring an unsettled record to a true end.
 
+    A :class:`PutBack` comes last: what it brings about goes into :func:`put_back`.
+
     :param instance: the hook instance that serves the contact's host now.
     :param items: the contact's entries of old and new JID as they are now.
+    :param plan: what was journalled to be sent.
+    :param earlier: the move that this one takes back, if it does.
+    :param notify: whether contacts are told of what was done for them.
     """
     divert = divert_of(record)
-    if record.state is MoveState.TAKING and followed(divert, items):
-        done = Settle(MoveState.DONE, Reason.VERIFIED, changes(divert, items), "settled later")
+    sent = plan or follow_plan(divert, Carry())
+    if record.state is MoveState.TAKING and carried_out(divert, sent, items):
+        end: RecoveryEffect = done(divert, items, _LATER, notify, None)
+        if earlier is not None:
+            end = PutBack(earlier)
         # A server that lives has sent what it saved; one that died between the two may not have.
-        return (done,) if record.instance == instance else (RepeatPlan(), done)
+        return (end,) if record.instance == instance else (RepeatPlan(), end)
     if record.instance == instance:
-        return (Settle(MoveState.RELEASED, record.reason or Reason.SERVER, (), "settled later"),)
+        return (Settle(MoveState.RELEASED, record.reason or Reason.SERVER, (), _LATER),)
     return (HandBack(), Settle(MoveState.HANDED_BACK, Reason.RESTARTED))
+
+
+def put_back(
+    record: MoveRecord, earlier: MoveRecord, items: tuple[RosterItem, ...], *, notify: bool
+) -> Settle:
+    """The end of a record whose move took an ``earlier`` one back, which is done now.
+
+    :param items: the contact's entries of old and new JID as they are now.
+    """
+    return done(divert_of(record), items, _LATER, notify, earlier)

@@ -17,10 +17,14 @@ from component.core.limits import Followed, Gate
 from component.core.model import Reason
 from component.core.records import MoveState, NewRecord, Settlement, VerdictRecord
 from component.core.roster import Carry
+from component.core.statement import Answer, judge
 from component.engine import plans
 from component.engine.fetcher import Fetcher
 from component.engine.hook import Hook
 from component.engine.ports import Clock, Gauges, Journal
+from component.engine.preferences import Preferences
+from component.engine.telling import ContactNotices
+from component.engine.undo import Restorer
 from component.store.errors import StoreError
 from component.xmpp import codecs
 from component.xmpp.errors import LinkError, LinkLost
@@ -71,6 +75,9 @@ class ContactSide:
         fetcher: Fetcher,
         gate: Gate,
         followed: Followed,
+        preferences: Preferences,
+        restorer: Restorer,
+        notices: ContactNotices,
         clock: Clock,
         gauges: Gauges,
         timing: Timing,
@@ -82,6 +89,9 @@ class ContactSide:
         self._fetcher = fetcher
         self._gate = gate
         self._followed = followed
+        self._preferences = preferences
+        self._restorer = restorer
+        self._notices = notices
         self._clock = clock
         self._gauges = gauges
         self._timing = timing
@@ -102,6 +112,10 @@ class ContactSide:
         """Whether a request is being worked on in this session."""
         return request_id in self._open
 
+    async def idle(self) -> None:
+        """Return when every request has its end."""
+        await self._idle.wait()
+
     # The wire's side ----------------------------------------------------------------------
 
     async def on_divert(self, iq: ET.Element) -> ET.Element:
@@ -113,7 +127,12 @@ class ContactSide:
         asked = codecs.read_divert(iq, self._hosts)
         divert = asked.divert
         run = _Run(
-            case=Case(divert, carry=self._carry),
+            case=Case(
+                divert,
+                carry=self._carry,
+                follow=self._preferences.of(divert.contact).follow,
+                notify=self._notices.on,
+            ),
             epoch=self._epoch,
             started=self._clock.tick(),
             outcome=asyncio.get_running_loop().create_future(),
@@ -157,7 +176,7 @@ class ContactSide:
         self._stopping.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
-                await self._idle.wait()
+                await self.idle()
         self.on_down()
         await asyncio.gather(*self._finishing, return_exceptions=True)
 
@@ -185,6 +204,8 @@ class ContactSide:
                 divert = run.case.divert
                 items = await self._hook.entries(divert.contact, (divert.old, divert.new))
                 return core.RosterRead(items)
+            case core.PutBack(earlier):
+                return core.RosterRead((await self._restorer.put_back(earlier))[1])
             case core.Settle():
                 await self._settle(run, effect)
         return None
@@ -241,12 +262,22 @@ class ContactSide:
         finally:
             ask.cancel()
             stop.cancel()
-        objection = None
-        if answer.names is not None:
-            objection = self._followed.object_to(
-                divert.old, divert.new, self._clock.now().timestamp()
-            )
-        return core.StatementAnswered(answer, objection)
+        return await self._answered(run, answer)
+
+    async def _answered(self, run: _Run, answer: Answer) -> Event:
+        divert = run.case.divert
+        if answer.names is None:
+            return core.StatementAnswered(answer)
+        now = self._clock.now().timestamp()
+        objection = self._followed.object_to(divert.old, divert.new, now)
+        earlier = None
+        if objection is None and judge(answer, divert.new) is Reason.VERIFIED:
+            try:
+                earlier = await self._restorer.earlier(divert)
+            except StoreError as error:
+                log.error("cannot read what was done before", error=str(error))
+                return core.JournalFailed()
+        return core.StatementAnswered(answer, objection, earlier)
 
     async def _commit(self, run: _Run, effect: core.Journal) -> Event:
         assert run.row is not None
@@ -306,11 +337,29 @@ class ContactSide:
             reason=effect.reason.value,
             detail=effect.detail,
         )
-        if run.row is not None:
-            settlement = Settlement(
-                self._clock.now(), effect.state, effect.reason, effect.changes, effect.detail
+        if run.row is None:
+            return
+        row, at = await asyncio.shield(run.row), self._clock.now()
+        if effect.undoes is not None:
+            await self._restorer.taken_back(effect.undoes, at)
+        settlement = Settlement(
+            at,
+            effect.state,
+            effect.reason,
+            effect.changes,
+            effect.detail,
+            notice=effect.note is not None,
+        )
+        if await self._journal.settle(row, settlement) and effect.note is not None:
+            self._notices.note(
+                effect.note,
+                record_id=row,
+                contact=divert.contact,
+                name=divert.old_item.name,
+                old=divert.old,
+                new=divert.new,
+                at=at,
             )
-            await self._journal.settle(await asyncio.shield(run.row), settlement)
 
     def _count(self) -> None:
         self._gauges.open_requests(len(self._open))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 
 from component.core.model import RosterItem, SendPlan
@@ -93,6 +94,34 @@ class Hook:
         if inner is None or inner.get("type") != "result":
             raise HookMissing(f"{contact}: the server did not hand out the roster")
         return codecs.roster_entries(inner, wanted)
+
+    async def set_entry(self, contact: str, item: RosterItem) -> None:
+        """Give the contact's entry of ``item.jid`` its name and groups; made where it is missing.
+
+        :raises RemoteError: the user's server refuses.
+        """
+        await self._change_roster(contact, codecs.roster_set(item))
+
+    async def remove_entry(self, contact: str, jid: str) -> None:
+        """Remove an entry of the contact's roster; nothing where there is none.
+
+        :raises RemoteError: the user's server refuses.
+        """
+        try:
+            await self._change_roster(contact, codecs.roster_remove(jid))
+        except RemoteError as error:
+            # RFC 6121 2.5.3: no such entry.  That the user is gone shows in the next request.
+            if error.condition != "item-not-found":
+                raise
+
+    async def _change_roster(self, contact: str, payload: ET.Element) -> None:
+        query = codecs.write_query("set", None, payload)
+        answer = await self._wire.request("set", contact, query, timeout=self._timeout)
+        inner = codecs.inner_iq(answer)
+        if inner is None:
+            raise HookMissing(f"{contact}: the server did not say whether the roster was changed")
+        if inner.get("type") == "error":
+            raise RemoteError.from_element(inner)
 
     async def send(self, contact: str, plan: SendPlan) -> tuple[RosterItem, ...]:
         """Send presences as the contact; the entries they touched, as they are now."""

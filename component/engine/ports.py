@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 from datetime import datetime
 from typing import Literal, Protocol
 
+from component.core.notices import NewAddress, Notice
 from component.core.records import (
     Accepted,
     MoveRecord,
@@ -67,3 +68,26 @@ class Gauges(Protocol):
 
     def open_requests(self, count: int) -> None:
         """Requests being worked on now."""
+
+
+class Teller(Protocol):
+    """Says things to users, in their language."""
+
+    def tell(self, to: str, notice: Notice, *, replaces: str | None = None) -> str:
+        """Queue a chat message to a bare JID; returns its id.
+
+        :param replaces: the id of the message that this one corrects (XEP-0308).
+        :raises LinkError: the stream is down.
+        """
+
+    def answer_text(self, lang: str | None, address: NewAddress) -> tuple[str, str]:
+        """The language and the text of the answer to somebody who wrote to an old account.
+
+        :param lang: the language tag of what they wrote, if it had one.
+        """
+
+    def status_text(self, user: str, old: str, new: str) -> str:
+        """What a request says to people whose server or client knows nothing of moves.
+
+        :param user: the mover, whose language it is in.
+        """

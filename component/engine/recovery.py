@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from component.core import jids
-from component.core.contact import Settle
+from component.core.contact import PutBack, Settle
 from component.core.limits import Followed
 from component.core.model import Reason
 from component.core.records import MoveRecord, MoveState, Settlement
-from component.core.recovery import HandBack, RecoveryEffect, RepeatPlan, recover
+from component.core.recovery import HandBack, RecoveryEffect, RepeatPlan, put_back, recover
 from component.engine import plans
 from component.engine.hook import Hook
 from component.engine.ports import Clock, Journal
+from component.engine.telling import ContactNotices
+from component.engine.undo import Restorer
 from component.xmpp.errors import LinkError, LinkLost, RemoteError
 
 log = structlog.get_logger(__name__)
@@ -28,6 +30,8 @@ class Recovery:
         hook: Hook,
         journal: Journal,
         followed: Followed,
+        restorer: Restorer,
+        notices: ContactNotices,
         clock: Clock,
         is_open: Callable[[str], bool],
     ) -> None:
@@ -35,6 +39,8 @@ class Recovery:
         self._hook = hook
         self._journal = journal
         self._followed = followed
+        self._restorer = restorer
+        self._notices = notices
         self._clock = clock
         self._is_open = is_open
 
@@ -68,17 +74,33 @@ class Recovery:
                         await self._hook.send(record.contact, plans.load(record.plan))
                 case HandBack():
                     await self._hook.hand_back(record.contact, record.stanza)
+                case PutBack(earlier):
+                    _, items = await self._restorer.put_back(earlier)
+                    on = self._notices.on
+                    await self._close(record, put_back(record, earlier, items, notify=on))
                 case Settle():
-                    settlement = Settlement(
-                        self._clock.now(),
-                        effect.state,
-                        effect.reason,
-                        effect.changes,
-                        effect.detail,
-                    )
-                    await self._journal.settle(record.id, settlement)
-                    if effect.state is MoveState.DONE:
-                        self._followed.note(record.old, record.new, self._clock.now().timestamp())
+                    await self._close(record, effect)
+
+    async def _close(self, record: MoveRecord, end: Settle) -> None:
+        at = self._clock.now()
+        if end.undoes is not None:
+            await self._restorer.taken_back(end.undoes, at)
+        settlement = Settlement(
+            at, end.state, end.reason, end.changes, end.detail, notice=end.note is not None
+        )
+        kept = await self._journal.settle(record.id, settlement)
+        if end.state is MoveState.DONE:
+            self._followed.note(record.old, record.new, at.timestamp())
+        if kept and end.note is not None:
+            self._notices.note(
+                end.note,
+                record_id=record.id,
+                contact=record.contact,
+                name=record.old_item.name,
+                old=record.old,
+                new=record.new,
+                at=at,
+            )
 
     async def _effects(self, record: MoveRecord, instance: str) -> tuple[RecoveryEffect, ...]:
         try:
@@ -88,4 +110,12 @@ class Recovery:
                 raise
             # The contact's account is gone, and with it whoever the request was for.
             return (Settle(MoveState.RELEASED, Reason.SERVER, (), "no such user any more"),)
-        return recover(record, instance, items)
+        taking = record.state is MoveState.TAKING
+        return recover(
+            record,
+            instance,
+            items,
+            plan=plans.load(record.plan) if record.plan is not None else None,
+            earlier=await self._restorer.earlier_than(record) if taking else None,
+            notify=self._notices.on,
+        )

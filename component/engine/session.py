@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
 
@@ -14,6 +14,9 @@ from component.xmpp.codecs import Hello
 from component.xmpp.errors import LinkError, LinkLost
 
 log = structlog.get_logger(__name__)
+
+MOVER_FEATURES = frozenset({"watch", "tombstone", "answer"})
+"""What of the hook the mover's side needs (hook protocol, section 7)."""
 
 
 class Session:
@@ -27,13 +30,20 @@ class Session:
         *,
         deadline: float,
         retry_seconds: float = 30.0,
+        on_greeted: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """``deadline``: ours, in seconds; it has to lie below each hook's time-out."""
+        """Sessions of one component.
+
+        :param deadline: ours, in seconds; it has to lie below each hook's time-out.
+        :param on_greeted: called in each session once, when the hooks that are there were greeted
+            and what was left over is settled.
+        """
         self._hook = hook
         self._recovery = recovery
         self._hosts = tuple(hosts)
         self._deadline = deadline
         self._retry_seconds = retry_seconds
+        self._on_greeted = on_greeted
         self._hellos: dict[str, Hello] = {}
         self._recovered = False
 
@@ -60,7 +70,9 @@ class Session:
                 await self._greet(complained)
                 instances = {host: hello.instance for host, hello in self._hellos.items()}
                 await self._recovery.run(instances)
-                self._recovered = True
+                first, self._recovered = not self._recovered, True
+                if first and self._on_greeted is not None:
+                    await self._on_greeted()
                 if self.ready:
                     log.info("ready", hosts=list(self._hosts))
                     return
@@ -90,6 +102,13 @@ class Session:
                     host=host,
                     hook_timeout=hello.timeout,
                     deadline=self._deadline,
+                )
+            if not hello.features >= MOVER_FEATURES:
+                log.error(
+                    "the server module is too old for users who move; update it "
+                    "(xmpp-moved hook prosody|ejabberd --to DIR) and reload it",
+                    host=host,
+                    hook=hello.version,
                 )
             self._hellos[host] = hello
             log.info(

@@ -69,13 +69,15 @@ class Hello:
     held: int
     queries: frozenset[str]
     """Namespaces that may be queried as a user."""
+    features: frozenset[str] = frozenset()
+    """What it can do beyond the contact's side."""
 
 
 def _refuse(why: str) -> StanzaError:
     return StanzaError("bad-request", "modify", why)
 
 
-def _sender(stanza: ET.Element, hosts: Collection[str]) -> str:
+def sender_of(stanza: ET.Element, hosts: Collection[str]) -> str:
     """The user a server speaks for: a bare JID of a served host.
 
     A client's own stanza always has a resource (RFC 6120 8.1.2.1), so a divert that a client
@@ -121,7 +123,7 @@ def read_divert(iq: ET.Element, hosts: Collection[str]) -> Asked:
     :param hosts: the served domains.
     :raises StanzaError: the sender may not ask, or a part is missing or contradicts another.
     """
-    contact = _sender(iq, hosts)
+    contact = sender_of(iq, hosts)
     payload = iq.find(tag(NS_HOOK, "divert"))
     forwarded = None if payload is None else payload.find(tag(NS_FORWARD, "forwarded"))
     presence = None if forwarded is None else forwarded.find(tag(NS_CLIENT, "presence"))
@@ -161,7 +163,7 @@ def read_outcome(message: ET.Element, hosts: Collection[str]) -> Outcome:
 
     :raises StanzaError: it is not from the server of a served host, or says nothing.
     """
-    contact = _sender(message, hosts)
+    contact = sender_of(message, hosts)
     outcome = message.find(tag(NS_HOOK, "outcome"))
     state = None if outcome is None else outcome.get("state")
     if outcome is None or state not in ("taken", "released"):
@@ -190,6 +192,7 @@ def read_hello(iq: ET.Element) -> Hello | None:
             max_held=int(hello.attrib["max-held"]),
             held=int(hello.get("held", "0")),
             queries=frozenset(q.text or "" for q in hello.findall(tag(NS_HOOK, "query"))),
+            features=frozenset(f.text or "" for f in hello.findall(tag(NS_HOOK, "feature"))),
         )
     except (KeyError, ValueError):
         return None
@@ -289,6 +292,23 @@ def statement_request() -> ET.Element:
 def roster_request() -> ET.Element:
     """A roster get (RFC 6121 section 2.1.3)."""
     return ET.Element(tag(NS_ROSTER, "query"))
+
+
+def roster_set(item: RosterItem) -> ET.Element:
+    """A roster set of an entry's name and groups (RFC 6121 sections 2.3 and 2.4).
+
+    What is not given is taken away; the subscription is the server's to keep.
+    """
+    query = roster_request()
+    query.append(_write_item(item))
+    return query
+
+
+def roster_remove(jid: str) -> ET.Element:
+    """A roster set that removes an entry (RFC 6121 section 2.5)."""
+    query = roster_request()
+    ET.SubElement(query, tag(NS_ROSTER, "item"), {"jid": jid, "subscription": "remove"})
+    return query
 
 
 def roster_entries(inner: ET.Element, wanted: Iterable[str]) -> tuple[RosterItem, ...]:

@@ -19,9 +19,10 @@ ALLOWED: dict[str, set[str]] = {
     "hooks": set(),
     "engine": {"core", "xmpp", "store"},
     "ops": {"core", "engine"},
-    "ui": {"core", "config", "engine", "store", "xmpp", "hooks", "ops", "app"},
+    "ui": {"core", "config", "engine", "store", "xmpp", "hooks", "ops", "app", "checks"},
     "demo": {"core", "store", "hooks"},
-    "app": {"core", "config", "engine", "store", "xmpp", "ops"},
+    "app": {"core", "config", "engine", "store", "xmpp", "ops", "ui"},
+    "checks": {"core", "config", "engine", "store", "xmpp", "app"},
     "__main__": {"ui"},
     "__init__": set(),
 }
@@ -29,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
 ENGINE_MAY = {
     "component.xmpp.codecs",
     "component.xmpp.errors",
+    "component.xmpp.mover_codecs",
     "component.xmpp.names",
     "component.store.errors",
 }

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from component.core import contact as core
-from component.core.contact import Case, Phase, step
-from component.core.model import Reason, RosterItem, Subscription
+from component.core.contact import Case, Note, Phase, step
+from component.core.model import PresenceKind, Reason, RosterItem, Step, Subscription
+from component.core.notices import Follow
 from component.core.records import MoveState
 from component.core.roster import Carry, expect, follow_plan
 from component.core.statement import ErrorRead, read
-from tests.unit.core.samples import NEW, OLD, divert, naming
+from tests.unit.core.samples import NEW, OLD, divert, naming, record
 
 S = Subscription
 
@@ -52,6 +53,8 @@ def test_the_whole_success() -> None:
     assert case.phase is Phase.SETTLED
     assert (settle.state, settle.reason, settle.detail) == (MoveState.DONE, Reason.VERIFIED, None)
     assert {change.jid for change in settle.changes} == {OLD, NEW}
+    assert settle.note is Note.MOVED
+    assert settle.undoes is None
 
 
 @pytest.mark.parametrize(
@@ -141,13 +144,111 @@ def test_an_unplanned_roster_is_said_aloud() -> None:
     assert settle.detail == f"not as planned: {OLD}, {NEW}"
 
 
+def test_never_asks_nobody() -> None:
+    case, effects = run(DIVERTED, case=Case(divert(), follow=Follow.NEVER))
+    assert effects == [core.Release(Reason.NOT_WANTED)]
+    _, effects = run(RELEASED, case=case)
+    assert effects == [core.Settle(MoveState.RELEASED, Reason.NOT_WANTED, (), "verdict")]
+
+
+def test_ask_leaves_what_is_verified_to_the_user_with_a_note() -> None:
+    case, effects = run(DIVERTED, VERIFIED, case=Case(divert(), follow=Follow.ASK))
+    assert effects == [core.FetchStatement(), core.Release(Reason.ASKED)]
+    for events in ((RELEASED,), (core.OutcomeMissing(), core.RosterRead(entries(False)))):
+        _, effects = run(*events, case=case)
+        settle = effects[-1]
+        assert isinstance(settle, core.Settle)
+        wanted = (MoveState.RELEASED, Reason.ASKED, Note.ASKS)
+        assert (settle.state, settle.reason, settle.note) == wanted
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        core.StatementAnswered(naming("eve@evil.example")),
+        core.StatementAnswered(naming(NEW), Reason.ALREADY_MOVED),
+        core.DeadlinePassed(),
+    ],
+)
+def test_ask_says_nothing_of_what_is_not_verified(event: core.Event) -> None:
+    _, effects = run(DIVERTED, event, RELEASED, case=Case(divert(), follow=Follow.ASK))
+    settle = effects[-1]
+    assert isinstance(settle, core.Settle)
+    assert settle.note is None
+    assert settle.reason is not Reason.ASKED
+
+
+@pytest.mark.parametrize("follow", [Follow.AUTO, Follow.ASK])
+def test_where_nobody_is_told_nobody_is_told(follow: Follow) -> None:
+    case = Case(divert(), follow=follow, notify=False)
+    told = TAKEN if follow is Follow.AUTO else RELEASED
+    _, effects = run(DIVERTED, VERIFIED, core.Journalled(), told, case=case)
+    settle = effects[-1]
+    assert isinstance(settle, core.Settle)
+    assert settle.note is None
+
+
+# The way back: OLD was followed to NEW, now NEW says that it moved to OLD.
+EARLIER = record(divert())
+RETURN = divert(old=NEW, new=OLD, new_item=RosterItem(OLD, S.TO, False, "Juliet", ("Verona",)))
+CAME_BACK = core.StatementAnswered(naming(OLD), None, EARLIER)
+
+
+def returned(case: Case) -> tuple[RosterItem, ...]:
+    assert case.plan is not None
+    return tuple(expect(case.divert, case.plan).values())
+
+
+def test_a_return_restores_what_was() -> None:
+    case, effects = run(core.Diverted((NEW,)), CAME_BACK, core.Journalled(), case=Case(RETURN))
+    take = effects[-1]
+    assert isinstance(take, core.Take)
+    assert take.plan.steps == (
+        Step(PresenceKind.SUBSCRIBED, OLD),
+        Step(PresenceKind.UNSUBSCRIBED, NEW),
+        Step(PresenceKind.UNSUBSCRIBE, NEW),
+    )
+    case, effects = run(core.OutcomeTold(True, None, returned(case)), case=case)
+    assert effects == [core.PutBack(EARLIER)]
+    assert case.phase is Phase.RESTORING
+    case, effects = run(core.RosterRead((EARLIER.old_item,)), case=case)
+    (settle,) = effects
+    assert isinstance(settle, core.Settle)
+    assert (settle.state, settle.detail) == (MoveState.DONE, None)
+    assert (settle.note, settle.undoes) == (Note.MOVED, EARLIER)
+    assert case.phase is Phase.SETTLED
+
+
+def test_a_return_without_an_outcome_is_put_back_if_it_was_taken() -> None:
+    start = (core.Diverted((NEW,)), CAME_BACK, core.Journalled(), core.OutcomeMissing())
+    case, _ = run(*start, case=Case(RETURN))
+    _, effects = run(core.RosterRead(returned(case)), case=case)
+    assert effects == [core.PutBack(EARLIER)]
+    assert RETURN.new_item is not None
+    _, effects = run(core.RosterRead((RETURN.old_item, RETURN.new_item)), case=case)
+    (settle,) = effects
+    assert isinstance(settle, core.Settle)
+    assert settle.state is MoveState.RELEASED
+    assert settle.undoes is None
+
+
+def test_a_return_that_could_not_be_put_back_says_so() -> None:
+    start = (core.Diverted((NEW,)), CAME_BACK, core.Journalled())
+    case, _ = run(*start, case=Case(RETURN))
+    case, _ = run(core.OutcomeTold(True, None, returned(case)), case=case)
+    _, effects = run(core.RosterRead((EARLIER.old_item, RosterItem(NEW, S.NONE))), case=case)
+    (settle,) = effects
+    assert isinstance(settle, core.Settle)
+    assert settle.detail == f"not as planned: {NEW}"
+
+
 answers = st.sampled_from(
     [naming(NEW), naming("eve@evil.example"), read(ErrorRead("forbidden")), read(ErrorRead("x"))]
 )
 objections = st.sampled_from([None, None, Reason.ALREADY_MOVED, Reason.OVERLOADED])
 events: st.SearchStrategy[core.Event] = st.one_of(
     st.builds(core.Diverted, st.sampled_from([(OLD,), (OLD,), (), (OLD, NEW)]), objections),
-    st.builds(core.StatementAnswered, answers, objections),
+    st.builds(core.StatementAnswered, answers, objections, st.sampled_from([None, EARLIER])),
     st.builds(core.DeadlinePassed),
     st.builds(core.Journalled),
     st.builds(core.JournalFailed),
@@ -158,10 +259,10 @@ events: st.SearchStrategy[core.Event] = st.one_of(
 )
 
 
-@given(st.lists(events, max_size=15))
-def test_whatever_comes_in_whatever_order(script: list[core.Event]) -> None:
+@given(st.lists(events, max_size=15), st.sampled_from(Follow))
+def test_whatever_comes_in_whatever_order(script: list[core.Event], follow: Follow) -> None:
     """Reordered, doubled or lost: one verdict, one end, and no take without proof and journal."""
-    case = Case(divert())
+    case = Case(divert(), follow=follow)
     effects: list[core.Effect] = []
     verified = durable = False
     for event in script:
@@ -170,7 +271,9 @@ def test_whatever_comes_in_whatever_order(script: list[core.Event]) -> None:
         for effect in more:
             if isinstance(effect, core.Journal):
                 assert phase is Phase.VERIFYING
-                assert event == VERIFIED
+                assert isinstance(event, core.StatementAnswered)
+                assert (event.answer, event.objection) == (naming(NEW), None)
+                assert follow is Follow.AUTO
                 verified = True
             if isinstance(effect, core.Take):
                 durable = isinstance(event, core.Journalled)
@@ -186,6 +289,10 @@ def test_whatever_comes_in_whatever_order(script: list[core.Event]) -> None:
     assert len(ends) <= 1
     if ends and ends[0].state is MoveState.DONE:
         assert verified
+    if follow is Follow.NEVER:
+        assert not any(isinstance(effect, core.FetchStatement) for effect in effects)
+    notes = [end.note for end in ends if end.note is not None]
+    assert notes in ([], [Note.MOVED] if follow is Follow.AUTO else [Note.ASKS])
 
 
 @given(st.lists(events, max_size=10))

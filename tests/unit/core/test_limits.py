@@ -66,6 +66,28 @@ def test_few_old_jids_go_into_a_new_one() -> None:
     assert followed.object_to("u2@a.example", NEW, 101) is None
 
 
+def test_an_undone_move_is_forgotten() -> None:
+    followed = Followed(Policy(max_old_into_new=1))
+    followed.note(OLD, NEW, 0)
+    followed.forget(OLD, "eve@evil.example")
+    assert followed.object_to(OLD, "eve@evil.example", 1) is Reason.ALREADY_MOVED
+    followed.forget(OLD, NEW)
+    followed.forget(OLD, NEW)
+    assert followed.object_to(OLD, "other@x.example", 1) is None
+    assert followed.object_to("another@x.example", NEW, 1) is None
+
+
+def test_who_came_back_may_move_on() -> None:
+    followed = Followed(Policy())
+    followed.note(OLD, NEW, 0)
+    assert followed.object_to(NEW, OLD, 1) is None
+    followed.note(NEW, OLD, 1)
+    assert followed.object_to(OLD, "third@x.example", 2) is None
+    assert followed.object_to(NEW, "third@x.example", 2) is Reason.ALREADY_MOVED
+    followed.note(OLD, NEW, 3)
+    assert followed.object_to(NEW, "third@x.example", 4) is None
+
+
 def test_answers_age() -> None:
     answers = Answers(verified_seconds=60, failure_seconds=10)
     answers.note(OLD, "a@x.example", naming(NEW), 0)

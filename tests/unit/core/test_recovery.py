@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from component.core.contact import Settle
-from component.core.model import Reason, RosterItem
+from component.core.contact import Note, PutBack, Settle
+from component.core.model import RosterItem, Subscription
 from component.core.records import MoveRecord, MoveState
-from component.core.recovery import HandBack, RepeatPlan, divert_of, recover
+from component.core.recovery import HandBack, RepeatPlan, divert_of, put_back, recover
+from component.core.restore import move_back_plan
 from component.core.roster import Carry, expect, follow_plan
-from tests.unit.core.samples import divert
+from tests.unit.core import samples
+from tests.unit.core.samples import NEW, OLD, divert
 
 ASKED = divert()
 BEFORE = (ASKED.old_item,)
@@ -20,25 +20,7 @@ AFTER = tuple(expect(ASKED, follow_plan(ASKED, Carry())).values())
 
 
 def record(state: MoveState) -> MoveRecord:
-    return MoveRecord(
-        id=1,
-        at=datetime(2026, 1, 1, tzinfo=UTC),
-        state=state,
-        reason=Reason.VERIFIED if state is MoveState.TAKING else None,
-        detail=None,
-        evidence=None,
-        plan="{}",
-        decided_at=None,
-        settled_at=None,
-        request_id=ASKED.request_id,
-        instance=ASKED.instance,
-        contact=ASKED.contact,
-        old=ASKED.old,
-        new=ASKED.new,
-        old_item=ASKED.old_item,
-        new_item=ASKED.new_item,
-        stanza=ASKED.stanza,
-    )
+    return samples.record(ASKED, state)
 
 
 def states(effects: tuple[object, ...]) -> list[object]:
@@ -63,6 +45,45 @@ def test_a_server_that_died_gets_its_requests_back() -> None:
 def test_a_roster_that_has_the_move_makes_it_done() -> None:
     assert states(recover(record(MoveState.TAKING), "i1", AFTER)) == [MoveState.DONE]
     assert states(recover(record(MoveState.TAKING), "i2", AFTER)) == [RepeatPlan, MoveState.DONE]
+
+
+def test_the_contact_is_told_of_what_is_settled_late_unless_nobody_is() -> None:
+    (end,) = recover(record(MoveState.TAKING), "i1", AFTER)
+    assert isinstance(end, Settle)
+    assert end.note is Note.MOVED
+    (end,) = recover(record(MoveState.TAKING), "i1", AFTER, notify=False)
+    assert isinstance(end, Settle)
+    assert end.note is None
+    (end,) = recover(record(MoveState.DIVERTED), "i1", BEFORE)
+    assert isinstance(end, Settle)
+    assert end.note is None
+
+
+def test_a_return_that_was_taken_is_put_back_before_it_is_done() -> None:
+    earlier = samples.record(ASKED)
+    back = divert(
+        old=NEW,
+        new=OLD,
+        new_item=RosterItem(OLD, Subscription.TO, False, "Juliet", ("Verona",)),
+    )
+    taking = samples.record(back, MoveState.TAKING, id=2)
+    plan = move_back_plan(back, earlier)
+    before = tuple(item for item in (back.old_item, back.new_item) if item is not None)
+    after = tuple(expect(back, plan).values())
+
+    def found(items: tuple[RosterItem, ...], instance: str) -> list[object]:
+        return [
+            type(e) if not isinstance(e, Settle) else e.state
+            for e in recover(taking, instance, items, plan=plan, earlier=earlier)
+        ]
+
+    assert found(before, "i1") == [MoveState.RELEASED]
+    assert found(before, "i2") == [HandBack, MoveState.HANDED_BACK]
+    assert found(after, "i1") == [PutBack]
+    assert found(after, "i2") == [RepeatPlan, PutBack]
+    end = put_back(taking, earlier, (ASKED.old_item,), notify=True)
+    assert (end.state, end.note, end.undoes) == (MoveState.DONE, Note.MOVED, earlier)
+    assert {change.jid: change.after for change in end.changes} == {OLD: ASKED.old_item, NEW: None}
 
 
 @given(

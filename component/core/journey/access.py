@@ -1,0 +1,47 @@
+"""Who may read the moved statement (XEP-0283 4.1, XEP-0060 4.5), and whether a contact then can.
+
+* ``presence`` is what the XEP asks for: those who see the old account's presence may read.
+* A contact that the mover sees but that does not see the mover (``to`` on the old roster) passes
+  the check of XEP-0283 4.3 and yet may not read a ``presence`` node; so does the new account when
+  its server asks as the new account, to make sure that the move is genuine.  A ``whitelist`` of
+  exactly those who are to be told serves them, and nobody else learns of the move.
+* ``open`` is for contacts whose server reads as its host (mod_auto_moved), and only by choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from component.core.journey.model import Access, ContactState, JourneyContact, Kind
+from component.core.model import Subscription
+
+WHITELIST_MAX = 2000
+"""Contacts above which a whitelist is not suggested: the server keeps each as an affiliation."""
+
+
+def suggest(contacts: Sequence[JourneyContact], kind: Kind, *, whitelist_works: bool) -> Access:
+    """The narrowest access model under which everybody who is told can read."""
+    told = [c for c in contacts if c.state is not ContactState.SKIPPED]
+    one_way = any(c.subscription is Subscription.TO for c in told)
+    left_out = len(told) < len(contacts)
+    wanted = one_way or left_out or kind is Kind.AWAY
+    if wanted and whitelist_works and len(told) <= WHITELIST_MAX:
+        return Access.WHITELIST
+    return Access.PRESENCE
+
+
+def readers(contacts: Iterable[JourneyContact], new: str) -> tuple[str, ...]:
+    """Who is on the whitelist: everybody who is to be told, and the new account itself."""
+    told = {c.jid for c in contacts if c.state is not ContactState.SKIPPED}
+    return (new, *sorted(told - {new}))
+
+
+def unreadable(contacts: Iterable[JourneyContact], access: Access) -> tuple[str, ...]:
+    """Contacts who pass the roster check but may not read under this access model."""
+    if access is not Access.PRESENCE:
+        return ()
+    return tuple(
+        c.jid
+        for c in contacts
+        if c.state is not ContactState.SKIPPED and c.subscription is Subscription.TO
+    )

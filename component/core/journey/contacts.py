@@ -1,0 +1,247 @@
+"""One contact of a journey as a machine: told once, tried again where they could not be reached.
+
+Rules:
+
+* what is on its way is written down before it leaves (``sending``); after a crash the new
+  account's roster says whether it left (RFC 6121 A.2.1: a request that left is ``ask``);
+* what stands on the roster counts, not what was heard on the way;
+* a contact whose server fails is tried again after 1 h, 6 h, 1 d, 3 d, 7 d (configurable), with
+  ``unsubscribe`` first, because a second ``subscribe`` while one is pending is dropped (Prosody);
+* one that is pending waits for a person: it is repeated only after the long delays;
+* then it is the mover's to do by hand.
+
+Events that a state does not list change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from component.core.journey.model import ContactState, JourneyContact
+from component.core.model import PresenceKind, RosterItem, Subscription
+
+S = ContactState
+
+_LONG_DELAYS = 3
+"""Retries before which a request that merely waits for a person is not repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When to try again."""
+
+    retries: tuple[timedelta, ...]
+    pending_after: timedelta
+    """Silence after which a request counts as waiting for a person."""
+
+
+# Events ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The notification is about to leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotLeft:
+    """The server did not send it.  ``forbidden``: the mover's own block list or rules."""
+
+    condition: str
+    forbidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The server has sent it; the new account's entry as it is now."""
+
+    item: RosterItem | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The new account's roster was read; None: no entry."""
+
+    item: RosterItem | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A presence of the contact was processed (hook protocol, ``heard``)."""
+
+    kind: PresenceKind
+    item: RosterItem | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounced:
+    """The contact's server, or ours for it, answered with an error."""
+
+    condition: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """The clock was looked at."""
+
+
+Event = Leaving | NotLeft | Left | Found | Heard | Bounced | TimePassed
+
+LASTING = frozenset({"gone", "item-not-found", "jid-malformed"})
+"""Errors (RFC 6120 8.3.3) that say the contact's account is not there: not tried again."""
+FORBIDDING = frozenset(
+    {"forbidden", "not-allowed", "not-authorized", "policy-violation", "registration-required"}
+)
+"""Errors that say no for the contact."""
+
+OPEN = frozenset({S.QUEUED, S.SENDING, S.SENT, S.PENDING, S.UNREACHABLE})
+"""States from which something may still come."""
+UNSENT = frozenset({S.QUEUED, S.SENDING})
+"""Not notified, or not known to be."""
+
+
+def step(
+    contact: JourneyContact, event: Event, now: datetime, schedule: Schedule
+) -> JourneyContact:
+    """The contact after an event."""
+    action = TABLE.get((contact.state, type(event)))
+    return action(contact, event, now, schedule) if action is not None else contact
+
+
+def due(contact: JourneyContact, now: datetime) -> bool:
+    """Whether a notification should leave now."""
+    if contact.state is S.QUEUED:
+        return contact.due_at is None or contact.due_at <= now
+    if contact.state in (S.UNREACHABLE, S.PENDING):
+        return contact.due_at is not None and contact.due_at <= now
+    return False
+
+
+def repeats(contact: JourneyContact) -> bool:
+    """Whether an earlier request may be pending, so that it has to be withdrawn first."""
+    return contact.sent_at is not None
+
+
+def _by_roster(
+    contact: JourneyContact, item: RosterItem | None, otherwise: JourneyContact
+) -> JourneyContact:
+    """Where the new account sees the contact it was accepted; else ``otherwise``."""
+    subscription = item.subscription if item is not None else Subscription.NONE
+    if not subscription.receives:
+        return otherwise
+    state = S.MUTUAL if subscription is Subscription.BOTH else S.ACCEPTED
+    if contact.state is state:
+        return contact
+    return replace(contact, state=state, due_at=None, error=None)
+
+
+def _leaving(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
+    return replace(c, state=S.SENDING, attempts=c.attempts + 1, due_at=None)
+
+
+def _not_left(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
+    assert isinstance(e, NotLeft)
+    if e.forbidden:
+        return replace(c, state=S.SKIPPED, due_at=None, error=e.condition)
+    attempts = max(0, c.attempts - 1)
+    return replace(c, state=S.QUEUED, attempts=attempts, error=e.condition, due_at=now + _SOON)
+
+
+_SOON = timedelta(seconds=30)
+"""A send that our own server could not do is tried again after this."""
+
+
+def _left(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
+    assert isinstance(e, Left)
+    sent = replace(c, state=S.SENT, sent_at=now, due_at=now + s.pending_after, error=None)
+    return _by_roster(c, e.item, sent)
+
+
+def _found_sending(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
+    """After a crash: did it leave?  The first request left an ``ask`` behind.
+
+    A repeated one cannot be told from the one before it, so it counts as sent: waiting once more
+    is better than a second request at once.
+    """
+    assert isinstance(e, Found)
+    left = (e.item is not None and e.item.ask) or c.sent_at is not None
+    sent = replace(c, state=S.SENT, sent_at=c.sent_at or now, due_at=now + s.pending_after)
+    unsent = replace(c, state=S.QUEUED, attempts=max(0, c.attempts - 1), due_at=None)
+    return _by_roster(c, e.item, sent if left else unsent)
+
+
+def _found_waiting(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
+    assert isinstance(e, Found)
+    asked = e.item is not None and e.item.ask
+    refused = replace(c, state=S.REFUSED, due_at=None)
+    return _by_roster(c, e.item, c if asked else refused)
+
+
+def _found(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
+    assert isinstance(e, Found)
+    return _by_roster(c, e.item, c)
+
+
+def _heard(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
+    assert isinstance(e, Heard)
+    refused = c
+    if e.kind is PresenceKind.UNSUBSCRIBED and c.state in _WAITING:
+        refused = replace(c, state=S.REFUSED, due_at=None, error=None)
+    return _by_roster(c, e.item, refused)
+
+
+def _bounced(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
+    assert isinstance(e, Bounced)
+    if e.condition in FORBIDDING:
+        return replace(c, state=S.REFUSED, due_at=None, error=e.condition)
+    if e.condition in LASTING:
+        return replace(c, state=S.GIVEN_UP, due_at=None, error=e.condition)
+    return _again(replace(c, state=S.UNREACHABLE, error=e.condition), now, s.retries)
+
+
+def _again(c: JourneyContact, now: datetime, delays: tuple[timedelta, ...]) -> JourneyContact:
+    """Wait for the next try; after the last one it is the mover's to do."""
+    if c.attempts > len(delays):
+        return replace(c, state=S.GIVEN_UP, due_at=None)
+    return replace(c, due_at=now + delays[max(0, c.attempts - 1)])
+
+
+def _silence(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
+    """SENT for long: a person decides there, or the request was lost."""
+    if c.due_at is None or c.due_at > now:
+        return c
+    pending = replace(c, state=S.PENDING, due_at=None)
+    later = s.retries[_LONG_DELAYS:]
+    if not later:
+        return pending
+    repeated = max(0, c.attempts - 1)
+    if repeated >= len(later):
+        # Repeated often enough; they may still answer for as long as the last delay.
+        return replace(c, state=S.GIVEN_UP, due_at=None)
+    return replace(pending, due_at=now + later[repeated])
+
+
+_WAITING = frozenset({S.SENDING, S.SENT, S.PENDING, S.UNREACHABLE})
+_ACTION = Callable[[JourneyContact, Event, datetime, Schedule], JourneyContact]
+
+TABLE: Mapping[tuple[ContactState, type], _ACTION] = {
+    (S.QUEUED, Leaving): _leaving,
+    (S.UNREACHABLE, Leaving): _leaving,
+    (S.PENDING, Leaving): _leaving,
+    (S.SENDING, Left): _left,
+    (S.SENDING, NotLeft): _not_left,
+    (S.SENDING, Found): _found_sending,
+    (S.SENT, Found): _found_waiting,
+    (S.PENDING, Found): _found_waiting,
+    (S.SENT, TimePassed): _silence,
+    **{(state, Bounced): _bounced for state in _WAITING},
+    **{
+        (state, Found): _found
+        for state in (S.UNREACHABLE, S.ACCEPTED, S.REFUSED, S.GIVEN_UP, S.QUEUED)
+    },
+    **{
+        (state, Heard): _heard for state in (*_WAITING, S.ACCEPTED, S.REFUSED, S.GIVEN_UP, S.QUEUED)
+    },
+}

@@ -1,0 +1,200 @@
+"""How fast a journey may speak, to whom: pure bookkeeping, the caller brings the time.
+
+Rules (in docs/moving.md for people): one notification a second for each mover, a fixed number
+overall, and for each contact domain a rate that begins low, doubles with every minute in which it
+answers, and is halved when it fails.  A domain that cannot be reached costs one probe: while it is
+down, nothing else is sent there.  The start rate is below what ejabberd's mod_pres_counter
+(default 5 presences a minute) silently drops.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Settings of the ``[movers]`` section that the pace needs."""
+
+    per_mover_per_second: float = 1.0
+    overall_per_second: float = 20.0
+    domain_per_minute: float = 4.0
+    domain_per_minute_max: float = 60.0
+    remembered_domains: int = 10_000
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Tokens that refill with time; at most ``burst`` of them."""
+
+    per_second: float
+    burst: float
+    level: float
+    at: float
+
+    def wait(self, now: float) -> float:
+        """Seconds until a token is there; 0 when it is."""
+        self.level = min(self.burst, self.level + max(0.0, now - self.at) * self.per_second)
+        self.at = now
+        # Refilling in small steps leaves a remainder of rounding, which must not cost a wait.
+        return 0.0 if self.level >= 1.0 - 1e-9 else (1.0 - self.level) / self.per_second
+
+    def take(self) -> None:
+        self.level = max(0.0, self.level - 1.0)
+
+
+@dataclass(slots=True)
+class _Domain:
+    bucket: _Bucket
+    raised_at: float
+    answered: bool = False
+    probing: bool = False
+    """It failed last: until it answers, one question at a time."""
+    in_doubt: bool = field(default=False)
+    """A probe is on its way."""
+
+
+class Pace:
+    """Decides who may be notified next.
+
+    :param near: domains whose users we serve ourselves: their server is ours, so only the mover's
+        and the overall rate hold for them.
+    """
+
+    def __init__(self, rates: Rates, near: Collection[str] = ()) -> None:
+        self._rates = rates
+        self._near = frozenset(near)
+        self._overall = _Bucket(
+            rates.overall_per_second,
+            max(1.0, rates.overall_per_second),
+            max(1.0, rates.overall_per_second),
+            0.0,
+        )
+        self._movers: dict[int, _Bucket] = {}
+        self._domains: OrderedDict[str, _Domain] = OrderedDict()
+
+    def wait(self, journey: int, domain: str, now: float) -> float:
+        """Seconds until this journey may notify somebody at this domain; 0 for now.
+
+        :param now: seconds on any monotonic clock.
+        """
+        waits = [self._overall.wait(now), self._mover(journey, now).wait(now)]
+        if domain not in self._near:
+            found = self._domain(domain, now)
+            if found.in_doubt:
+                return PROBE_SECONDS
+            waits.append(found.bucket.wait(now))
+        return max(waits)
+
+    def next(self, journey: int, domains: Iterable[str], now: float) -> tuple[str | None, float]:
+        """The first of these domains that may be spoken to now, or None and the wait in seconds."""
+        least = PROBE_SECONDS
+        for domain in domains:
+            wait = self.wait(journey, domain, now)
+            if wait <= 0.0:
+                return domain, 0.0
+            least = min(least, wait)
+        return None, least
+
+    def spend(self, journey: int, domain: str, now: float) -> None:
+        """A notification leaves."""
+        self._overall.wait(now)
+        self._overall.take()
+        mover = self._mover(journey, now)
+        mover.wait(now)
+        mover.take()
+        if domain not in self._near:
+            found = self._domain(domain, now)
+            found.bucket.wait(now)
+            found.bucket.take()
+            found.in_doubt = found.probing
+
+    def answered(self, domain: str, now: float) -> None:
+        """Something came from there: it lives.  The rate doubles once a minute."""
+        if domain in self._near:
+            return
+        found = self._domain(domain, now)
+        found.probing = found.in_doubt = False
+        if now - found.raised_at >= 60.0:
+            rate = min(found.bucket.per_second * 2, self._rates.domain_per_minute_max / 60.0)
+            self._set_rate(found, rate)
+            found.raised_at = now
+
+    def failed(self, domain: str, now: float) -> None:
+        """It could not be reached: half the rate, and one probe at a time."""
+        if domain in self._near:
+            return
+        found = self._domain(domain, now)
+        self._set_rate(found, max(found.bucket.per_second / 2, 1.0 / 600.0))
+        found.raised_at = now
+        found.probing = True
+        found.in_doubt = False
+
+    def doubt_over(self, domain: str, now: float) -> None:
+        """A probe brought no word at all: the next one may go."""
+        if domain not in self._near:
+            self._domain(domain, now).in_doubt = False
+
+    def set_overall(self, per_second: float) -> None:
+        """Change the overall rate while running."""
+        self._overall.per_second = per_second
+        self._overall.burst = max(1.0, per_second)
+
+    def forget(self, journey: int) -> None:
+        """A journey ended."""
+        self._movers.pop(journey, None)
+
+    def _set_rate(self, domain: _Domain, per_second: float) -> None:
+        domain.bucket.per_second = per_second
+        domain.bucket.burst = max(1.0, per_second * BURST_SECONDS)
+
+    def _mover(self, journey: int, now: float) -> _Bucket:
+        rate = self._rates.per_mover_per_second
+        burst = max(1.0, rate)
+        return self._movers.setdefault(journey, _Bucket(rate, burst, burst, now))
+
+    def _domain(self, name: str, now: float) -> _Domain:
+        found = self._domains.pop(name, None)
+        if found is None:
+            rate = self._rates.domain_per_minute / 60.0
+            burst = max(1.0, rate * BURST_SECONDS)
+            found = _Domain(_Bucket(rate, burst, burst, now), now)
+            if len(self._domains) >= self._rates.remembered_domains:
+                self._domains.popitem(last=False)
+        self._domains[name] = found
+        return found
+
+
+PROBE_SECONDS = 60.0
+"""The longest wait that :meth:`Pace.next` gives, and how long a probe without a word is awaited."""
+BURST_SECONDS = 60.0
+"""A minute's allowance may be used at once: four contacts at a domain need not take a minute."""
+
+
+def estimate(domains: Iterable[tuple[str, int]], rates: Rates, near: Collection[str]) -> float:
+    """Seconds until everybody was notified once, if every domain answers.
+
+    :param domains: how many contacts there are at each.
+    """
+    pairs = list(domains)
+    total = sum(number for _, number in pairs)
+    slowest = max(0.0, total - max(1.0, rates.per_mover_per_second)) / min(
+        rates.per_mover_per_second, rates.overall_per_second
+    )
+    for domain, number in pairs:
+        if domain not in near:
+            slowest = max(slowest, _at_one_domain(number, rates))
+    return slowest
+
+
+def _at_one_domain(number: int, rates: Rates) -> float:
+    """Minute by minute: the rate of the first minute is there at once, then it doubles."""
+    rate, sent, minutes = rates.domain_per_minute, float(rates.domain_per_minute), 0
+    while sent + rate < number:
+        sent += rate
+        minutes += 1
+        rate = min(rate * 2, rates.domain_per_minute_max)
+    left = max(0.0, number - sent)
+    return 60.0 * (minutes + left / rate)

@@ -1,0 +1,270 @@
+"""The ways back: what a cancelled journey withdraws, and how an undone one restores everybody.
+
+Cancelling: first the statement goes, so that nobody follows any more, then every request that
+nobody has answered.  Contacts who followed stay.
+
+Undoing, where both accounts are here: the new account states that it moved back (XEP-0283 knows
+no other way to move a contact), the old statement goes, and
+
+* a contact whose server revoked the old account is notified from the old account; when it grants
+  again, the new account's entry is put back;
+* everybody else only loses the request, or the contact, that the move had added.
+
+Where only one account is here each server does its half: the new account's side states the way
+back and withdraws, the old account's side notifies those who had followed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from component.core import jids
+from component.core.journey import access as access_rules
+from component.core.journey.model import (
+    Access,
+    ContactState,
+    JourneyContact,
+    JourneyState,
+    Kind,
+)
+from component.core.journey.stages import Word
+from component.core.model import PresenceKind, RosterItem, SendPlan, Step
+from component.core.notices import UndoneTold
+from component.core.restore import restore
+from component.xmpp.errors import RemoteError
+from component.xmpp.mover_codecs import Notification
+
+if TYPE_CHECKING:
+    from component.engine.movers.book import Book
+    from component.engine.movers.run import Run
+
+_WITHDRAWN = frozenset(
+    {
+        ContactState.QUEUED,
+        ContactState.SENDING,
+        ContactState.SENT,
+        ContactState.PENDING,
+        ContactState.UNREACHABLE,
+    }
+)
+"""Where nobody has answered: what a cancelled journey takes back."""
+_AT_ONCE = 64
+
+
+def followed_away(contact: JourneyContact, item: RosterItem | None) -> JourneyContact:
+    """AWAY: a contact that revoked the old account has followed (XEP-0283 4.4).
+
+    :param item: the old account's entry as it is now.
+    """
+    if contact.state is not ContactState.PENDING or not contact.subscription.receives:
+        return contact
+    if item is not None and item.subscription.receives:
+        return contact
+    return replace(contact, state=contact.goal, due_at=None)
+
+
+# Cancelling -----------------------------------------------------------------------------------
+
+
+def to_withdraw(book: Book) -> bool:
+    """Whether a cancelled journey has something left to take back."""
+    return book.journey.state is JourneyState.CANCELLED and book.any_in(_WITHDRAWN)
+
+
+async def withdraw_round(run: Run) -> None:
+    """Take back the statement and every request without an answer."""
+    journey = run.book.journey
+    if journey.kind is not Kind.ARRIVE and journey.started_at is not None:
+        await run.box.accounts.withdraw(journey.old)
+    roster: Mapping[str, RosterItem] = {}
+    if journey.kind is not Kind.AWAY:
+        roster = await run.box.accounts.roster(journey.new)
+    waiting = [contact for contact in run.book if contact.state in _WITHDRAWN]
+    for start in range(0, len(waiting), _AT_ONCE):
+        part = waiting[start : start + _AT_ONCE]
+        await asyncio.gather(*(_withdraw(run, contact, roster) for contact in part))
+        await run.save()
+
+
+async def _withdraw(run: Run, contact: JourneyContact, roster: Mapping[str, RosterItem]) -> None:
+    item = roster.get(contact.jid)
+    if run.book.journey.kind is Kind.AWAY or not _told(contact):
+        state = ContactState.SKIPPED
+    elif item is not None and item.subscription.receives:
+        # Answered in the last moment: a contact who followed stays.
+        state = contact.goal
+    else:
+        await _put_back_new(run, contact, item)
+        state = ContactState.RESTORED
+    run.book.put(replace(contact, state=state, due_at=None))
+
+
+def _told(contact: JourneyContact) -> bool:
+    return contact.sent_at is not None or contact.state is ContactState.SENDING
+
+
+async def _put_back_new(run: Run, contact: JourneyContact, item: RosterItem | None) -> None:
+    """The new account's entry of a contact as it was before the move."""
+    now = () if item is None else (item,)
+    restoration = restore({contact.jid: contact.before}, now)
+    if not restoration.nothing:
+        await run.box.accounts.put_back(run.book.journey.new, restoration)
+
+
+# Undoing --------------------------------------------------------------------------------------
+
+
+def begin_undo(book: Book) -> None:
+    """Forget the tries of the way there: those of the way back are counted anew."""
+    for contact in book:
+        if contact.state is ContactState.SKIPPED or not (
+            _told(contact) or book.journey.kind is Kind.AWAY
+        ):
+            book.put(replace(contact, state=ContactState.RESTORED, due_at=None))
+        else:
+            book.put(replace(contact, attempts=0, due_at=None, error=None))
+
+
+async def undo_round(run: Run) -> None:
+    """One round of an undo; the journey ends when everybody is restored or given up."""
+    journey = run.book.journey
+    if journey.kind is Kind.AWAY:
+        await run.box.accounts.withdraw(journey.old)
+        await _undo_round(run, {}, await run.box.accounts.roster(journey.old))
+    else:
+        await _state_way_back(run)
+        new = await run.box.accounts.roster(journey.new)
+        if journey.kind is Kind.BOTH:
+            await run.box.accounts.withdraw(journey.old)
+            await _undo_round(run, new, await run.box.accounts.roster(journey.old))
+        else:
+            await run.tell_once("undo-elsewhere", UndoneTold(run.progress(), journey.old))
+            await _undo_arrival(run, new)
+    await run.save()
+    if all(contact.state in _CLOSED for contact in run.book):
+        if journey.kind is not Kind.AWAY:
+            await run.box.accounts.withdraw(journey.new)
+        if await run.become(Word.UNDONE):
+            await run.tell_once("undone", UndoneTold(run.progress()))
+    else:
+        await run.wait_for_news()
+
+
+_CLOSED = frozenset({ContactState.RESTORED, ContactState.GIVEN_UP})
+
+
+async def _state_way_back(run: Run) -> None:
+    """The new account names the old one, for those whose server has to follow back."""
+    journey = run.book.journey
+    told = [contact for contact in run.book if contact.state not in _CLOSED]
+    if not told:
+        return
+    answer = await run.box.accounts.statement(journey.new, journey.new)
+    if answer.names is not None and jids.key(answer.names) == jids.key(journey.old):
+        return
+    readers = access_rules.readers(told, journey.old)
+    try:
+        await run.box.accounts.publish(journey.new, journey.old, Access.WHITELIST, readers)
+    except RemoteError:
+        await run.box.accounts.withdraw(journey.new)
+        await run.box.accounts.publish(journey.new, journey.old, Access.PRESENCE)
+
+
+async def _undo_round(
+    run: Run, new: Mapping[str, RosterItem], old: Mapping[str, RosterItem]
+) -> None:
+    """The old account is here: notify those who had left it, restore those who had not."""
+    now = run.box.clock.now()
+    waiting = [contact for contact in run.book if contact.state not in _CLOSED]
+    for start in range(0, len(waiting), _AT_ONCE):
+        part = waiting[start : start + _AT_ONCE]
+        results = await asyncio.gather(
+            *(
+                _undo_one(run, contact, new.get(contact.jid), old.get(contact.jid))
+                for contact in part
+            ),
+            return_exceptions=True,
+        )
+        lost: BaseException | None = None
+        for contact, result in zip(part, results, strict=True):
+            if isinstance(result, RemoteError):
+                due = now + _delay(run, contact.attempts)
+                run.book.put(replace(contact, error=result.condition, due_at=due))
+            elif isinstance(result, BaseException):
+                lost = result
+            else:
+                run.book.put(result)
+        await run.save()
+        if lost is not None:
+            raise lost
+
+
+async def _undo_one(
+    run: Run, contact: JourneyContact, new: RosterItem | None, old: RosterItem | None
+) -> JourneyContact:
+    journey = run.book.journey
+    left = contact.subscription.receives and not (old is not None and old.subscription.receives)
+    if not left:
+        if journey.kind is Kind.BOTH:
+            await _put_back_new(run, contact, new)
+        return replace(contact, state=ContactState.RESTORED, due_at=None)
+    now = run.box.clock.now()
+    if contact.attempts and (contact.due_at is None or contact.due_at > now):
+        return contact
+    if contact.attempts > len(run.box.settings.schedule.retries):
+        return replace(contact, state=ContactState.GIVEN_UP, due_at=None)
+    if contact.attempts == 0 and old is not None and old.ask:
+        # It left before a crash.
+        return replace(contact, attempts=1, due_at=now + _delay(run, 0))
+    again = old is not None and old.ask
+    steps = [Step(PresenceKind.UNSUBSCRIBE, contact.jid)] if again else []
+    steps.append(Step(PresenceKind.SUBSCRIBE, contact.jid))
+    status = run.box.teller.status_text(journey.owner, journey.new, journey.old)
+    await run.box.accounts.notify(
+        journey.old, SendPlan(tuple(steps)), Notification(journey.new, status)
+    )
+    return replace(
+        contact, attempts=contact.attempts + 1, due_at=now + _delay(run, contact.attempts)
+    )
+
+
+def _delay(run: Run, attempts: int) -> timedelta:
+    retries = run.box.settings.schedule.retries
+    return retries[min(attempts, len(retries) - 1)] if retries else timedelta(days=7)
+
+
+async def _undo_arrival(run: Run, new: Mapping[str, RosterItem]) -> None:
+    """Only the new account is here: withdraw what was not accepted, wait for the others.
+
+    Their servers follow the old account's word and leave by themselves.  When the old statement
+    is gone and a while has passed, who is still there had accepted by hand.
+    """
+    journey = run.book.journey
+    now = run.box.clock.now()
+    answer = await run.box.accounts.statement(journey.new, journey.old)
+    gone = answer.names is None or jids.key(answer.names) != jids.key(journey.new)
+    for contact in run.book:
+        if contact.state in _CLOSED:
+            continue
+        item = new.get(contact.jid)
+        present = item is not None and item.subscription.receives
+        before = contact.before
+        if present and not (before is not None and before.subscription.receives):
+            if not gone:
+                continue
+            if contact.due_at is None:
+                due = now + run.box.settings.schedule.pending_after
+                run.book.put(replace(contact, due_at=due))
+                continue
+            if contact.due_at > now:
+                continue
+        try:
+            await _put_back_new(run, contact, item)
+        except RemoteError as error:
+            run.book.put(replace(contact, error=error.condition))
+            continue
+        run.book.put(replace(contact, state=ContactState.RESTORED, due_at=None))

@@ -1,0 +1,156 @@
+"""One journey in memory: its contacts, which of them are due, and what is to be saved."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import count as numbers
+
+from component.core import jids
+from component.core.journey import contacts as machine
+from component.core.journey.model import (
+    ContactState,
+    Journey,
+    JourneyContact,
+    Progress,
+)
+from component.core.journey.pace import Rates, estimate
+
+_TIMED = frozenset(
+    {ContactState.QUEUED, ContactState.SENT, ContactState.PENDING, ContactState.UNREACHABLE}
+)
+
+
+class Book:
+    """The contacts of one journey, indexed by what is due next.
+
+    ``counts`` always adds up to the number of contacts.
+    """
+
+    def __init__(self, journey: Journey, contacts: Iterable[JourneyContact]) -> None:
+        self.journey = journey
+        self.counts: Counter[ContactState] = Counter()
+        self._contacts: dict[str, JourneyContact] = {}
+        self._ready: dict[str, deque[str]] = {}
+        self._later: list[tuple[datetime, int, str]] = []
+        self._order = numbers()
+        self._dirty: set[str] = set()
+        for contact in contacts:
+            self._contacts[contact.jid] = contact
+            self.counts[contact.state] += 1
+            self._schedule(contact)
+
+    def __len__(self) -> int:
+        return len(self._contacts)
+
+    def __iter__(self) -> Iterator[JourneyContact]:
+        return iter(list(self._contacts.values()))
+
+    def get(self, jid: str) -> JourneyContact | None:
+        """A contact by its JID."""
+        return self._contacts.get(jid)
+
+    def put(self, contact: JourneyContact) -> bool:
+        """Take note of a contact as it is now; whether it changed."""
+        before = self._contacts[contact.jid]
+        if contact == before:
+            return False
+        self.counts[before.state] -= 1
+        self.counts[contact.state] += 1
+        self._contacts[contact.jid] = contact
+        self._dirty.add(contact.jid)
+        self._schedule(contact)
+        return True
+
+    def apply(
+        self, jid: str, event: machine.Event, now: datetime, schedule: machine.Schedule
+    ) -> bool:
+        """Feed an event to a contact's machine; whether it changed."""
+        contact = self._contacts.get(jid)
+        return contact is not None and self.put(machine.step(contact, event, now, schedule))
+
+    def take_dirty(self) -> list[JourneyContact]:
+        """What has changed since the last call and is to be saved."""
+        changed = [self._contacts[jid] for jid in sorted(self._dirty)]
+        self._dirty.clear()
+        return changed
+
+    def mark_dirty(self, contacts: Iterable[JourneyContact]) -> None:
+        """A save failed: these are to be saved still."""
+        self._dirty.update(contact.jid for contact in contacts)
+
+    # What is due --------------------------------------------------------------------------------
+
+    def ripen(self, now: datetime) -> list[str]:
+        """Move what has become due to the queue; returns contacts whose silence is over."""
+        silent: list[str] = []
+        while self._later and self._later[0][0] <= now:
+            at, _, jid = heapq.heappop(self._later)
+            contact = self._contacts[jid]
+            if contact.due_at != at or contact.state not in _TIMED:
+                continue
+            if contact.state is ContactState.SENT:
+                silent.append(jid)
+            else:
+                self._queue(jid)
+        return silent
+
+    def next_due(self) -> datetime | None:
+        """When the next contact becomes due; None: never by itself."""
+        while self._later:
+            at, _, jid = self._later[0]
+            contact = self._contacts[jid]
+            if contact.due_at == at and contact.state in _TIMED:
+                return at
+            heapq.heappop(self._later)
+        return None
+
+    def domains(self) -> list[str]:
+        """Domains at which somebody is due now."""
+        return list(self._ready)
+
+    def pop(self, domain: str, now: datetime) -> JourneyContact | None:
+        """The next contact due at a domain, taken off the queue."""
+        waiting = self._ready.get(domain)
+        while waiting:
+            contact = self._contacts[waiting.popleft()]
+            if not waiting:
+                del self._ready[domain]
+            if machine.due(contact, now):
+                return contact
+        return None
+
+    def _schedule(self, contact: JourneyContact) -> None:
+        if contact.state is ContactState.QUEUED and contact.due_at is None:
+            self._queue(contact.jid)
+        elif contact.due_at is not None and contact.state in _TIMED:
+            heapq.heappush(self._later, (contact.due_at, next(self._order), contact.jid))
+
+    def _queue(self, jid: str) -> None:
+        waiting = self._ready.setdefault(jids.domain(jid), deque())
+        if jid not in waiting or len(waiting) > 64:
+            waiting.append(jid)
+
+    # What is told -------------------------------------------------------------------------------
+
+    def any_in(self, states: frozenset[ContactState]) -> bool:
+        """Whether any contact is in one of these states."""
+        return any(self.counts[state] > 0 for state in states)
+
+    def progress(self, rates: Rates, near: frozenset[str]) -> Progress:
+        """How far it is."""
+        left = None
+        if self.journey.state.running and self.any_in(machine.UNSENT):
+            waiting = Counter(
+                jids.domain(c.jid) for c in self._contacts.values() if c.state in machine.UNSENT
+            )
+            left = estimate(waiting.items(), rates, near)
+        by_hand = tuple(
+            c.jid
+            for c in self._contacts.values()
+            if c.state in (ContactState.GIVEN_UP, ContactState.REFUSED)
+        )
+        counts = {state: number for state, number in self.counts.items() if number}
+        return Progress(self.journey, counts, len(self._contacts), left, by_hand)

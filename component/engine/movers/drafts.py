@@ -1,0 +1,279 @@
+"""Drafts: what a move would be, and whether it may begin.  Nobody else sees anything of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from component.core import jids
+from component.core.journey import access as access_rules
+from component.core.journey import stages
+from component.core.journey.model import (
+    ContactState,
+    Journey,
+    JourneyContact,
+    JourneyState,
+    Kind,
+    Preflight,
+    Problem,
+    Refused,
+)
+from component.core.journey.pace import estimate
+from component.core.journey.preflight import Facts, domains_allowed, examine
+from component.core.model import RosterItem, Subscription
+from component.core.statement import judge
+from component.engine.movers.accounts import Accounts
+from component.engine.movers.box import MoverSettings
+from component.engine.movers.orders import Given
+from component.engine.movers.ports import JourneyStore
+from component.engine.ports import Clock
+from component.xmpp.errors import RemoteError
+
+
+@dataclass(frozen=True, slots=True)
+class Domains:
+    """Who may take part, as in force now."""
+
+    allow: frozenset[str]
+    deny: frozenset[str]
+
+
+class Drafts:
+    """Makes drafts and examines them."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        store: JourneyStore,
+        clock: Clock,
+        settings: MoverSettings,
+        hosts: Collection[str],
+    ) -> None:
+        self._accounts = accounts
+        self._store = store
+        self._clock = clock
+        self._settings = settings
+        self._hosts = frozenset(hosts)
+        self.domains = Domains(frozenset(), frozenset())
+
+    def serves(self, jid: str) -> bool:
+        """Whether a bare JID is on a served host."""
+        return jids.domain(jid) in self._hosts
+
+    async def begin(
+        self, owner: str, old: str, new: str, given: Sequence[Given] | None
+    ) -> Preflight:
+        """Store a draft and examine it.
+
+        :raises Refused: there is nothing to draft: no contacts are known, or an account is
+            missing here.
+        """
+        kind = self._kind(old, new)
+        old_roster: Iterable[Given]
+        blocked: frozenset[str] = frozenset()
+        before: Mapping[str, RosterItem] = {}
+        try:
+            if kind is not Kind.ARRIVE:
+                old_roster = [
+                    Given(i.jid, i.name, i.groups, i.subscription)
+                    for i in (await self._accounts.roster(old)).values()
+                ]
+                blocked |= await self._accounts.blocked(old)
+            elif given is None:
+                raise Refused(Problem.NO_CONTACTS, jid=old)
+            else:
+                old_roster = given
+            if kind is not Kind.AWAY:
+                before = await self._accounts.roster(new)
+                blocked |= await self._accounts.blocked(new)
+        except RemoteError as error:
+            old_roster = ()  # the checks say which account it is
+            if error.condition != "item-not-found":
+                raise
+        contacts = _contacts(old_roster, {old, new}, blocked, before, kind)
+        journey = Journey(0, kind, old, new, owner, JourneyState.DRAFT, None, self._clock.now())
+        stored = await self._store.create(journey, contacts)
+        return await self.examine(stored, contacts)
+
+    def _kind(self, old: str, new: str) -> Kind:
+        if self.serves(old) and self.serves(new):
+            return Kind.BOTH
+        return Kind.AWAY if self.serves(old) else Kind.ARRIVE
+
+    async def choose(self, journey: Journey, chosen: Collection[str]) -> Preflight:
+        """Keep exactly these contacts of a draft."""
+        wanted = {jids.key(jid) for jid in chosen}
+        away = journey.kind is Kind.AWAY
+        waiting = ContactState.PENDING if away else ContactState.QUEUED
+        contacts = [
+            _chosen(contact, jids.key(contact.jid) in wanted, waiting)
+            for contact in await self._store.contacts(journey.id)
+        ]
+        await self._store.replace_contacts(journey.id, contacts)
+        return await self.examine(journey, contacts)
+
+    async def examine(self, journey: Journey, contacts: Sequence[JourneyContact]) -> Preflight:
+        """Look at everything that must be true.
+
+        :raises LinkError: nothing can be learned now.
+        """
+        told = [c for c in contacts if c.state is ContactState.QUEUED]
+        if journey.kind is Kind.AWAY:
+            told = [c for c in contacts if c.state is not ContactState.SKIPPED]
+        facts = await self._facts(journey, len(told))
+        other = journey.new if journey.owner == journey.old else journey.old
+        by_domain: dict[str, int] = {}
+        for contact in told:
+            domain = jids.domain(contact.jid)
+            by_domain[domain] = by_domain.get(domain, 0) + 1
+        seconds = 0.0
+        if stages.notifies(journey) and told:
+            seconds = estimate(by_domain.items(), self._settings.rates, self._hosts)
+        suggested = None
+        if stages.publishes(journey):
+            suggested = access_rules.suggest(contacts, journey.kind, whitelist_works=True)
+        return Preflight(
+            journey,
+            examine(facts),
+            tuple(contacts),
+            seconds,
+            other if journey.kind is Kind.BOTH else None,
+            suggested,
+        )
+
+    async def _facts(self, journey: Journey, contacts: int) -> Facts:
+        old, new, accounts = journey.old, journey.new, self._accounts
+        now = self._clock.now()
+        other = new if journey.owner == old else old
+        facts = Facts(
+            kind=journey.kind,
+            old=old,
+            new=new,
+            owner=journey.owner,
+            now=now,
+            contacts=contacts,
+            max_contacts=self._settings.max_contacts,
+            max_chain=self._settings.max_chain,
+            allowed=domains_allowed(
+                {jids.domain(jids.key(other))}, self.domains.allow, self.domains.deny
+            ),
+            owner_trouble=await accounts.trouble(journey.owner),
+        )
+        facts = await self._history(journey, facts)
+        if facts.owner_trouble is not None or jids.key(old) == jids.key(new):
+            return facts
+        return await self._other_account(journey, facts)
+
+    async def _other_account(self, journey: Journey, facts: Facts) -> Facts:
+        old, new, accounts = journey.old, journey.new, self._accounts
+        if journey.kind is Kind.ARRIVE:
+            answer, onward = await asyncio.gather(
+                accounts.statement(new, old), accounts.statement(new, new)
+            )
+            trouble = judge(answer, new).value if answer.names is None else None
+            return replace(
+                facts,
+                old_names=answer.names,
+                statement_trouble=trouble,
+                new_names=onward.names,
+            )
+        if journey.kind is Kind.BOTH:
+            other = new if journey.owner == old else old
+            target = await accounts.trouble(other)
+            if target is not None:
+                return replace(facts, target_trouble=target)
+            reader = new
+        else:
+            target = await accounts.target_trouble(old, new)
+            reader = old
+        own, onward = await asyncio.gather(
+            accounts.statement(old, old), accounts.statement(reader, new)
+        )
+        return replace(
+            facts,
+            target_trouble=target,
+            old_names=own.names,
+            new_names=onward.names,
+            pep_trouble=await accounts.pep_trouble(old),
+        )
+
+    async def _history(self, journey: Journey, facts: Facts) -> Facts:
+        """What the accounts' earlier moves say: cooldown, a move that runs, the chain so far."""
+        earlier = [j for j in await self._store.last_started(journey.old) if j.id != journey.id]
+        arrived = [j for j in await self._store.last_started(journey.new) if j.id != journey.id]
+        busy = next(
+            (j for j in (*earlier, *arrived) if j.state.running or j.state is JourneyState.PAUSED),
+            None,
+        )
+        led_here, at, seen = 0, journey.old, set()
+        while at not in seen and led_here < facts.max_chain:
+            seen.add(at)
+            into = [
+                j
+                for j in await self._store.last_started(at)
+                if j.new == at and j.state in (JourneyState.SETTLING, JourneyState.DONE)
+            ]
+            if not into:
+                break
+            led_here, at = led_here + 1, into[0].old
+        until = stages.cooldown_until(
+            tuple(j for j in earlier if j.old == journey.old),
+            success=self._settings.cooldown,
+            failure=self._settings.failed_cooldown,
+        )
+        return replace(
+            facts,
+            busy_with=None if busy is None or busy.state is JourneyState.SETTLING else busy.new,
+            earlier=led_here,
+            cooldown_until=until,
+        )
+
+
+def _chosen(contact: JourneyContact, wanted: bool, waiting: ContactState) -> JourneyContact:
+    if contact.state is waiting and not wanted:
+        return replace(contact, state=ContactState.SKIPPED, error=NOT_CHOSEN)
+    if contact.state is ContactState.SKIPPED and contact.error == NOT_CHOSEN and wanted:
+        return replace(contact, state=waiting, error=None)
+    return contact
+
+
+NOT_CHOSEN = "not-chosen"
+BLOCKED = "blocked"
+
+
+def _contacts(
+    roster: Iterable[Given],
+    own: Collection[str],
+    blocked: Collection[str],
+    before: Mapping[str, RosterItem],
+    kind: Kind,
+) -> list[JourneyContact]:
+    """Everybody with whom a subscription stands; the blocked get nothing."""
+    known = {jids.key(jid): item for jid, item in before.items()}
+    own_keys = {jids.key(jid) for jid in own}
+    found: dict[str, JourneyContact] = {}
+    for given in roster:
+        jid = jids.bare(given.jid)
+        if jid is None or given.subscription is Subscription.NONE or jids.key(jid) in own_keys:
+            continue
+        item = known.get(jids.key(jid))
+        state, error = ContactState.QUEUED, None
+        if {jid, jids.domain(jid)} & set(blocked):
+            state, error = ContactState.SKIPPED, BLOCKED
+        elif kind is Kind.AWAY:
+            state = ContactState.PENDING
+        elif item is not None and item.subscription.receives:
+            # Already there: nobody is asked twice.
+            both = item.subscription is Subscription.BOTH
+            state = ContactState.MUTUAL if both else ContactState.ACCEPTED
+        found[jids.key(jid)] = JourneyContact(
+            item.jid if item is not None else jid,
+            given.name,
+            tuple(given.groups),
+            given.subscription,
+            state,
+            error=error,
+            before=item,
+        )
+    return sorted(found.values(), key=lambda contact: contact.jid)

@@ -1,0 +1,122 @@
+"""What the hook says and asks about movers: ways back, answers, messages to old accounts."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection
+from datetime import timedelta
+
+import structlog
+
+from component.core.model import PresenceKind, SendPlan, Step
+from component.core.notices import NewAddress
+from component.engine.movers.box import MoverSettings
+from component.engine.movers.ports import JourneyStore
+from component.engine.movers.run import Run
+from component.engine.movers.service import Movers
+from component.engine.ports import Clock, Teller
+from component.store.errors import StoreError
+from component.xmpp import codecs, mover_codecs
+from component.xmpp.mover_codecs import WayBack
+
+log = structlog.get_logger(__name__)
+
+ANSWER_EVERY = timedelta(days=1)
+"""How often one sender is told the new address."""
+_AWAITED = 5000
+"""Ways back whose outcome is awaited at once."""
+
+
+class Inbound:
+    """Handlers for the hook's stanzas.
+
+    :param contact_divert, contact_outcome: the contact side's handlers, which get the rest.
+    """
+
+    def __init__(
+        self,
+        movers: Movers,
+        store: JourneyStore,
+        teller: Teller,
+        clock: Clock,
+        settings: MoverSettings,
+        hosts: Collection[str],
+        contact_divert: Callable[[ET.Element], Awaitable[ET.Element]],
+        contact_outcome: Callable[[ET.Element], Awaitable[None]],
+    ) -> None:
+        self._movers = movers
+        self._store = store
+        self._teller = teller
+        self._clock = clock
+        self._settings = settings
+        self._hosts = hosts
+        self._contact_divert = contact_divert
+        self._contact_outcome = contact_outcome
+        self._awaited: OrderedDict[str, tuple[Run, WayBack]] = OrderedDict()
+
+    async def on_divert(self, iq: ET.Element) -> ET.Element:
+        """A held request: the way back of somebody notified, or the contact side's.
+
+        :raises StanzaError: the sender may not ask, or asks unintelligibly.
+        """
+        if not mover_codecs.is_watched(iq):
+            return await self._contact_divert(iq)
+        way_back = mover_codecs.read_way_back(iq, self._hosts)
+        for run in self._movers.runs_of(way_back.user):
+            if run.approves(way_back):
+                log.debug("a way back is approved", user=way_back.user, contact=way_back.sender)
+                self._awaited[way_back.request_id] = (run, way_back)
+                if len(self._awaited) > _AWAITED:
+                    self._awaited.popitem(last=False)
+                step = Step(PresenceKind.SUBSCRIBED, way_back.sender)
+                return codecs.write_take(SendPlan((step,)))
+        return codecs.write_release()
+
+    async def on_outcome(self, message: ET.Element) -> None:
+        """What became of a held request."""
+        outcome = codecs.read_outcome(message, self._hosts)
+        awaited = self._awaited.pop(outcome.request_id, None)
+        if awaited is None:
+            await self._contact_outcome(message)
+            return
+        run, way_back = awaited
+        if outcome.contact != way_back.user:
+            return
+        item = next((item for item in outcome.items if item.jid == way_back.sender), None)
+        await run.found(way_back.sender, item)
+
+    async def on_heard(self, message: ET.Element) -> None:
+        """A contact answered a watched user."""
+        heard = mover_codecs.read_heard(message, self._hosts)
+        for run in self._movers.runs_of(heard.user):
+            await run.heard(heard)
+
+    async def on_wrote(self, iq: ET.Element) -> ET.Element | None:
+        """A contact wrote to an old account: tell them the new address, once a day."""
+        wrote = mover_codecs.read_wrote(iq, self._hosts)
+        try:
+            journey = await self._movers.watches.leaves_address(wrote.user)
+            if journey is None or wrote.sender in (journey.old, journey.new):
+                return None
+            if not await self._store.may_answer(
+                wrote.user, wrote.sender, self._clock.now(), ANSWER_EVERY
+            ):
+                return None
+        except StoreError as error:
+            log.warning("a sender is not answered", error=str(error))
+            return None
+        address = NewAddress(journey.old, journey.new)
+        return mover_codecs.write_answer(*self._teller.answer_text(wrote.lang, address))
+
+    async def on_tombstone(self, iq: ET.Element) -> ET.Element | None:
+        """Somebody asks for the statement of an account that is no more (XEP-0283 4.3, gone)."""
+        jid = mover_codecs.read_tombstone(iq, self._hosts)
+        if not self._settings.tombstones:
+            return None
+        try:
+            journey = await self._store.successor(jid)
+        except StoreError as error:
+            log.warning("a tombstone cannot be looked up", error=str(error))
+            return None
+        return None if journey is None else mover_codecs.write_gone(journey.new)

@@ -1,0 +1,155 @@
+"""What may be ordered of the mover's side, whoever orders it: chat, ad-hoc command, control socket.
+
+Every order names its ``asker``: the bare JID that authenticated itself to the server, taken from
+the stanza that carries this very step, never from a session's memory.  Every order that cannot be
+carried out raises :class:`~component.core.journey.model.Refused`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from component.core.journey.model import Access, Journey, JourneyContact, Preflight, Progress
+from component.core.model import Subscription
+from component.core.notices import Settings
+from component.core.records import MoveRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A contact that the mover named: from a pasted list, or a roster in a file."""
+
+    jid: str
+    name: str | None = None
+    groups: tuple[str, ...] = ()
+    subscription: Subscription = Subscription.BOTH
+
+
+class MoverOrders(Protocol):
+    """Orders of a user about moves of their own."""
+
+    def serves(self, jid: str) -> bool:
+        """Whether a bare JID is on a served host."""
+
+    async def journeys(self, asker: str) -> Sequence[Journey]:
+        """The asker's journeys (as old or new account), newest first, drafts left out."""
+
+    async def prepare_away(self, asker: str, new: str) -> Preflight:
+        """Begin a draft of a move from the asker's account to ``new``; all contacts chosen.
+
+        Where ``new`` is served too, the kind is BOTH and ``needs_code`` names it.  An older
+        draft of the asker is dropped.
+        """
+
+    async def prepare_arrive(
+        self, asker: str, old: str, contacts: Sequence[Given] | None = None
+    ) -> Preflight:
+        """Begin a draft of a move from ``old`` to the asker's account.
+
+        Where ``old`` is served its roster is the source (kind BOTH).  Else ``contacts`` is; with
+        None there, raises Refused(NO_CONTACTS): ask the user for a list.
+        """
+
+    async def choose(self, asker: str, journey: int, jids: Collection[str]) -> Preflight:
+        """Choose exactly these contacts of a draft; the others become SKIPPED."""
+
+    async def access(self, asker: str, journey: int, access: Access | None) -> Preflight:
+        """Choose who may read the statement; None: as suggested."""
+
+    async def send_code(self, asker: str, journey: int) -> None:
+        """Send a code to the other account (BOTH only); raises TOO_MANY_CODES."""
+
+    async def start(self, asker: str, journey: int, code: str | None = None) -> Journey:
+        """Confirm: runs the checks once more and, if all are good, begins.
+
+        Raises CODE_WRONG, CODE_EXPIRED, CHECKS_FAILED.
+        """
+
+    async def preflight(self, asker: str, journey: int) -> Preflight:
+        """The preflight of a draft as it is now."""
+
+    async def progress(self, asker: str, journey: int) -> Progress:
+        """How far it is."""
+
+    async def contacts(self, asker: str, journey: int) -> Sequence[JourneyContact]:
+        """Its contacts in the order of their JIDs."""
+
+    async def pause(self, asker: str, journey: int) -> Progress:
+        """Stop sending; nothing is withdrawn."""
+
+    async def resume(self, asker: str, journey: int) -> Progress:
+        """Go on where a pause stopped."""
+
+    async def cancel(self, asker: str, journey: int) -> Progress:
+        """End it: the statement is withdrawn, requests without an answer are withdrawn.
+
+        Contacts that followed stay as they are; ``undo`` is for those.
+        """
+
+    async def undo(self, asker: str, journey: int) -> Progress:
+        """Bring both accounts and the contacts back to what they were; within 72 hours."""
+
+    # Settings ---------------------------------------------------------------------------------
+
+    async def settings(self, asker: str) -> Settings:
+        """What the asker has chosen."""
+
+    async def set_settings(self, asker: str, settings: Settings) -> None:
+        """Keep it; durable on return."""
+
+    # What was done for the asker as somebody's contact -------------------------------------------
+
+    async def followed(self, asker: str) -> Sequence[MoveRecord]:
+        """Automatic changes of the asker's roster that can still be undone, newest first."""
+
+    async def undo_followed(self, asker: str, record: int) -> MoveRecord:
+        """Undo one: the roster entries as they were; raises NOT_YOURS, TOO_LATE, WRONG_STATE."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunTime:
+    """Settings that an admin may change while the component runs; they outlive a restart."""
+
+    paused: bool = False
+    """No journey sends anything."""
+    overall_per_second: float | None = None
+    """Notifications a second over all journeys; None: as configured."""
+    allow_domains: tuple[str, ...] | None = None
+    """None: as configured."""
+    deny_domains: tuple[str, ...] | None = None
+
+
+class AdminOrders(Protocol):
+    """Orders of an admin: a bare JID listed in ``[served] admins``, or the control socket."""
+
+    def is_admin(self, jid: str) -> bool:
+        """Whether a bare JID may give these orders."""
+
+    async def all_journeys(self, *, running_only: bool = False) -> Sequence[Progress]:
+        """Every journey, newest first, drafts left out."""
+
+    async def show_any(self, journey: int) -> tuple[Progress, Sequence[JourneyContact]]:
+        """One journey with its contacts."""
+
+    async def pause_any(self, journey: int) -> Progress:
+        """As :meth:`MoverOrders.pause`."""
+
+    async def resume_any(self, journey: int) -> Progress:
+        """As :meth:`MoverOrders.resume`."""
+
+    async def undo_any(self, journey: int) -> Progress:
+        """As :meth:`MoverOrders.undo`, whatever the time."""
+
+    async def undo_any_followed(self, record: int) -> MoveRecord:
+        """As :meth:`MoverOrders.undo_followed`, for any user."""
+
+    async def run_time(self) -> RunTime:
+        """What is in force, the configuration's values filled in."""
+
+    async def set_run_time(self, settings: RunTime) -> None:
+        """Put in force; durable on return.  Pausing and resuming all is done by ``paused``."""
+
+    def watch(self) -> AsyncIterator[Progress]:
+        """Every change of any journey's progress from now on, until closed."""

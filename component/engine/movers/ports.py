@@ -1,0 +1,56 @@
+"""What the mover's side needs around it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from component.core.journey.model import ContactState, Journey, JourneyContact, JourneyState
+
+
+class JourneyStore(Protocol):
+    """Journeys as durable records; every write is durable on return and raises StoreError."""
+
+    async def create(self, journey: Journey, contacts: Sequence[JourneyContact]) -> Journey:
+        """Store a draft under a new id; older drafts of its owner go."""
+
+    async def get(self, id: int) -> Journey | None:
+        """One journey."""
+
+    async def contacts(self, id: int) -> list[JourneyContact]:
+        """Its contacts by JID."""
+
+    async def list(
+        self, *, account: str | None = None, running: bool = False, limit: int = 200
+    ) -> Sequence[Journey]:
+        """Journeys, newest first, without drafts."""
+
+    async def counts(self, ids: Sequence[int]) -> dict[int, Counter[ContactState]]:
+        """How many contacts of these journeys are in each state."""
+
+    async def save(
+        self,
+        journey: Journey | None = None,
+        contacts: Sequence[JourneyContact] = (),
+        *,
+        id: int | None = None,
+        expect: Collection[JourneyState] = (),
+    ) -> bool:
+        """Write a journey and contacts in one transaction; False where ``expect`` fails."""
+
+    async def replace_contacts(self, id: int, contacts: Sequence[JourneyContact]) -> None:
+        """Give a draft these contacts."""
+
+    async def drop_drafts(self, before: datetime) -> int:
+        """Forget drafts that were begun before."""
+
+    async def successor(self, old: str) -> Journey | None:
+        """The move that led away from this account, if one did and stands."""
+
+    async def last_started(self, old_or_new: str) -> Sequence[Journey]:
+        """Journeys of an account that were started, newest first."""
+
+    async def may_answer(self, old: str, sender: str, at: datetime, every: timedelta) -> bool:
+        """Whether a sender may be answered again; if so it is noted."""

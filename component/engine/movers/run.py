@@ -1,0 +1,481 @@
+"""One journey at work: publishes, notifies, waits for answers, and survives whatever comes between.
+
+Everything that must outlive a crash is saved before it has an effect.  A loss of the stream ends
+the present round; the next one begins by reading what is true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from component.core import jids
+from component.core.journey import access as access_rules
+from component.core.journey import contacts as machine
+from component.core.journey import stages
+from component.core.journey.model import (
+    Access,
+    ContactState,
+    JourneyContact,
+    JourneyState,
+    Kind,
+    Progress,
+)
+from component.core.journey.stages import Word
+from component.core.model import (
+    PresenceKind,
+    Reason,
+    RosterItem,
+    SendPlan,
+    Step,
+    Subscription,
+)
+from component.core.notices import AllFollowed, Notice, ProgressMade, Published, Stopped
+from component.core.statement import judge
+from component.engine.movers import backwards
+from component.engine.movers.book import Book
+from component.engine.movers.box import Box
+from component.store.errors import StoreError
+from component.xmpp.errors import LinkError, LinkLost, RemoteError
+from component.xmpp.mover_codecs import HeardOf, Notification, WayBack
+
+log = structlog.get_logger(__name__)
+
+BATCH = 64
+"""Notifications under way at once for one journey."""
+RETRY_SECONDS = 5.0
+"""Wait after the server, or the journal, refused to work."""
+LOOK_MAX_SECONDS = 3600.0
+PROGRESS_SECONDS = 5.0
+"""Least time between two corrections of the progress message."""
+UNREADABLE_MAX = 5
+"""Looks at an unreadable statement before the journey is paused."""
+
+_NOT_NOTIFIED = frozenset({ContactState.QUEUED, ContactState.SKIPPED, ContactState.RESTORED})
+
+
+class Run:
+    """Works on one journey until there is nothing to do."""
+
+    def __init__(self, box: Box, book: Book) -> None:
+        self.box = box
+        self.book = book
+        self._wake = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._look_every = box.settings.look_seconds
+        self._look_at = 0.0
+        self._unreadable = 0
+        self._progress_at = float("-inf")
+        self._progress_shown: Progress | None = None
+
+    # What others may do to it -------------------------------------------------------------------
+
+    @property
+    def speaker(self) -> str:
+        """The account in whose name contacts are spoken to."""
+        journey = self.book.journey
+        if journey.kind is Kind.AWAY:
+            return journey.old
+        if journey.kind is Kind.BOTH and journey.state is JourneyState.UNDOING:
+            return journey.old
+        return journey.new
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        return self.book.progress(self.box.settings.rates, self.box.hosts)
+
+    def wake(self) -> None:
+        """Something changed: look now."""
+        self._look_every = self.box.settings.look_seconds
+        self._wake.set()
+
+    async def become(self, word: Word, detail: str | None = None) -> bool:
+        """Take the journey to its next state, durably; False where that is not allowed."""
+        async with self._lock:
+            before = self.book.journey
+            if not stages.allows(before, word):
+                return False
+            after = stages.after(before, word, self.box.clock.now(), detail)
+            if not await self.box.store.save(after, expect={before.state}):
+                return False
+            self.book.journey = after
+        log.info("journey", id=after.id, state=after.state.value, old=after.old, new=after.new)
+        self.box.changed(self.progress())
+        self.wake()
+        return True
+
+    async def heard(self, heard: HeardOf) -> None:
+        """A contact answered, and the server has put that into the roster."""
+        now, tick = self.box.clock.now(), self.box.clock.tick()
+        domain = jids.domain(heard.sender)
+        event: machine.Event
+        if heard.kind is None:
+            condition = heard.condition or "undefined-condition"
+            event = machine.Bounced(condition)
+            if condition.startswith("remote-server"):
+                self.box.pace.failed(domain, tick)
+        else:
+            event = machine.Heard(heard.kind, heard.item)
+            self.box.pace.answered(domain, tick)
+        if self.book.journey.state is JourneyState.UNDOING or (self.book.journey.kind is Kind.AWAY):
+            self.wake()
+        elif self.book.apply(heard.sender, event, now, self.box.settings.schedule):
+            await self.save()
+            self.wake()
+
+    def approves(self, way_back: WayBack) -> bool:
+        """Whether a request to the new account is the way back of somebody we notified."""
+        contact = self.book.get(way_back.sender)
+        return (
+            contact is not None
+            and stages.notifies(self.book.journey)
+            and way_back.user == self.book.journey.new
+            and self.book.journey.state in _APPROVING
+            and contact.state not in _NOT_NOTIFIED
+        )
+
+    async def found(self, jid: str, item: RosterItem | None) -> None:
+        """The new account's entry of a contact, as the server told it."""
+        self.box.pace.answered(jids.domain(jid), self.box.clock.tick())
+        now = self.box.clock.now()
+        if self.book.apply(jid, machine.Found(item), now, self.box.settings.schedule):
+            await self.save()
+        self.wake()
+
+    # The work -----------------------------------------------------------------------------------
+
+    async def work(self) -> None:
+        """Until the journey is paused, or at its end and nothing is left to withdraw."""
+        fresh = True
+        while self._busy():
+            await self.box.up.wait()
+            try:
+                if fresh:
+                    await self.box.rewatch(self.book.journey.new)
+                    await self.box.rewatch(self.book.journey.old)
+                    self._look_at = 0.0
+                    fresh = False
+                await self._round()
+            except LinkLost:
+                fresh = True
+                await asyncio.sleep(0)
+            except (LinkError, StoreError) as error:
+                fresh = True
+                log.warning("a journey waits", id=self.book.journey.id, error=str(error))
+                await self._pause_for(RETRY_SECONDS)
+        for user in {self.book.journey.new, self.book.journey.old}:
+            with contextlib.suppress(LinkError):
+                await self.box.rewatch(user)
+        self.box.pace.forget(self.book.journey.id)
+
+    def _busy(self) -> bool:
+        journey = self.book.journey
+        return journey.state.running or backwards.to_withdraw(self.book)
+
+    async def _round(self) -> None:
+        match self.book.journey.state:
+            case JourneyState.PREFLIGHTED:
+                await self._publish()
+            case JourneyState.PUBLISHED:
+                await self._begin()
+            case JourneyState.NOTIFYING | JourneyState.SETTLING:
+                await self._notify_round()
+            case JourneyState.UNDOING:
+                await backwards.undo_round(self)
+            case _:
+                await backwards.withdraw_round(self)
+
+    async def _publish(self) -> None:
+        """Publish, read back as a contact would, and only then go on (XEP-0283 4.1)."""
+        journey = self.book.journey
+        try:
+            if stages.publishes(journey):
+                await self._put_statement()
+            reason = await self._readable()
+        except LinkLost:
+            raise
+        except RemoteError as error:
+            await self._give_up(f"{error.condition}")
+            return
+        if reason is None:
+            self._unreadable = 0
+            await self.become(Word.READABLE)
+            return
+        self._unreadable += 1
+        if reason in _PASSING and self._unreadable < UNREADABLE_MAX:
+            await self._pause_for(RETRY_SECONDS)
+        else:
+            await self._give_up(reason)
+
+    async def _give_up(self, detail: str) -> None:
+        if await self.become(Word.UNPUBLISHABLE, detail):
+            await self.tell_once("stopped", Stopped(self.progress()))
+
+    async def _put_statement(self) -> None:
+        journey = self.book.journey
+        access = journey.access or Access.PRESENCE
+        readers = access_rules.readers(self.book, journey.new)
+        try:
+            await self.box.accounts.publish(journey.old, journey.new, access, readers)
+        except RemoteError:
+            if access is not Access.WHITELIST:
+                raise
+            # A server without whitelists: the access model that the XEP asks for.
+            await self.box.accounts.withdraw(journey.old)
+            await self.box.accounts.publish(journey.old, journey.new, Access.PRESENCE)
+            await self._note(access=Access.PRESENCE)
+
+    async def _readable(self) -> str | None:
+        """Why contacts cannot read the statement now; None: they can.
+
+        It is read as the new account where the access model lets that one in, else as a contact
+        of ours who is to be told; in any case as its owner, with the access model it really has.
+        """
+        journey = self.book.journey
+        accounts = self.box.accounts
+        if journey.kind is Kind.ARRIVE:
+            reason = judge(await accounts.statement(journey.new, journey.old), journey.new)
+            return None if reason is Reason.VERIFIED else reason.value
+        readers = [journey.old]
+        if journey.access in (Access.WHITELIST, Access.OPEN) and self._ours(journey.new):
+            readers.append(journey.new)
+        elif journey.access is Access.PRESENCE:
+            readers += [
+                c.jid
+                for c in self.book
+                if self._ours(c.jid)
+                and c.subscription in (Subscription.FROM, Subscription.BOTH)
+                and c.state is not ContactState.SKIPPED
+            ][:1]
+        for reader in readers:
+            reason = judge(await accounts.statement(reader, journey.old), journey.new)
+            if reason is not Reason.VERIFIED:
+                return reason.value
+        if await accounts.access(journey.old) is not journey.access:
+            return Reason.REFUSED.value
+        return None
+
+    def _ours(self, jid: str) -> bool:
+        return jids.domain(jid) in self.box.hosts
+
+    async def _begin(self) -> None:
+        journey = self.book.journey
+        await self.box.rewatch(journey.old)  # from now on its contacts may be told
+        if journey.kind is Kind.AWAY:
+            waiting = [c.jid for c in self.book if c.state is not ContactState.SKIPPED]
+            await self.tell_once("published", Published(journey, tuple(waiting)))
+        await self.become(Word.BEGUN)
+
+    # Notifying ----------------------------------------------------------------------------------
+
+    async def _notify_round(self) -> None:
+        wait = self.box.settings.look_seconds
+        if self.box.clock.tick() >= self._look_at:
+            if not await self.guard_statement():
+                await self._pause_for(RETRY_SECONDS)
+                return
+            await self.look()
+            self._look_at = self.box.clock.tick() + self._look_every
+            self._look_every = min(self._look_every * 2, LOOK_MAX_SECONDS)
+        if stages.notifies(self.book.journey) and not self.box.held():
+            wait = await self.send_due()
+        await self._advance()
+        await self._tell_progress()
+        if self.book.journey.state not in _APPROVING:
+            return
+        await self._pause_for(min(wait, self._until_next()))
+
+    def _until_next(self) -> float:
+        """Seconds until the next look, retry or end of a silence."""
+        until = max(0.0, self._look_at - self.box.clock.tick())
+        due = self.book.next_due()
+        if due is not None:
+            until = min(until, max(0.0, (due - self.box.clock.now()).total_seconds()))
+        return until
+
+    async def guard_statement(self) -> bool:
+        """See that the statement still stands; publish it again if it has vanished."""
+        if not stages.notifies(self.book.journey) and not stages.publishes(self.book.journey):
+            return True
+        reason = await self._readable()
+        if reason is None:
+            self._unreadable = 0
+            return True
+        self._unreadable += 1
+        if stages.publishes(self.book.journey) and reason != Reason.OTHER_JID.value:
+            log.warning("the statement was gone; published again", id=self.book.journey.id)
+            await self._put_statement()
+            if await self._readable() is None:
+                return True
+        hopeless = self._unreadable >= UNREADABLE_MAX or reason == Reason.OTHER_JID.value
+        if hopeless and await self.become(Word.PAUSE, reason):
+            await self.tell_once("stopped", Stopped(self.progress()))
+        return False
+
+    async def look(self) -> None:
+        """Read the speaker's roster: what stands there is what counts."""
+        roster = await self.box.accounts.roster(self.speaker)
+        now, schedule = self.box.clock.now(), self.box.settings.schedule
+        for contact in self.book:
+            if self.book.journey.kind is Kind.AWAY:
+                self.book.put(backwards.followed_away(contact, roster.get(contact.jid)))
+            elif contact.state in _LOOKED_AT:
+                found = machine.Found(roster.get(contact.jid))
+                self.book.apply(contact.jid, found, now, schedule)
+        await self.save()
+
+    async def send_due(self) -> float:
+        """Notify whom the pace allows now; seconds until the next may be."""
+        now, tick = self.box.clock.now(), self.box.clock.tick()
+        journey = self.book.journey
+        for jid in self.book.ripen(now):
+            self.book.apply(jid, machine.TimePassed(), now, self.box.settings.schedule)
+        batch: list[JourneyContact] = []
+        wait = LOOK_MAX_SECONDS
+        while len(batch) < BATCH:
+            domain, wait = self.box.pace.next(journey.id, self.book.domains(), tick)
+            if domain is None:
+                break
+            contact = self.book.pop(domain, now)
+            if contact is None:
+                continue
+            self.box.pace.spend(journey.id, domain, tick)
+            self.book.apply(contact.jid, machine.Leaving(), now, self.box.settings.schedule)
+            batch.append(contact)
+        await self.save()
+        if not batch:
+            return wait
+        status = self.box.teller.status_text(journey.owner, journey.old, journey.new)
+        words = Notification(journey.old, status)
+        results = await asyncio.gather(
+            *(self._notify(contact.jid, machine.repeats(contact), words) for contact in batch),
+            return_exceptions=True,
+        )
+        now = self.box.clock.now()
+        lost: BaseException | None = None
+        for contact, result in zip(batch, results, strict=True):
+            if isinstance(result, BaseException):
+                lost = result  # it may have left: the next look tells
+            else:
+                self.book.apply(contact.jid, result, now, self.box.settings.schedule)
+        await self.save()
+        if lost is not None:
+            raise lost
+        return 0.0
+
+    async def _notify(self, jid: str, again: bool, words: Notification) -> machine.Event:
+        contact = self.book.get(jid)
+        assert contact is not None
+        before = contact.before
+        again = again or (before is not None and before.ask)
+        steps = [Step(PresenceKind.UNSUBSCRIBE, jid)] if again else []
+        steps.append(Step(PresenceKind.SUBSCRIBE, jid))
+        item = RosterItem(jid, Subscription.NONE, False, contact.name, contact.groups)
+        named = item if contact.name or contact.groups else None
+        try:
+            plan = SendPlan(tuple(steps), named)
+            items = await self.box.accounts.notify(self.speaker, plan, words)
+        except RemoteError as error:
+            if error.condition == "item-not-found":
+                raise
+            return machine.NotLeft(error.condition, error.condition == "not-acceptable")
+        return machine.Left(items.get(jid))
+
+    async def _advance(self) -> None:
+        book = self.book
+        if book.journey.state is JourneyState.NOTIFYING and not (
+            stages.notifies(book.journey) and book.any_in(machine.UNSENT)
+        ):
+            await self.become(Word.ALL_NOTIFIED)
+        settled = not book.any_in(machine.OPEN)
+        if (
+            book.journey.state is JourneyState.SETTLING
+            and settled
+            and await self.become(Word.ALL_SETTLED)
+        ):
+            await self._tell_progress(at_once=True)
+            await self.tell_once("all-followed", AllFollowed(self.progress()))
+
+    # Small things -------------------------------------------------------------------------------
+
+    async def save(self) -> None:
+        """Make what changed durable."""
+        changed = self.book.take_dirty()
+        if not changed:
+            return
+        try:
+            await self.box.store.save(contacts=changed, id=self.book.journey.id)
+        except BaseException:
+            self.book.mark_dirty(changed)
+            raise
+        self.box.changed(self.progress())
+
+    async def tell_once(self, name: str, notice: Notice) -> None:
+        """Tell the owner, at most once over all restarts: it is noted before it is said."""
+        if self.book.journey.told == name:
+            return
+        await self._note(told=name)
+        with contextlib.suppress(LinkError):
+            self.box.teller.tell(self.book.journey.owner, notice)
+
+    async def _note(self, **changes: Any) -> None:
+        """Write down something about the journey that is not its state."""
+        async with self._lock:
+            noted = replace(self.book.journey, **changes)
+            await self.box.store.save(noted)
+            self.book.journey = noted
+
+    async def _tell_progress(self, *, at_once: bool = False) -> None:
+        tick = self.box.clock.tick()
+        progress = self.progress()
+        shown = self._progress_shown
+        if shown is not None and (
+            shown.counts == progress.counts and shown.journey.state is progress.journey.state
+        ):
+            return
+        if not at_once and tick - self._progress_at < PROGRESS_SECONDS:
+            return
+        self._progress_at = tick
+        self._progress_shown = progress
+        with contextlib.suppress(LinkError):
+            said = self.box.teller.tell(
+                self.book.journey.owner,
+                ProgressMade(progress),
+                replaces=progress.journey.progress_id,
+            )
+            if self.book.journey.progress_id is None:
+                await self._note(progress_id=said)
+
+    async def _pause_for(self, seconds: float) -> None:
+        """Wait, but not past a wake-up."""
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+        self._wake.clear()
+
+    async def wait_for_news(self) -> None:
+        """Wait until the next look is due or somebody answers."""
+        await self._pause_for(min(self.box.settings.look_seconds, self._until_next() or 0.2))
+
+
+_APPROVING = frozenset(
+    {JourneyState.PUBLISHED, JourneyState.NOTIFYING, JourneyState.SETTLING, JourneyState.PAUSED}
+)
+_PASSING = frozenset({Reason.UNREACHABLE.value, Reason.OVERLOADED.value, Reason.FETCH_ERROR.value})
+"""Reasons that may be gone a moment later."""
+_LOOKED_AT = frozenset(
+    {
+        ContactState.SENDING,
+        ContactState.SENT,
+        ContactState.PENDING,
+        ContactState.UNREACHABLE,
+        ContactState.ACCEPTED,
+        ContactState.REFUSED,
+        ContactState.GIVEN_UP,
+    }
+)

@@ -1,0 +1,98 @@
+"""What the hook is asked to tell of: movers at work, and old accounts that are still written to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+import structlog
+
+from component.core import jids
+from component.core.journey.model import Journey, JourneyState, Kind
+from component.engine.movers.accounts import Accounts
+from component.engine.movers.box import MoverSettings
+from component.engine.movers.ports import JourneyStore
+from component.engine.ports import Clock
+from component.xmpp.errors import RemoteError
+
+if TYPE_CHECKING:
+    from component.engine.movers.run import Run
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 50
+_LEFT = frozenset(
+    {
+        JourneyState.PUBLISHED,
+        JourneyState.NOTIFYING,
+        JourneyState.SETTLING,
+        JourneyState.DONE,
+        JourneyState.PAUSED,
+    }
+)
+"""States in which an old account's contacts are told the new address."""
+
+
+class Watches:
+    """Keeps the hook's watches in step with the journeys."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        store: JourneyStore,
+        clock: Clock,
+        settings: MoverSettings,
+        hosts: Collection[str],
+        runs_of: Callable[[str], list[Run]],
+    ) -> None:
+        self._accounts = accounts
+        self._store = store
+        self._clock = clock
+        self._settings = settings
+        self._hosts = hosts
+        self._runs_of = runs_of
+
+    async def renew(self, user: str) -> None:
+        """Have the hook watch a user as the journeys of now need it; nothing for other hosts.
+
+        :raises LinkError: the hook did not take it.
+        """
+        if jids.domain(user) not in self._hosts:
+            return
+        journeys = [run.book.journey for run in self._runs_of(user)]
+        at_work = any(not journey.state.final for journey in journeys)
+        messages = await self.leaves_address(user) is not None
+        try:
+            await self._accounts.watch(user, requests=at_work, answers=at_work, messages=messages)
+        except RemoteError as error:
+            if error.condition != "item-not-found":
+                raise
+            log.info("a watched account is gone", user=user)
+
+    async def renew_all(self) -> None:
+        """After a reconnect: every old account whose contacts are still told where it went.
+
+        Journeys at work renew their own.
+        """
+        users = {
+            journey.old
+            for journey in await self._store.list(limit=1_000_000)
+            if journey.kind is not Kind.ARRIVE and journey.state is JourneyState.DONE
+        }
+        waiting = sorted(users)
+        for start in range(0, len(waiting), _AT_ONCE):
+            part = waiting[start : start + _AT_ONCE]
+            await asyncio.gather(*(self.renew(user) for user in part))
+
+    async def leaves_address(self, old: str) -> Journey | None:
+        """The move whose new address is told to those who write to this account, if any."""
+        if not self._settings.answer_senders:
+            return None
+        journey = await self._store.successor(old)
+        if journey is None or journey.state not in _LEFT:
+            return None
+        ended = journey.ended_at
+        if ended is not None and ended + self._settings.statement < self._clock.now():
+            return None
+        return journey

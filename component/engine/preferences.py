@@ -1,0 +1,52 @@
+"""What users have chosen, in memory: every diverted request asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from component.core import jids
+from component.core.notices import Follow, Settings
+
+
+class SettingsKept(Protocol):
+    """Where the choices are durable."""
+
+    async def all(self) -> Mapping[str, Settings]:
+        """Every choice, by prepared bare JID."""
+
+    async def put(self, jid: str, settings: Settings) -> None:
+        """Durable on return."""
+
+
+class Preferences:
+    """A view of all users' settings, filled once at the start and written through."""
+
+    def __init__(self, kept: SettingsKept, follow: Follow = Follow.AUTO) -> None:
+        """``follow``: what is done for users who chose nothing ([contacts] follow)."""
+        self._kept = kept
+        self._default = Settings(follow)
+        self._known: dict[str, Settings] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Read everything; before the first request is answered.
+
+        :raises StoreError: the store cannot be read.
+        """
+        stored = await self._kept.all()
+        self._known = {jids.key(jid): settings for jid, settings in stored.items()}
+
+    def of(self, jid: str) -> Settings:
+        """What a user has chosen, or the default."""
+        return self._known.get(jids.key(jid), self._default)
+
+    async def put(self, jid: str, settings: Settings) -> None:
+        """Keep a choice; durable on return, and in force from then on.
+
+        :raises StoreError: it could not be kept, and nothing has changed.
+        """
+        async with self._one_at_a_time:
+            await self._kept.put(jid, settings)
+            self._known[jids.key(jid)] = settings

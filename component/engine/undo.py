@@ -1,0 +1,310 @@
+"""Takes back what was done for a contact: restores roster entries exactly as they were.
+
+The plan is :mod:`component.core.restore`'s; here it is carried out and read back.  Used for an
+undo that the contact or an admin orders, and for a mover who returns to the address they left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from component.core import jids
+from component.core.journey.model import Problem, Refused
+from component.core.limits import Followed
+from component.core.model import Divert, Reason, RosterItem, SendPlan, Step
+from component.core.records import AuditRecord, Change, MoveRecord, MoveState
+from component.core.restore import Restoration, before, regain_plan, restore
+from component.engine.hook import Hook
+from component.engine.ports import Clock
+from component.engine.telling import ContactNotices
+from component.store.errors import StoreError
+from component.xmpp.errors import LinkError, LinkLost, RemoteError
+
+log = structlog.get_logger(__name__)
+
+SHOWN = 200
+"""How many records a contact is offered to undo at most."""
+
+
+class Past(Protocol):
+    """The journal's records of what was done, and that it was taken back."""
+
+    async def get(self, id: int) -> tuple[MoveRecord, list[AuditRecord]] | None:
+        """One record with its audit in order."""
+
+    async def list_moves(
+        self, *, limit: int = 50, contact: str | None = None, state: str | None = None
+    ) -> list[MoveRecord]:
+        """The newest records, newest first."""
+
+    async def latest_done(self, contact: str, old: str, new: str) -> MoveRecord | None:
+        """The newest record of this move that is DONE and not undone."""
+
+    async def undone(
+        self, id: int, at: datetime, changes: tuple[Change, ...], reason: Reason
+    ) -> bool:
+        """Durable on return; False where the record is not DONE, or undone already."""
+
+
+class Restorer:
+    """Carries restorations out."""
+
+    def __init__(self, hook: Hook, past: Past) -> None:
+        self._hook = hook
+        self._past = past
+
+    async def earlier(self, divert: Divert) -> MoveRecord | None:
+        """The move that this one takes back: the same contact, the other way round.
+
+        Without an entry of the new JID there is nothing left of an earlier move, and nothing is
+        read: of nearly all moves that is so.
+
+        :raises StoreError: the journal cannot be read.
+        """
+        if divert.new_item is None:
+            return None
+        return await self._past.latest_done(divert.contact, old=divert.new, new=divert.old)
+
+    async def earlier_than(self, record: MoveRecord) -> MoveRecord | None:
+        """As :meth:`earlier`, for a request in the journal."""
+        if record.new_item is None:
+            return None
+        return await self._past.latest_done(record.contact, old=record.new, new=record.old)
+
+    async def taken_back(
+        self, record: MoveRecord, at: datetime, changes: tuple[Change, ...] = ()
+    ) -> bool:
+        """Make durable that a record was undone; False where it was before.
+
+        :raises StoreError: the journal cannot be written.
+        """
+        return await self._past.undone(record.id, at, changes, Reason.UNDONE)
+
+    async def put_back(
+        self, record: MoveRecord
+    ) -> tuple[tuple[RosterItem, ...], tuple[RosterItem, ...]]:
+        """Bring the contact's entries to what they were before a record.
+
+        What one entry's server or the user's block list refuses is left out and shows in what is
+        read back.
+
+        :returns: the entries of both JIDs as they were until now, and as they are now.
+        :raises LinkError: the stream was lost, or the user is gone; doing it again goes on.
+        """
+        was = before(record)
+        found = await self._hook.entries(record.contact, was)
+        plan = restore(was, found)
+        if plan.nothing:
+            return found, found
+        await self._carry_out(record.contact, plan)
+        return found, await self._hook.entries(record.contact, was)
+
+    async def _carry_out(self, contact: str, plan: Restoration) -> None:
+        if plan.send is not None:
+            await self._send(contact, plan.send)
+        for item in plan.entries:
+            try:
+                await self._hook.set_entry(contact, item)
+            except RemoteError as error:
+                _refused("set", contact, item.jid, error)
+        for jid in plan.remove:
+            try:
+                await self._hook.remove_entry(contact, jid)
+            except RemoteError as error:
+                _refused("remove", contact, jid, error)
+
+    async def _send(self, contact: str, plan: SendPlan) -> None:
+        """All in one roster save; where that is refused, each address for itself.
+
+        A user who blocks the new address before they undo makes the server refuse all of it.
+        """
+        try:
+            await self._hook.send(contact, plan)
+            return
+        except RemoteError as error:
+            if error.condition != "not-acceptable":
+                raise
+        by_jid: dict[str, list[Step]] = {}
+        for step in plan.steps:
+            by_jid.setdefault(step.to, []).append(step)
+        for jid, steps in by_jid.items():
+            try:
+                await self._hook.send(contact, SendPlan(tuple(steps)))
+            except RemoteError as error:
+                _refused("send", contact, jid, error)
+
+    async def regain(self, record: MoveRecord) -> None:
+        """Let the old account see the contact again; it has to be a user of this server.
+
+        :raises LinkLost: the stream is down.
+        """
+        try:
+            items = await self._hook.entries(record.old, (record.contact,))
+            plan = regain_plan(record, items[0] if items else None)
+            if plan is not None:
+                await self._hook.send(record.old, plan)
+        except LinkLost:
+            raise
+        except LinkError as error:
+            # Deleted, or it blocks the contact: the contact's own entries are right all the same.
+            log.info("the old account does not see the contact", id=record.id, error=str(error))
+
+
+class _Turn:
+    """Who works on one contact's roster; dropped when nobody does."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0
+
+
+class ContactUndo:
+    """Orders to take a followed move back, by the contact or by an admin."""
+
+    def __init__(
+        self,
+        *,
+        hosts: Collection[str],
+        restorer: Restorer,
+        past: Past,
+        followed: Followed,
+        notices: ContactNotices,
+        clock: Clock,
+    ) -> None:
+        """``hosts``: where the hook lets us act for users."""
+        self._hosts = frozenset(hosts)
+        self._restorer = restorer
+        self._past = past
+        self._followed = followed
+        self._notices = notices
+        self._clock = clock
+        self._turns: dict[str, _Turn] = {}
+
+    async def undoable(self, contact: str) -> Sequence[MoveRecord]:
+        """What the contact may still take back, newest first.
+
+        :raises Refused: UNAVAILABLE.
+        """
+        with_state = MoveState.DONE.value
+        try:
+            found = await self._past.list_moves(limit=SHOWN, contact=contact, state=with_state)
+        except StoreError as error:
+            raise Refused(Problem.UNAVAILABLE, what=str(error)) from error
+        return [r for r in found if r.undone_at is None and not self._too_late(r)]
+
+    async def undo(self, asker: str, record_id: int) -> MoveRecord:
+        """Take back a change of the asker's own roster.
+
+        :param asker: the prepared bare JID that gave the order.
+        :returns: the record as it is now.
+        :raises Refused: NO_SUCH_JOURNEY, NOT_YOURS, WRONG_STATE (nothing was changed, or it was
+            undone before), TOO_LATE, UNAVAILABLE (the rest is done by asking again).
+        """
+        return await self._undo(record_id, asker)
+
+    async def undo_any(self, record_id: int) -> MoveRecord:
+        """As :meth:`undo`, by an admin: for any user, and whatever the time.
+
+        The contact is told; one who orders it in person has the order's answer.
+        """
+        return await self._undo(record_id, None)
+
+    async def _undo(self, record_id: int, asker: str | None) -> MoveRecord:
+        record, _ = await self._get(record_id)
+        if asker is not None and jids.key(asker) != jids.key(record.contact):
+            raise Refused(Problem.NOT_YOURS, id=str(record_id))
+        async with self._alone(record.contact):
+            record, audit = await self._get(record_id)
+            if record.state is not MoveState.DONE or record.undone_at is not None:
+                state = "undone" if record.undone_at is not None else record.state.value
+                raise Refused(Problem.WRONG_STATE, id=str(record_id), state=state)
+            if asker is not None and self._too_late(record):
+                raise Refused(Problem.TOO_LATE, id=str(record_id))
+            try:
+                await self._take_back(record, audit)
+            except (LinkError, StoreError) as error:
+                raise Refused(Problem.UNAVAILABLE, what=str(error)) from error
+            log.info("undone", id=record.id, by="the contact" if asker else "an admin")
+        if asker is None:
+            self._notices.restored(
+                record_id=record.id,
+                contact=record.contact,
+                name=record.old_item.name,
+                old=record.old,
+                new=record.new,
+            )
+        return (await self._get(record_id))[0]
+
+    async def _take_back(self, record: MoveRecord, audit: Sequence[AuditRecord]) -> None:
+        was, now = await self._restorer.put_back(record)
+        left = restore(before(record), now)
+        if not left.nothing:
+            kept = ", ".join(sorted(left.jids))
+            raise Refused(Problem.UNAVAILABLE, what=f"the server did not change {kept}")
+        if jids.domain(record.old) in self._hosts:
+            await self._restorer.regain(record)
+        changes = _changes(record, audit, was, now)
+        await self._restorer.taken_back(record, self._clock.now(), changes)
+        self._followed.forget(record.old, record.new)
+
+    def _too_late(self, record: MoveRecord) -> bool:
+        settled = record.settled_at or record.at
+        return self._clock.now() > self._notices.undo_until(settled)
+
+    async def _get(self, record_id: int) -> tuple[MoveRecord, list[AuditRecord]]:
+        try:
+            found = await self._past.get(record_id)
+        except StoreError as error:
+            raise Refused(Problem.UNAVAILABLE, what=str(error)) from error
+        if found is None:
+            raise Refused(Problem.NO_SUCH_JOURNEY, id=str(record_id))
+        return found
+
+    @asynccontextmanager
+    async def _alone(self, contact: str) -> AsyncIterator[None]:
+        """One undo at a time for each contact: the second sees what the first has done."""
+        turn = self._turns.setdefault(contact, _Turn())
+        turn.users += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.users -= 1
+            if not turn.users:
+                del self._turns[contact]
+
+
+def _changes(
+    record: MoveRecord,
+    audit: Sequence[AuditRecord],
+    was: Sequence[RosterItem],
+    now: Sequence[RosterItem],
+) -> tuple[Change, ...]:
+    """What the undo changed.  Where a crash hid the first half, the audit of the move knows it."""
+    after = {item.jid: item for item in now}
+    until_now = {item.jid: item for item in was}
+    left_by_move = {entry.jid: entry.after for entry in audit}
+    changes = []
+    for jid in before(record):
+        earlier = until_now.get(jid)
+        if earlier == after.get(jid):
+            earlier = left_by_move.get(jid, earlier)
+        if earlier != after.get(jid):
+            changes.append(Change(jid, earlier, after.get(jid)))
+    return tuple(changes)
+
+
+def _refused(what: str, contact: str, jid: str, error: RemoteError) -> None:
+    log.warning(
+        "the server refuses a part of a restoration",
+        part=what,
+        contact=contact,
+        jid=jid,
+        condition=error.condition,
+    )

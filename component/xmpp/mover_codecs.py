@@ -1,0 +1,292 @@
+"""Stanzas of the mover's side: the hook's watch, heard, wrote and tombstone, and PEP as a user."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from component.core import jids
+from component.core.journey.model import Access
+from component.core.model import PresenceKind, RosterItem, SendPlan
+from component.xmpp import codecs
+from component.xmpp.codecs import (
+    STATEMENT_NODE,
+    read_items,
+    sender_of,
+    tag,
+)
+from component.xmpp.errors import StanzaError
+from component.xmpp.names import (
+    NS_CLIENT,
+    NS_DISCO_INFO,
+    NS_FORWARD,
+    NS_HOOK,
+    NS_MOVED,
+    NS_PUBSUB,
+    NS_PUBSUB_OWNER,
+    NS_XML,
+)
+
+NS_NICK = "http://jabber.org/protocol/nick"
+"""XEP-0172."""
+NS_BLOCKING = "urn:xmpp:blocking"
+"""XEP-0191."""
+NS_DATA = "jabber:x:data"
+_OPTIONS = "http://jabber.org/protocol/pubsub#publish-options"
+_NODE_CONFIG = "http://jabber.org/protocol/pubsub#node_config"
+
+
+# What the hook tells and asks -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """A subscription request to a watched user, held by the server."""
+
+    request_id: str
+    user: str
+    sender: str
+    item: RosterItem | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeardOf:
+    """A subscription answer to a watched user, already processed by the server."""
+
+    user: str
+    sender: str
+    kind: PresenceKind | None
+    """None: an error, with its condition."""
+    condition: str | None
+    item: RosterItem | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """A contact wrote to a watched user."""
+
+    user: str
+    sender: str
+    lang: str | None
+
+
+def is_watched(iq: ET.Element) -> bool:
+    """Whether a divert is there because its user is watched."""
+    payload = iq.find(tag(NS_HOOK, "divert"))
+    return payload is not None and payload.get("watched") in ("true", "1")
+
+
+def read_way_back(iq: ET.Element, hosts: Collection[str]) -> WayBack:
+    """Read a divert that a watch caused.
+
+    :raises StanzaError: the sender may not ask, or a part is missing or contradicts another.
+    """
+    user = sender_of(iq, hosts)
+    forwarded = iq.find(f"{tag(NS_HOOK, 'divert')}/{tag(NS_FORWARD, 'forwarded')}")
+    presence = None if forwarded is None else forwarded.find(tag(NS_CLIENT, "presence"))
+    sender = None if presence is None else jids.bare_of(presence.get("from"))
+    if presence is None or presence.get("type") != "subscribe" or sender is None:
+        raise StanzaError("bad-request", "modify", "a divert holds a forwarded request of a user")
+    if jids.bare_of(presence.get("to")) != user:
+        raise StanzaError("bad-request", "modify", "the request is not addressed to the sender")
+    return WayBack(iq.get("id") or "", user, sender, _item_of(iq[0], sender))
+
+
+def read_heard(message: ET.Element, hosts: Collection[str]) -> HeardOf:
+    """Read what was heard for a watched user.
+
+    :raises StanzaError: it is not from the server of a served host, or says nothing.
+    """
+    user = sender_of(message, hosts)
+    heard = message.find(tag(NS_HOOK, "heard"))
+    sender = None if heard is None else jids.bare_of(heard.get("jid"))
+    if heard is None or sender is None:
+        raise StanzaError("bad-request", "modify", "heard names a user")
+    if heard.get("type") == "error":
+        condition = heard.get("condition") or "undefined-condition"
+        return HeardOf(user, sender, None, condition, _item_of(heard, sender))
+    try:
+        kind = PresenceKind(heard.get("type", ""))
+    except ValueError:
+        raise StanzaError("bad-request", "modify", "heard has no known type") from None
+    return HeardOf(user, sender, kind, None, _item_of(heard, sender))
+
+
+def read_wrote(iq: ET.Element, hosts: Collection[str]) -> Wrote:
+    """Read that somebody wrote to a watched user.
+
+    :raises StanzaError: the sender may not say so, or names nobody.
+    """
+    user = sender_of(iq, hosts)
+    wrote = iq.find(tag(NS_HOOK, "wrote"))
+    sender = None if wrote is None else jids.bare_of(wrote.get("jid"))
+    if wrote is None or sender is None:
+        raise StanzaError("bad-request", "modify", "wrote names a user")
+    return Wrote(user, sender, wrote.get("lang") or None)
+
+
+def read_tombstone(iq: ET.Element, hosts: Collection[str]) -> str:
+    """The missing account whose statement somebody asks for.
+
+    :raises StanzaError: the asker is not the server of that account.
+    """
+    asked = iq.find(tag(NS_HOOK, "tombstone"))
+    jid = None if asked is None else jids.bare_of(asked.get("jid"))
+    if jid is None:
+        raise StanzaError("bad-request", "modify", "tombstone names a user")
+    if iq.get("from") not in hosts or jids.domain(jid) != iq.get("from"):
+        raise StanzaError("forbidden", "auth", "only the server of that account may ask this")
+    return jid
+
+
+def _item_of(parent: ET.Element, jid: str) -> RosterItem | None:
+    return next((item for item in read_items(parent) if item.jid == jid), None)
+
+
+def write_watch(*, requests: bool, answers: bool, messages: bool) -> ET.Element:
+    """``<watch/>``; all False takes it back."""
+    wanted = {"requests": requests, "answers": answers, "messages": messages}
+    return ET.Element(tag(NS_HOOK, "watch"), {name: "true" for name, on in wanted.items() if on})
+
+
+def write_answer(lang: str, text: str) -> ET.Element:
+    """The answer to somebody who wrote to an old account."""
+    answer = ET.Element(tag(NS_HOOK, "answer"), {tag(NS_XML, "lang"): lang})
+    answer.text = text[:1024]
+    return answer
+
+
+def write_gone(new: str) -> ET.Element:
+    """The answer to a tombstone question: where the account went (an XMPP URI, RFC 5122)."""
+    element = ET.Element(tag(NS_HOOK, "tombstone"))
+    element.text = jids.to_uri(new)
+    return element
+
+
+# Notifications ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What a moved notification carries (XEP-0283 4.2): for servers, clients and people."""
+
+    old: str
+    status: str
+    nick: str | None = None
+
+
+def write_notify(plan: SendPlan, notification: Notification) -> ET.Element:
+    """A ``<send/>`` whose ``subscribe`` presences carry the notification."""
+    send = codecs.write_send(plan)
+    for presence in send.findall(tag(NS_CLIENT, "presence")):
+        if presence.get("type") != PresenceKind.SUBSCRIBE.value:
+            continue
+        ET.SubElement(presence, tag(NS_CLIENT, "status")).text = notification.status
+        moved = ET.SubElement(presence, tag(NS_MOVED, "moved"))
+        ET.SubElement(moved, tag(NS_MOVED, "old-jid")).text = notification.old
+        if notification.nick:
+            ET.SubElement(presence, tag(NS_NICK, "nick")).text = notification.nick
+    return send
+
+
+def blocklist_request() -> ET.Element:
+    """A request for the block list (XEP-0191 section 3.2)."""
+    return ET.Element(tag(NS_BLOCKING, "blocklist"))
+
+
+def read_blocklist(inner: ET.Element) -> frozenset[str]:
+    """The addresses on a block list: bare JIDs and domains."""
+    items = inner.findall(f"{tag(NS_BLOCKING, 'blocklist')}/{tag(NS_BLOCKING, 'item')}")
+    return frozenset(item.get("jid", "") for item in items)
+
+
+# PEP (XEP-0163) ---------------------------------------------------------------------------------
+
+
+def publish_request(new: str, access: Access) -> ET.Element:
+    """Publish the moved statement (XEP-0283 4.1) with publish-options (XEP-0060 7.1.5)."""
+    pubsub = ET.Element(tag(NS_PUBSUB, "pubsub"))
+    publish = ET.SubElement(pubsub, tag(NS_PUBSUB, "publish"), {"node": STATEMENT_NODE})
+    item = ET.SubElement(publish, tag(NS_PUBSUB, "item"), {"id": "current"})
+    moved = ET.SubElement(item, tag(NS_MOVED, "moved"))
+    ET.SubElement(moved, tag(NS_MOVED, "new-jid")).text = new
+    options = ET.SubElement(pubsub, tag(NS_PUBSUB, "publish-options"))
+    options.append(_node_form(_OPTIONS, access))
+    return pubsub
+
+
+def configure_request(access: Access) -> ET.Element:
+    """Give an existing node this access model (XEP-0060 8.2): publish-options cannot change it."""
+    pubsub = ET.Element(tag(NS_PUBSUB_OWNER, "pubsub"))
+    configure = ET.SubElement(pubsub, tag(NS_PUBSUB_OWNER, "configure"), {"node": STATEMENT_NODE})
+    configure.append(_node_form(_NODE_CONFIG, access))
+    return pubsub
+
+
+def configuration_request() -> ET.Element:
+    """Ask for the node's configuration (XEP-0060 8.2.1)."""
+    pubsub = ET.Element(tag(NS_PUBSUB_OWNER, "pubsub"))
+    ET.SubElement(pubsub, tag(NS_PUBSUB_OWNER, "configure"), {"node": STATEMENT_NODE})
+    return pubsub
+
+
+def read_access(inner: ET.Element) -> Access | None:
+    """The access model in a node's configuration; None where it is another or missing."""
+    for field in inner.iter(tag(NS_DATA, "field")):
+        if field.get("var") == "pubsub#access_model":
+            value = field.findtext(tag(NS_DATA, "value")) or ""
+            return Access(value) if value in tuple(Access) else None
+    return None
+
+
+def affiliations_request(members: Iterable[str]) -> ET.Element:
+    """Let these JIDs read a node whose access model is ``whitelist`` (XEP-0060 8.9.2)."""
+    pubsub = ET.Element(tag(NS_PUBSUB_OWNER, "pubsub"))
+    listed = ET.SubElement(pubsub, tag(NS_PUBSUB_OWNER, "affiliations"), {"node": STATEMENT_NODE})
+    for jid in members:
+        ET.SubElement(
+            listed, tag(NS_PUBSUB_OWNER, "affiliation"), {"jid": jid, "affiliation": "member"}
+        )
+    return pubsub
+
+
+def delete_request() -> ET.Element:
+    """Delete the node of the moved statement (XEP-0060 8.4)."""
+    pubsub = ET.Element(tag(NS_PUBSUB_OWNER, "pubsub"))
+    ET.SubElement(pubsub, tag(NS_PUBSUB_OWNER, "delete"), {"node": STATEMENT_NODE})
+    return pubsub
+
+
+def disco_request() -> ET.Element:
+    """disco#info (XEP-0030)."""
+    return ET.Element(tag(NS_DISCO_INFO, "query"))
+
+
+def read_features(inner: ET.Element) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
+    """Features and (category, type) of the identities in a disco#info result."""
+    query = inner.find(tag(NS_DISCO_INFO, "query"))
+    if query is None:
+        return frozenset(), frozenset()
+    features = {f.get("var", "") for f in query.findall(tag(NS_DISCO_INFO, "feature"))}
+    identities = {
+        (i.get("category", ""), i.get("type", ""))
+        for i in query.findall(tag(NS_DISCO_INFO, "identity"))
+    }
+    return frozenset(features), frozenset(identities)
+
+
+def _node_form(form_type: str, access: Access) -> ET.Element:
+    form = ET.Element(tag(NS_DATA, "x"), {"type": "submit"})
+    fields = {
+        "FORM_TYPE": form_type,
+        "pubsub#access_model": access.value,
+        "pubsub#persist_items": "true",
+        "pubsub#max_items": "1",
+    }
+    for name, value in fields.items():
+        field = ET.SubElement(form, tag(NS_DATA, "field"), {"var": name})
+        if name == "FORM_TYPE":
+            field.set("type", "hidden")
+        ET.SubElement(field, tag(NS_DATA, "value")).text = value
+    return form
