@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from component.core.model import RosterItem
+from component.core.journey.model import ContactState, Journey, JourneyContact, count
 from component.core.records import AuditRecord, MoveRecord
-from component.ui.words import reason_words
+from component.ops.control_json import (
+    contact_dict,
+    counts_dict,
+    item_dict,
+    journey_dict,
+    record_dict,
+    time_text,
+)
+from component.ui.words import journey_name, reason_words
+
+
+def moves_dict(
+    journeys: Sequence[tuple[Journey, Mapping[ContactState, int]]], followed: Sequence[MoveRecord]
+) -> dict[str, Any]:
+    """What ``moves --json`` prints: users' own moves, and contacts who were followed."""
+    return {
+        "journeys": [journey_row(journey, counts) for journey, counts in journeys],
+        "followed": [move_dict(move) for move in followed],
+    }
+
+
+def journey_row(journey: Journey, counts: Mapping[ContactState, int]) -> dict[str, Any]:
+    """A user's own move; its id is as the commands take it (``m7``)."""
+    return {
+        **journey_dict(journey),
+        "id": journey_name(journey.id),
+        "counts": counts_dict(counts),
+        "total": sum(counts.values()),
+    }
+
+
+def journey_story_dict(journey: Journey, contacts: Sequence[JourneyContact]) -> dict[str, Any]:
+    """A user's own move as ``show mID --json`` tells it: the above, and its contacts."""
+    return {
+        **journey_row(journey, count(contact.state for contact in contacts)),
+        "contacts": [contact_dict(contact) for contact in contacts],
+    }
 
 
 def move_dict(move: MoveRecord) -> dict[str, Any]:
-    """One move as ``moves --json`` lists it.  Times are RFC 3339 in UTC, absence is null."""
-    return {
-        "id": move.id,
-        "at": _time(move.at),
-        "contact": move.contact,
-        "old": move.old,
-        "new": move.new,
-        "state": move.state.value,
-        "reason": move.reason.value if move.reason else None,
-        "reason_text": reason_words(move.reason),
-        "detail": move.detail,
-        "evidence": move.evidence,
-        "decided_at": _time(move.decided_at),
-        "settled_at": _time(move.settled_at),
-        "old_item": item_dict(move.old_item),
-        "new_item": item_dict(move.new_item),
-    }
+    """One followed contact as ``moves --json`` lists it."""
+    return {**record_dict(move), "reason_text": reason_words(move.reason)}
 
 
 def story_dict(move: MoveRecord, audit: Sequence[AuditRecord]) -> dict[str, Any]:
@@ -41,7 +61,7 @@ def story_dict(move: MoveRecord, audit: Sequence[AuditRecord]) -> dict[str, Any]
         "stanza": move.stanza,
         "changes": [
             {
-                "at": _time(change.at),
+                "at": time_text(change.at),
                 "jid": change.jid,
                 "reason": change.reason.value,
                 "evidence": change.evidence,
@@ -51,22 +71,3 @@ def story_dict(move: MoveRecord, audit: Sequence[AuditRecord]) -> dict[str, Any]
             for change in audit
         ],
     }
-
-
-def item_dict(item: RosterItem | None) -> dict[str, Any] | None:
-    """A roster entry, or null where there is none."""
-    if item is None:
-        return None
-    return {
-        "jid": item.jid,
-        "subscription": item.subscription.value,
-        "ask": item.ask,
-        "name": item.name,
-        "groups": list(item.groups),
-    }
-
-
-def _time(at: datetime | None) -> str | None:
-    if at is None:
-        return None
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

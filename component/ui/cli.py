@@ -7,26 +7,22 @@ become a sentence on standard error and an exit code (:class:`component.ui.exits
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from component import __version__
-from component.core.records import MoveState
+from component.ui import cli_moves
+from component.ui.common import NAME, bare_address, load_config, store_failures
 from component.ui.exits import CommandFailed, Exit
 
 if TYPE_CHECKING:
-    from component.config import Config
-    from component.core.records import AuditRecord, CheckLine, MoveRecord
+    from component.core.records import CheckLine
     from component.hooks.installer import Installed
     from component.hooks.lines import HookSetup
-
-NAME = "xmpp-moved"
 
 app = typer.Typer(
     name=NAME,
@@ -40,8 +36,6 @@ hook_app = typer.Typer(help="Install the module that the XMPP server needs.", no
 db_app = typer.Typer(help="Look after the database.", no_args_is_help=True)
 app.add_typer(hook_app, name="hook")
 app.add_typer(db_app, name="db")
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,7 +92,7 @@ def options(
 @app.command()
 def run(context: typer.Context) -> None:
     """Connect to the server and follow moves until stopped."""
-    config = _load(context)
+    config = load_config(context.obj)
     from component.ops import log
 
     log.configure(config.log.level, config.log.format)
@@ -107,7 +101,7 @@ def run(context: typer.Context) -> None:
     from component.ops.http import ListenError
     from component.xmpp.errors import SecretRefused
 
-    with _store_failures():
+    with store_failures():
         try:
             asyncio.run(run_app(config))
         except SecretRefused as error:
@@ -129,9 +123,9 @@ def check(
     ] = None,
 ) -> None:
     """Test everything that is needed, and say what to do about what is missing."""
-    config = _load(context, log_level="error")
-    account = _bare("--test-account", test_account)
-    from component.app import check as probe
+    config = load_config(context.obj, log_level="error")
+    account = bare_address("--test-account", test_account)
+    from component.checks import check as probe
 
     if not asyncio.run(_print_checks(probe(config, account))):
         raise typer.Exit(Exit.FAILURE)
@@ -150,92 +144,7 @@ async def _print_checks(lines: AsyncIterator[CheckLine]) -> bool:
     return good
 
 
-@app.command()
-def moves(
-    context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many, newest first.")] = 50,
-    contact: Annotated[
-        str | None, typer.Option(metavar="JID", help="Only those on this user's roster.")
-    ] = None,
-    old: Annotated[
-        str | None, typer.Option(metavar="JID", help="Only those from this address.")
-    ] = None,
-    new: Annotated[
-        str | None, typer.Option(metavar="JID", help="Only those to this address.")
-    ] = None,
-    state: Annotated[MoveState | None, typer.Option(help="Only those in this state.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """List moves, newest first."""
-    config = _load(context)
-    found = asyncio.run(
-        _list_moves(
-            config.database.url,
-            limit=limit,
-            contact=_bare("--contact", contact),
-            old=_bare("--old", old),
-            new=_bare("--new", new),
-            state=state.value if state else None,
-        )
-    )
-    if as_json:
-        from component.ui.as_json import move_dict
-
-        typer.echo(json.dumps([move_dict(move) for move in found], indent=2, ensure_ascii=False))
-        return
-    from component.ui.show import print_moves
-    from component.ui.terminal import make_console
-
-    print_moves(make_console(), found)
-
-
-async def _list_moves(
-    url: str,
-    *,
-    limit: int,
-    contact: str | None,
-    old: str | None,
-    new: str | None,
-    state: str | None,
-) -> list[MoveRecord]:
-    from component.store import Store
-
-    with _store_failures():
-        async with await Store.open(url, writer=False) as store:
-            return await store.list_moves(
-                limit=limit, contact=contact, old=old, new=new, state=state
-            )
-
-
-@app.command()
-def show(
-    context: typer.Context,
-    id: Annotated[int, typer.Argument(metavar="ID", min=1, help="As listed by moves.")],
-    as_json: JsonFlag = False,
-) -> None:
-    """Tell the story of one move."""
-    config = _load(context)
-    found = asyncio.run(_get_move(config.database.url, id))
-    if found is None:
-        raise CommandFailed(f"there is no move {id}; `{NAME} moves` lists those there are")
-    if as_json:
-        from component.ui.as_json import story_dict
-
-        typer.echo(json.dumps(story_dict(*found), indent=2, ensure_ascii=False))
-        return
-    from component.ui.show import print_story
-    from component.ui.terminal import make_console
-
-    print_story(make_console(), *found)
-
-
-async def _get_move(url: str, id: int) -> tuple[MoveRecord, list[AuditRecord]] | None:
-    from component.store import Store
-
-    with _store_failures():
-        async with await Store.open(url, writer=False) as store:
-            return await store.get(id)
-
+cli_moves.add_to(app)
 
 ToOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Install the module into this folder.")
@@ -300,7 +209,7 @@ def _hook_setup(
 
     config = None
     if context.obj is not None or not (jid and hosts):
-        config = _load(context)
+        config = load_config(context.obj)
     return plan(config, context.obj, jid, hosts or [], to, show_secret)
 
 
@@ -318,49 +227,9 @@ def _installed(install: Callable[[Path], Installed], to: Path | None) -> Install
 @db_app.command("upgrade")
 def db_upgrade(context: typer.Context) -> None:
     """Bring the database to the schema of this release."""
-    config = _load(context)
+    config = load_config(context.obj)
     from component.store import upgrade
 
-    with _store_failures():
+    with store_failures():
         revision = asyncio.run(upgrade(config.database.url))
     typer.echo(f"The database has schema {revision}, the newest.")
-
-
-def _load(context: typer.Context, log_level: str = "warning") -> Config:
-    """The configuration; logging is set up so that standard output stays the command's."""
-    from component.config import ConfigError, load
-    from component.ops import log
-
-    log.configure(log_level)
-
-    def warn(sentence: str) -> None:
-        print(f"{NAME}: warning: {sentence}", file=sys.stderr)
-
-    try:
-        return load(context.obj, warn=warn)
-    except ConfigError as error:
-        raise CommandFailed(str(error), Exit.CONFIG) from error
-
-
-@contextmanager
-def _store_failures() -> Iterator[None]:
-    from component.store import StoreError
-
-    try:
-        yield
-    except StoreError as error:
-        raise CommandFailed(str(error)) from error
-
-
-def _bare(option: str, given: str | None) -> str | None:
-    """The address of an option in the form that the journal holds."""
-    if given is None:
-        return None
-    from component.core import jids
-
-    prepared = jids.bare(given)
-    if prepared is None:
-        raise typer.BadParameter(
-            f"{given!r} is not the address of a user (name@domain)", param_hint=option
-        )
-    return prepared

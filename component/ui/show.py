@@ -22,10 +22,7 @@ _COLOURS = {
 
 
 def print_moves(console: Console, moves: Sequence[MoveRecord]) -> None:
-    """The list of ``moves``: one row each, newest first."""
-    if not moves:
-        console.print("No moves.")
-        return
+    """Contacts who were followed, as ``moves`` lists them: one row each, newest first."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("ID", "When", "Contact", "Old → new", "State", "Reason"):
         table.add_column(heading, overflow="fold", justify="right" if heading == "ID" else "left")
@@ -33,8 +30,8 @@ def print_moves(console: Console, moves: Sequence[MoveRecord]) -> None:
         table.add_row(
             str(move.id),
             utc(move.at),
-            _text(move.contact),
-            _text(f"{move.old} → {move.new}"),
+            safe(move.contact),
+            safe(f"{move.old} → {move.new}"),
             Text(SHORT_STATES[move.state], style=_COLOURS.get(move.state, "")),
             Text(reason_words(move.reason)),
         )
@@ -43,13 +40,8 @@ def print_moves(console: Console, moves: Sequence[MoveRecord]) -> None:
 
 def print_story(console: Console, move: MoveRecord, audit: Sequence[AuditRecord]) -> None:
     """The story of ``show ID``: what was asked, when, why it ended so, and the roster."""
-    console.print(_text(f"Move {move.id}: {move.old} → {move.new}", "bold"))
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column(overflow="fold")
-    for label, value in _facts(move):
-        facts.add_row(label, _text(value))
-    console.print(facts)
+    console.print(safe(f"Move {move.id}: {move.old} → {move.new}", "bold"))
+    console.print(facts_table(_facts(move)))
     console.print()
     if audit:
         console.print(_roster_table("Before", "After", _changes(audit)))
@@ -68,6 +60,16 @@ def print_check(console: Console, line: CheckLine) -> None:
         indent = " " * (len(good) + 1)
         for part in line.remedy.splitlines():
             console.print(Text(f"{indent}{printable(part)}"))
+
+
+def facts_table(facts: Sequence[tuple[str, str]]) -> Table:
+    """Labels and what belongs to them, in two columns."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in facts:
+        table.add_row(label, safe(value))
+    return table
 
 
 def roster_words(item: RosterItem | None) -> str:
@@ -91,6 +93,10 @@ def _facts(move: MoveRecord) -> list[tuple[str, str]]:
         facts.append(("Decided", _later(move.at, move.decided_at)))
     if move.settled_at:
         facts.append(("Ended", _later(move.at, move.settled_at)))
+    if move.noticed_at:
+        facts.append(("User told", utc(move.noticed_at)))
+    if move.undone_at:
+        facts.append(("Undone", utc(move.undone_at)))
     facts.append(("State", f"{SHORT_STATES[move.state]}. {STATES[move.state]}"))
     facts.append(("Reason", reason_words(move.reason)))
     if move.evidence:
@@ -119,9 +125,10 @@ def _roster_table(before: str, after: str | None, rows: Sequence[tuple[str, str,
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(_text(cell) for cell in row[: len(headings)]))
+        table.add_row(*(safe(cell) for cell in row[: len(headings)]))
     return table
 
 
-def _text(text: str, style: str = "") -> Text:
+def safe(text: str, style: str = "") -> Text:
+    """Text that strangers may have chosen, fit for a terminal."""
     return Text(printable(text), style=style)

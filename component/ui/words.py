@@ -1,11 +1,17 @@
-"""A sentence for each state and reason of a move, for people who read no source."""
+"""Words for states and reasons of moves in the terminal, for people who read no source.
+
+English only, as the whole command is; what users are told in chat is elsewhere, and translated.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
+from component.core.journey.model import ContactState, JourneyState, Kind, Problem
 from component.core.model import Reason
 from component.core.records import MoveState
+from component.ops.control_orders import Fault
 
 STATES: Final[dict[MoveState, str]] = {
     MoveState.DIVERTED: "The server holds the request; nothing is decided yet.",
@@ -47,6 +53,10 @@ REASONS: Final[dict[Reason, str]] = {
     Reason.SERVER: "The server let the request pass without waiting for us any longer.",
     Reason.SEND_REFUSED: "The server refused to change the roster.",
     Reason.RESTARTED: "xmpp-moved or the server was restarted while the request was open.",
+    Reason.NOT_WANTED: "This user has chosen that nobody who moves is followed for them.",
+    Reason.ASKED: "The old account itself names the new address, and this user has chosen to "
+    "decide in person.",
+    Reason.UNDONE: "The change was taken back: the roster entries are what they were before it.",
 }
 """Why a request was followed or not."""
 
@@ -64,3 +74,121 @@ SHORT_STATES: Final[dict[MoveState, str]] = {
 def reason_words(reason: Reason | None) -> str:
     """The sentence for a reason; for ``None`` (nothing decided yet) a sentence that says so."""
     return REASONS[reason] if reason is not None else "Not decided yet."
+
+
+KINDS: Final[dict[Kind, str]] = {
+    Kind.BOTH: "Both accounts are on hosts served here.",
+    Kind.AWAY: "The old account is here, the new one is elsewhere.",
+    Kind.ARRIVE: "The new account is here, the old one is elsewhere.",
+}
+"""Where the two accounts of a user's own move are."""
+
+JOURNEY_STATES: Final[dict[JourneyState, str]] = {
+    JourneyState.DRAFT: "Being prepared; nothing has been sent to anybody.",
+    JourneyState.PREFLIGHTED: "All checks passed; the statement is being published.",
+    JourneyState.PUBLISHED: "The statement stands; no contact has been notified yet.",
+    JourneyState.NOTIFYING: "Contacts are being notified.",
+    JourneyState.SETTLING: "Every contact was notified once; answers and retries are awaited.",
+    JourneyState.DONE: "Ended; whoever could follow has followed.",
+    JourneyState.PAUSED: "Nothing is sent until it is resumed.",
+    JourneyState.CANCELLED: "Cancelled; contacts who had followed stay as they are.",
+    JourneyState.UNDOING: "Rosters are being put back to what they were.",
+    JourneyState.UNDONE: "Rosters are what they were before.",
+}
+"""What each state of a user's own move means."""
+
+CONTACT_STATES: Final[dict[ContactState, str]] = {
+    ContactState.QUEUED: "Not notified yet.",
+    ContactState.SENDING: "The notification is on its way.",
+    ContactState.SENT: "Notified; no answer yet.",
+    ContactState.ACCEPTED: "The new account sees this contact.",
+    ContactState.MUTUAL: "The new account and this contact see each other.",
+    ContactState.PENDING: "Asked, with no answer for a while: a person decides there.",
+    ContactState.REFUSED: "The contact said no.",
+    ContactState.UNREACHABLE: "Their server could not be reached; to be tried again.",
+    ContactState.SKIPPED: "Not chosen, or blocked: gets nothing.",
+    ContactState.GIVEN_UP: "All tries are used up: left for the user to do by hand.",
+    ContactState.RESTORED: "As it was before.",
+}
+"""What each state of one of its contacts means."""
+
+SHORT_CONTACT_STATES: Final[dict[ContactState, str]] = {
+    ContactState.QUEUED: "waiting",
+    ContactState.SENDING: "sending",
+    ContactState.SENT: "notified",
+    ContactState.ACCEPTED: "accepted",
+    ContactState.MUTUAL: "mutual",
+    ContactState.PENDING: "undecided",
+    ContactState.REFUSED: "refused",
+    ContactState.UNREACHABLE: "unreachable",
+    ContactState.SKIPPED: "skipped",
+    ContactState.GIVEN_UP: "given up",
+    ContactState.RESTORED: "restored",
+}
+"""The same in a word or two, for tables and counts."""
+
+PROBLEMS: Final[dict[Problem, str]] = {
+    Problem.NOT_YOURS: "this is not allowed here",
+    Problem.NOT_SERVED: "the account's host is not served here",
+    Problem.BAD_JID: "this is not the address of a user",
+    Problem.NO_SUCH_JOURNEY: "there is no such move",
+    Problem.WRONG_STATE: "the move is not in a state in which this can be done",
+    Problem.CHECKS_FAILED: "the checks found something",
+    Problem.CODE_WRONG: "the code is wrong",
+    Problem.CODE_EXPIRED: "the code is too old",
+    Problem.TOO_MANY_CODES: "too many codes were sent",
+    Problem.TOO_LATE: "the time for an undo is over",
+    Problem.PROOF_MISSING: "the other account has not published what it has to",
+    Problem.BUSY: "another move of this account is running",
+    Problem.UNAVAILABLE: "the server, its module or the database does not answer now; "
+    "`xmpp-moved check` and the log tell more",
+    Problem.NO_CONTACTS: "there are no contacts",
+    Problem.BAD_LIST: "the list of contacts cannot be read",
+}
+"""Why an order was refused, to follow a colon."""
+
+FAULTS: Final[dict[Fault, str]] = {
+    Fault.BAD_REQUEST: "the running component does not understand the order; restart it, so that "
+    "it is of the same release as this command",
+    Fault.UNKNOWN_ORDER: "the running component does not know the order; restart it, so that it "
+    "is of the same release as this command",
+    Fault.TOO_LONG: "the order is too long",
+    Fault.NOT_PERMITTED: "only root and the user that runs the component may give orders",
+}
+"""The same where the control socket has something against the order itself."""
+
+
+def problem_words(problem: str, facts: Mapping[str, str]) -> str:
+    """Why an order was refused, with what is known of it.
+
+    :param problem: a value of Problem, or a word of a newer component
+    """
+    known = [*PROBLEMS.items(), *FAULTS.items()]
+    words = next((words for value, words in known if value.value == problem), problem)
+    told = ", ".join(f"{key}: {value}" for key, value in facts.items())
+    return f"{words} ({told})" if told else words
+
+
+def journey_name(id: int) -> str:
+    """A user's own move as lists show it and commands take it: ``m7``."""
+    return f"m{id}"
+
+
+def counts_words(counts: Mapping[ContactState, int]) -> str:
+    """Contacts per state: ``12 mutual, 3 waiting``."""
+    told = [
+        f"{counts[state]} {word}"
+        for state, word in SHORT_CONTACT_STATES.items()
+        if counts.get(state)
+    ]
+    return ", ".join(told) or "no contacts"
+
+
+def duration_words(seconds: float) -> str:
+    """A time to go, as coarse as an estimate deserves."""
+    if seconds < 60:
+        return "under a minute"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"about {minutes} min"
+    return f"about {round(minutes / 60)} h"

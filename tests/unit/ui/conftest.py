@@ -16,6 +16,7 @@ CONFIG = """
 [component]
 jid = "moved.montague.example"
 secret = "hunter2"
+control = "{control}"
 [served]
 hosts = ["montague.example", "capulet.example"]
 [database]
@@ -44,10 +45,16 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config_file(tmp_path: Path, database: Path) -> Path:
+def control_path(tmp_path: Path) -> Path:
+    """Where the configuration says that the control socket is; nobody listens."""
+    return tmp_path / "control.sock"
+
+
+@pytest.fixture
+def config_file(tmp_path: Path, database: Path, control_path: Path) -> Path:
     """A good configuration."""
     path = tmp_path / "config.toml"
-    path.write_text(CONFIG.format(database=database))
+    path.write_text(CONFIG.format(database=database, control=control_path))
     path.chmod(0o600)
     return path
 

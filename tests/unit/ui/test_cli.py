@@ -30,7 +30,9 @@ def test_version(command: Command) -> None:
     assert command("--version").out == f"xmpp-moved {__version__}\n"
 
 
-@pytest.mark.parametrize("name", ["run", "check", "moves", "show", "hook", "db"])
+@pytest.mark.parametrize(
+    "name", ["run", "check", "moves", "show", "undo", "pause", "resume", "hook", "db"]
+)
 def test_help(command: Command, name: str) -> None:
     assert name in command("--help").out
     assert command(name, "--help").code == 0
@@ -38,7 +40,7 @@ def test_help(command: Command, name: str) -> None:
 
 def test_no_command_and_an_unknown_one_are_usage_mistakes(command: Command) -> None:
     assert command().code == 2
-    assert command("undo").code == 2
+    assert command("undone").code == 2
 
 
 def test_configuration_mistakes_end_with_78(command: Command, config_file: Path) -> None:

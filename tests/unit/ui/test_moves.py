@@ -92,7 +92,9 @@ def test_moves_as_a_table(command: Command, filled: Path) -> None:
 def test_moves_as_json(command: Command, filled: Path) -> None:
     result = command("--config", filled, "moves", "--json")
     assert result.code == 0
-    first, second = json.loads(result.out)
+    listed = json.loads(result.out)
+    assert listed["journeys"] == []
+    first, second = listed["followed"]
     assert first["id"] == 2
     assert second == {
         "id": 1,
@@ -115,6 +117,8 @@ def test_moves_as_json(command: Command, filled: Path) -> None:
             "groups": ["Friends"],
         },
         "new_item": None,
+        "noticed_at": None,
+        "undone_at": None,
     }
 
 
@@ -133,7 +137,7 @@ def test_moves_can_be_chosen(
     command: Command, filled: Path, options: list[str], ids: list[int]
 ) -> None:
     result = command("--config", filled, "moves", "--json", *options)
-    assert [move["id"] for move in json.loads(result.out)] == ids
+    assert [move["id"] for move in json.loads(result.out)["followed"]] == ids
 
 
 def test_no_moves(command: Command, filled: Path) -> None:
