@@ -47,8 +47,9 @@ _serials = itertools.count(1)
 class Stream:
     """One XML stream: reads stanzas, answers what every entity must, keeps the rest.
 
-    ``inbox`` holds the stanzas that nobody has consumed yet, ``history`` all of them.  Answers to
-    the harness's own IQs appear in neither.
+    ``inbox`` holds the stanzas that nobody has consumed yet, ``history`` all of them; each of the
+    ``listeners`` is called with every one as it comes.  Answers to the harness's own IQs appear
+    nowhere.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Stream:
         self.jid = ""
         self.inbox: list[Received] = []
         self.history: list[Received] = []
+        self.listeners: list[Callable[[Received], None]] = []
         self.closed_by_peer = False
         self._namespace = namespace
         self._noise = noise
@@ -87,18 +89,20 @@ class Stream:
         self._writer.write(xml.encode())
 
     async def request(
-        self, payload: str, *, kind: str = "get", to: str | None = None
+        self, payload: str, *, kind: str = "get", to: str | None = None, sender: str | None = None
     ) -> ET.Element:
         """Send an IQ of the harness's own and return the answer, whatever its type.
 
+        A component may name another ``sender`` at its domain.
         Raises ClientError when none comes within ``TIMEOUT`` or the stream ends.
         """
         id_ = f"{_OWN_IDS}{next(self._ids)}"
         answer: asyncio.Future[ET.Element] = asyncio.get_running_loop().create_future()
         self._answers[id_] = answer
         target = f" to={quoteattr(to)}" if to else ""
-        sender = f" from={quoteattr(self.jid)}" if self._namespace == NS_COMPONENT else ""
-        self.send(f"<iq type='{kind}' id='{id_}'{target}{sender}>{payload}</iq>")
+        named = self._namespace == NS_COMPONENT or sender is not None
+        origin = f" from={quoteattr(sender or self.jid)}" if named else ""
+        self.send(f"<iq type='{kind}' id='{id_}'{target}{origin}>{payload}</iq>")
         try:
             return await asyncio.wait_for(answer, TIMEOUT)
         except TimeoutError as slow:
@@ -229,6 +233,8 @@ class Stream:
         self.inbox.append(received)
         self.history.append(received)
         self._arrival.set()
+        for listener in self.listeners:
+            listener(received)
 
     def _repeats(self, element: ET.Element) -> bool:
         """True for availability that this stream was told before (servers repeat it at probes)."""

@@ -40,7 +40,7 @@ def _wanted(config: pytest.Config) -> frozenset[str]:
 
 def _kinds_of(item: pytest.Item) -> list[str]:
     call = getattr(item, "callspec", None)
-    kind = call.params.get("kind") if call is not None else None
+    kind = (call.params.get("kind") or call.params.get("pair")) if call is not None else None
     return kind.name.split("+") if isinstance(kind, Kind) else []
 
 

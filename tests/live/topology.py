@@ -101,6 +101,8 @@ def _settings(
         },
         "served": {"hosts": list(MONTAGUE_HOSTS)},
         "metrics": {"listen": f"{address}:29347"},
+        # A message for each move would have to be awaited everywhere: who wants it says so.
+        "contacts": {"notice": False},
     }
     for key, value in changes:
         section, _, option = key.partition(".")

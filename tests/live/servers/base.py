@@ -110,6 +110,10 @@ class Server(Protocol):
         """Create the account (bare JID) with the password ``PASSWORD``."""
         ...
 
+    def remove_user(self, jid: str) -> None:
+        """Delete the account (bare JID) and all it has stored; nobody may be logged in to it."""
+        ...
+
     def set_roster(self, jid: str, entries: Sequence[RosterEntry]) -> None:
         """Arrange the roster of an account that has not been used yet."""
         ...

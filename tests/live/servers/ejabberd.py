@@ -178,6 +178,11 @@ class Ejabberd:
         user, _, host = jid.partition("@")
         self._help({"do": "user", "user": user, "host": host, "password": PASSWORD})
 
+    def remove_user(self, jid: str) -> None:
+        """Delete as ``ejabberdctl unregister`` does."""
+        user, _, host = jid.partition("@")
+        self.evaluate(f'ejabberd_auth:remove_user(<<"{user}">>, <<"{host}">>).')
+
     def set_roster(self, jid: str, entries: Sequence[RosterEntry]) -> None:
         """Write the entries through mod_roster."""
         user, _, host = jid.partition("@")

@@ -41,6 +41,7 @@ _MODULES = (
     "pep",
     "private",
     "blocklist",
+    "carbons",
     "vcard",
     "version",
     "offline",
@@ -113,6 +114,12 @@ class Prosody:
     def add_user(self, jid: str) -> None:
         """Write the account file of authentication "internal_plain"."""
         self._write("accounts", jid, lua_table({"password": PASSWORD}))
+
+    def remove_user(self, jid: str) -> None:
+        """Remove what ``prosodyctl deluser`` removes: the files of the account in every store."""
+        user, _, host = jid.partition("@")
+        for path in (self.folder / "data" / _encode(host)).glob(f"*/{_encode(user)}.*"):
+            path.unlink()
 
     def set_roster(self, jid: str, entries: Sequence[RosterEntry]) -> None:
         """Write the roster file of internal storage (core/rostermanager.lua, 0.12 and 13.0)."""

@@ -10,11 +10,14 @@ local user_exists = require "core.usermanager".user_exists;
 
 local presence_module = module:depends("presence");
 
--- Only stanzas without a namespace of their own are routed.
+-- Only stanzas without a namespace of their own are routed. What stands in a foreign element stays
+-- as it is.
 local function strip(stanza)
-	local xmlns = stanza.attr.xmlns;
-	if xmlns == "jabber:client" or xmlns == "jabber:component:accept" then stanza.attr.xmlns = nil; end
-	for _, tag in ipairs(stanza.tags) do strip(tag); end
+	stanza.attr.xmlns = nil;
+	for _, tag in ipairs(stanza.tags) do
+		local xmlns = tag.attr.xmlns;
+		if not xmlns or xmlns == "jabber:client" or xmlns == "jabber:component:accept" then strip(tag); end
+	end
 	return stanza;
 end
 

@@ -7,7 +7,10 @@
 %%% the sections named below are sections of it.
 %%%
 %%% Per host there is a supervisor. It owns a table (instance, counters, ids of what is held) and
-%%% has one child for each held request (mod_moved_hook_held).
+%%% has one child for each stanza that is held (mod_moved_hook_held). mod_moved_hook_divert knows
+%%% which subscription requests are; mod_moved_hook_tombstone answers for users who are gone;
+%%% mod_moved_hook_watch looks after the users whom the component watches; mod_moved_hook_query and
+%%% mod_moved_hook_roster do things as a user.
 
 -module(mod_moved_hook).
 
@@ -18,9 +21,14 @@
 -export([start/2, stop/1, reload/3, depends/2, mod_opt_type/1, mod_options/1, mod_doc/0]).
 -export([init/1]).
 %% hooks
--export([in_subscription/2, component_send_packet/1, ejabberd_stopping/0]).
-%% for mod_moved_hook_held, which may be on another node of the cluster
--export([table/1, lookup/2, stream/1, count/2, release/1, element/3, items/1, child/3, verdict/4]).
+-export([sm_receive_packet/1, component_send_packet/1, ejabberd_stopping/0]).
+%% for another node of the cluster
+-export([verdict/4]).
+%% for the other modules
+-export([hold/1, release/1, reply/2, component_for/2, stream/1, streams/1, table/1, lookup/2,
+         count/2, option/2, element/3, items/1, child/3, inner/2]).
+
+-export_type([answer/0]).
 
 -include("logger.hrl").
 -include("ejabberd_router.hrl").
@@ -28,31 +36,49 @@
 
 -define(NS_HOOK, <<"urn:xmpp-moved:hook:0">>).
 -define(NS_MOVED, <<"urn:xmpp:moved:1">>).
--define(VERSION, <<"0.1.0">>).
-
-%% What a component may ask as a user (section 5).
--define(QUERIES, [?NS_DISCO_INFO, ?NS_PUBSUB, ?NS_PUBSUB_OWNER, ?NS_ROSTER, ?NS_PRIVATE,
-                  ?NS_VCARD, ?NS_BLOCKING]).
+-define(VERSION, <<"0.2.0">>).
+-define(FEATURES, [<<"watch">>, <<"tombstone">>, <<"answer">>]).
 
 %%% Starting and stopping ---------------------------------------------------------------------
 
 -spec start(binary(), gen_mod:opts()) -> {ok, [gen_mod:registration()]} | {error, term()}.
 start(Host, _Opts) ->
-    Proc = table(Host),
-    Spec = #{id => Proc, start => {supervisor, start_link, [{local, Proc}, ?MODULE, Host]},
-             type => supervisor, shutdown => infinity},
-    case supervisor:start_child(ejabberd_gen_mod_sup, Spec) of
-        {ok, _} ->
+    case start_children(Host) of
+        ok ->
             %% Above mod_privilege (50), which before 25.03 drops what it does not know.
             ejabberd_hooks:add(component_send_packet, ?MODULE, component_send_packet, 30),
             ejabberd_hooks:add(ejabberd_stopping, ?MODULE, ejabberd_stopping, 10),
             %% Below the check that the user exists (20), above everything that answers for the
             %% user or stores: mod_block_strangers (25), mod_shared_roster (30), mod_roster (50).
             %% Block lists have been asked before this hook runs.
-            {ok, [{hook, roster_in_subscription, in_subscription, 22}]};
+            {ok, [{hook, roster_in_subscription, mod_moved_hook_divert, in_subscription, 22},
+                  {hook, roster_in_subscription, mod_moved_hook_watch, in_subscription, 90},
+                  {hook, remove_user, mod_moved_hook_watch, remove_user, 50},
+                  %% What others drop is nobody's business.
+                  {hook, sm_receive_packet, sm_receive_packet, 90}]};
         {error, _} = Error ->
             Error
     end.
+
+-spec start_children(binary()) -> ok | {error, term()}.
+start_children(Host) ->
+    Holder = table(Host),
+    Watcher = mod_moved_hook_watch:proc(Host),
+    Specs = [#{id => Holder, start => {supervisor, start_link, [{local, Holder}, ?MODULE, Host]},
+               type => supervisor, shutdown => infinity},
+             #{id => Watcher, start => {mod_moved_hook_watch, start_link, [Host]}}],
+    Started = [supervisor:start_child(ejabberd_gen_mod_sup, Spec) || Spec <- Specs],
+    case [Error || {error, _} = Error <- Started] of
+        [] ->
+            ok;
+        [Error | _] ->
+            stop_children(Host),
+            Error
+    end.
+
+-spec stop_children(binary()) -> any().
+stop_children(Host) ->
+    [gen_mod:stop_child(Proc) || Proc <- [mod_moved_hook_watch:proc(Host), table(Host)]].
 
 -spec stop(binary()) -> any().
 stop(Host) ->
@@ -63,7 +89,7 @@ stop(Host) ->
             ejabberd_hooks:delete(component_send_packet, ?MODULE, component_send_packet, 30),
             ejabberd_hooks:delete(ejabberd_stopping, ?MODULE, ejabberd_stopping, 10)
     end,
-    gen_mod:stop_child(table(Host)).
+    stop_children(Host).
 
 %% While the users' sessions and the component's stream still live. Each held request is released
 %% by its own process; nothing is diverted any more, for there is no supervisor to hold it.
@@ -92,66 +118,39 @@ init(Host) ->
           [#{id => held, start => {mod_moved_hook_held, start_link, []},
              restart => temporary, shutdown => timer:minutes(1)}]}}.
 
-%%% Divert (section 1) ------------------------------------------------------------------------
+%%% Holding -----------------------------------------------------------------------------------
 
--spec in_subscription(boolean(), presence()) -> boolean() | {stop, false}.
-in_subscription(Acc, #presence{meta = #{moved_hook := released}}) ->
-    Acc;
-in_subscription(Acc, #presence{type = subscribe, to = #jid{lresource = <<>>}} = Presence) ->
-    try divert(old_jid(Presence), Presence) of
-        true -> {stop, false};
-        false -> Acc
-    catch Class:Reason:Stack ->
-            ?ERROR_MSG("Failed to divert, processed as usual:~n** ~ts",
-                       [misc:format_exception(2, Class, Reason, Stack)]),
-            Acc
+%% What a user of this host is sent, or somebody who is none. Runs for each such packet: what may be
+%% ours costs one look-up in memory. (A message from a bare address was written by no client: two
+%% users who both leave must not answer each other's answers.)
+-spec sm_receive_packet(stanza() | drop) -> stanza() | drop | {stop, drop}.
+sm_receive_packet(#message{type = Type, body = [_ | _],
+                           from = #jid{lresource = <<_, _/binary>>}} = Message)
+  when Type == chat; Type == normal ->
+    mod_moved_hook_watch:message(Message),
+    Message;
+sm_receive_packet(#presence{type = error, to = #jid{lresource = <<>>}} = Presence) ->
+    mod_moved_hook_watch:heard(Presence),
+    Presence;
+sm_receive_packet(#iq{type = get, to = #jid{lresource = <<>>}} = IQ) ->
+    case mod_moved_hook_tombstone:hold(IQ) of
+        true -> {stop, drop};
+        false -> IQ
     end;
-in_subscription(Acc, _) ->
+sm_receive_packet(Acc) ->
     Acc.
 
-%% The first <old-jid/> of the notification, if it is a bare JID.
--spec old_jid(presence()) -> jid:ljid() | none.
-old_jid(Presence) ->
-    try
-        Moved = child(<<"moved">>, ?NS_MOVED, Presence),
-        [OldJid | _] = [El || #xmlel{name = <<"old-jid">>} = El <- Moved#xmlel.children,
-                              lists:member(fxml:get_tag_attr_s(<<"xmlns">>, El), [<<>>, ?NS_MOVED])],
-        {_, _, <<>>} = jid:tolower(jid:decode(fxml:get_tag_cdata(OldJid)))
-    catch error:_ -> none
-    end.
-
--spec divert(jid:ljid() | none, presence()) -> boolean().
-divert(none, _) ->
-    false;
-divert(Old, #presence{from = From, to = #jid{luser = LUser, lserver = Host} = To} = Presence) ->
-    New = jid:tolower(jid:remove_resource(From)),
-    Touched = [Old | [New || New /= Old]],
-    Items = mod_moved_hook_roster:items(To, Touched),
-    %% XEP-0283 4.3: ignored unless the old address has an approved subscription to the user.
-    case [S || #roster_item{jid = Jid, subscription = S} <- Items, jid:tolower(Jid) == Old] of
-        [Subscription] when Subscription == from; Subscription == both ->
-            Held = #{host => Host, user => To, presence => Presence, items => Items,
-                     touched => Touched, timeout => option(Host, timeout)},
-            hold(Host, Held, component_for(Host, LUser));
-        _ ->
-            false
-    end.
-
--spec hold(binary(), map(), {binary(), pid()} | none) -> boolean().
-hold(Host, Held, {Component, Stream}) ->
+%% True if there was room for one more.
+-spec hold(mod_moved_hook_held:held()) -> boolean().
+hold(#{host := Host} = Held) ->
     Counts = supervisor:count_children(table(Host)),
     case proplists:get_value(active, Counts) < option(Host, max_held) of
         true ->
-            {ok, _} = supervisor:start_child(
-                        table(Host), [Held#{component => Component, stream => Stream}]),
-            count(Host, diverted),
+            {ok, _} = supervisor:start_child(table(Host), [Held]),
             true;
         false ->
-            hold(Host, Held, none)
-    end;
-hold(Host, _, none) ->
-    count(Host, passed),
-    false.
+            false
+    end.
 
 %% Spread users over the connected components; a user stays with one while the set is stable.
 -spec component_for(binary(), binary()) -> {binary(), pid()} | none.
@@ -163,18 +162,21 @@ component_for(Host, LUser) ->
 
 %% The live stream of a component: with domain_balancing a route may have none.
 -spec stream(binary()) -> pid() | none.
-stream(Component) ->
+stream(Component) -> hd(streams(Component) ++ [none]).
+
+-spec streams(binary()) -> [pid()].
+streams(Component) ->
     Type = atom_to_binary(ejabberd_option:router_db_type(), utf8),
     Router = binary_to_existing_atom(<<"ejabberd_router_", Type/binary>>, utf8),
     {ok, Routes} = Router:find_routes(Component),
-    hd([Pid || #route{pid = Pid} <- Routes, is_pid(Pid),
-               node(Pid) /= node() orelse is_process_alive(Pid)] ++ [none]).
+    [Pid || #route{pid = Pid} <- Routes, is_pid(Pid),
+            node(Pid) /= node() orelse is_process_alive(Pid)].
 
 %% To the server's normal processing (XEP-0283 4.4: with <moved/>), block lists included. The mark
 %% is no part of the stanza, so it cannot come from the wire.
--spec release(presence()) -> ok.
-release(Presence) ->
-    ejabberd_sm:route(xmpp:put_meta(Presence, moved_hook, released)).
+-spec release(presence() | iq()) -> ok.
+release(Stanza) ->
+    ejabberd_sm:route(xmpp:put_meta(Stanza, moved_hook, released)).
 
 %%% The component's stream --------------------------------------------------------------------
 
@@ -208,7 +210,12 @@ order(Host, #iq{type = Type, sub_els = [Payload]} = IQ) when Type == get; Type =
     case xmpp:get_ns(Payload) of
         ?NS_HOOK ->
             %% Not in the stream's process: a slow database must not hold up verdicts.
-            spawn(fun() -> answer(Host, IQ, xmpp:encode(Payload)) end),
+            case {Type, xmpp:encode(Payload), (IQ#iq.to)#jid.luser} of
+                {set, #xmlel{name = <<"watch">>} = Watch, <<_, _/binary>>} ->
+                    mod_moved_hook_watch:set(Host, self(), IQ, Watch);
+                {_, Request, _} ->
+                    spawn(fun() -> answer(Host, IQ, Request) end)
+            end,
             drop;
         _ ->
             IQ
@@ -229,7 +236,7 @@ answer(Host, #iq{type = Type, to = #jid{luser = LUser}} = IQ, #xmlel{name = Name
             case {Type, Name, LUser} of
                 {get, <<"hello">>, <<>>} -> hello(Host);
                 {set, <<"send">>, <<_, _/binary>>} -> send(IQ, Payload);
-                {set, <<"query">>, <<_, _/binary>>} -> query(Host, IQ, Payload);
+                {set, <<"query">>, <<_, _/binary>>} -> mod_moved_hook_query:query(IQ, Payload);
                 {set, <<"release">>, <<_, _/binary>>} -> release(IQ, Payload);
                 _ ->
                     {error, cancel, 'feature-not-implemented',
@@ -240,6 +247,12 @@ answer(Host, #iq{type = Type, to = #jid{luser = LUser}} = IQ, #xmlel{name = Name
                            [misc:format_exception(2, Class, Reason, Stack)]),
                 {error, wait, 'internal-server-error', <<"see the server's log">>}
         end,
+    reply(IQ, Result).
+
+-type answer() :: [xmlel()] | {error, atom(), atom(), binary()}.
+
+-spec reply(iq(), answer()) -> ok.
+reply(IQ, Result) ->
     ejabberd_router:route(
       case Result of
           {error, ErrorType, Condition, Text} ->
@@ -248,8 +261,6 @@ answer(Host, #iq{type = Type, to = #jid{luser = LUser}} = IQ, #xmlel{name = Name
           SubEls ->
               (xmpp:make_iq_result(IQ))#iq{sub_els = SubEls}
       end).
-
--type answer() :: [xmlel()] | {error, atom(), atom(), binary()}.
 
 -spec send(iq(), xmlel()) -> answer().
 send(#iq{to = User}, Payload) ->
@@ -269,64 +280,16 @@ release(#iq{to = User}, Payload) ->
         Forwarded = child(<<"forwarded">>, ?NS_FORWARD, Payload),
         #presence{type = subscribe, from = #jid{}, to = To} = Presence = inner(presence, Forwarded),
         Bare = jid:tolower(To),
-        #xmlel{} = child(<<"moved">>, ?NS_MOVED, Presence),
+        %% Nothing else is ever held.
+        true = none /= child(<<"moved">>, ?NS_MOVED, Presence)
+            orelse none /= mod_moved_hook_watch:watcher(User, requests),
         Presence
     of
         Presence -> release(Presence), []
     catch error:_ ->
-            {error, modify, 'bad-request', <<"release takes a moved notification to this user">>}
-    end.
-
--spec query(binary(), iq(), xmlel()) -> answer().
-query(Host, #iq{to = User}, Payload) ->
-    try inner(iq, Payload) of
-        #iq{type = Type, sub_els = [SubEl]} = Inner when Type == get; Type == set ->
-            To = case Inner#iq.to of undefined -> User; Other -> Other end,
-            case {lists:member(xmpp:get_ns(SubEl), ?QUERIES),
-                  ejabberd_auth:user_exists(User#jid.luser, Host)} of
-                {true, true} -> ask(Host, Inner#iq{from = User, to = To});
-                {false, _} ->
-                    {error, cancel, 'not-allowed', <<"this namespace may not be queried as a user">>};
-                {_, false} ->
-                    {error, cancel, 'item-not-found', <<"no such user">>}
-            end;
-        _ ->
-            {error, modify, 'bad-request', <<"query takes one iq of type get or set">>}
-    catch error:_ ->
-            {error, modify, 'bad-request', <<"query takes one iq of type get or set">>}
-    end.
-
-%% Send an IQ as the user and wait for the answer. ejabberd_iq makes ids that nobody can guess and
-%% finds the way back from other servers.
--spec ask(binary(), iq()) -> answer().
-ask(Host, IQ) ->
-    Asking = ets:update_counter(table(Host), asking, 1, {asking, 0}),
-    try
-        case Asking > option(Host, max_held) of
-            true -> {error, wait, 'resource-constraint', <<"too many queries at once">>};
-            %% A little longer than the request that may be held for it: its outcome comes first.
-            false -> ask_now(IQ, option(Host, timeout) + timer:seconds(1))
-        end
-    after
-        ets:update_counter(table(Host), asking, -1)
-    end.
-
--spec ask_now(iq(), timeout()) -> answer().
-ask_now(#iq{from = #jid{lserver = Host} = User} = IQ, Timeout) ->
-    Reply = case ejabberd_hooks:run_fold(privacy_check_packet, Host, allow, [User, IQ, out]) of
-                allow ->
-                    ejabberd_router:route_iq(IQ, query, self(), Timeout),
-                    receive
-                        {iq_reply, Answer, query} -> Answer
-                    after
-                        Timeout + timer:seconds(5) -> timeout
-                    end;
-                deny ->
-                    xmpp:make_error(IQ, xmpp:err_not_acceptable())
-            end,
-    case Reply of
-        timeout -> {error, wait, 'remote-server-timeout', <<"no answer in time">>};
-        _ -> [element(<<"query">>, [], [xmpp:encode(Reply)])]
+            {error, modify, 'bad-request',
+             <<"release takes a moved notification to this user, or any subscription request to "
+               "one who is watched">>}
     end.
 
 -spec hello(binary()) -> answer().
@@ -337,15 +300,18 @@ hello(Host) ->
     Released = [element(<<"released">>, [{<<"reason">>, atom_to_binary(Reason, utf8)},
                                          {<<"count">>, integer_to_binary(N)}], [])
                 || [Reason, N] <- ets:match(table(Host), {{released, '$1'}, '$2'})],
-    Queries = [element(<<"query">>, [], [{xmlcdata, NS}]) || NS <- ?QUERIES],
+    Features = [element(<<"feature">>, [], [{xmlcdata, Feature}]) || Feature <- ?FEATURES],
+    Queries = [element(<<"query">>, [], [{xmlcdata, NS}])
+               || NS <- mod_moved_hook_query:namespaces()],
     [element(<<"hello">>,
              [{<<"version">>, ?VERSION}, {<<"instance">>, Instance},
               {<<"server">>, <<"ejabberd">>}, {<<"server-version">>, ejabberd_option:version()},
               {<<"timeout">>, integer_to_binary(option(Host, timeout) div 1000)},
               {<<"max-held">>, integer_to_binary(option(Host, max_held))},
               {<<"held">>, integer_to_binary(Held)}, {<<"diverted">>, Count(diverted)},
-              {<<"taken">>, Count(taken)}, {<<"passed">>, Count(passed)}],
-             Released ++ Queries)].
+              {<<"taken">>, Count(taken)}, {<<"passed">>, Count(passed)},
+              {<<"watched">>, integer_to_binary(mod_moved_hook_watch:watched(Host))}],
+             Released ++ Features ++ Queries)].
 
 %%% Small things ------------------------------------------------------------------------------
 

@@ -1,9 +1,13 @@
-%%% One subscription request that is held: asks the component and does what the verdict says.
+%%% One question to the component, and the stanza that is held until the answer is there.
 %%% Copyright (c) 2026 the xmpp-moved authors. MIT licence.
 %%%
-%%% A process of its own, so that nothing can lose more than one request. It always ends in
-%%% terminate/2, and every way there but a verdict to take releases the request: a crash, the
-%%% time-out, the end of the component's stream, the end of the module or of the server.
+%%% A process of its own, so that nothing can lose more than one stanza. It always ends in
+%%% terminate/2, and every way there but an answer that says otherwise gives the stanza back: a
+%%% crash, the time-out, the end of the component's stream, the end of the module or of the server.
+%%%
+%%% What is asked, and what an answer means, is known to the module `kind`. It has
+%%%   answered(iq(), held()) -> result()  for a result of the component;
+%%%   ended(result(), held()) -> any()    called once, at the end.
 
 -module(mod_moved_hook_held).
 
@@ -15,11 +19,12 @@
 -include("logger.hrl").
 -include_lib("xmpp/include/xmpp.hrl").
 
--define(NS_HOOK, <<"urn:xmpp-moved:hook:0">>).
+-export_type([held/0, result/0]).
 
--type held() :: #{host := binary(), user := jid(), presence := presence(), timeout := timeout(),
-                  items := [roster_item()], touched := [jid:ljid()],
-                  component := binary(), stream := pid(), id => binary(), instance => binary()}.
+%% `ask` is the question but for its id and addressee. What else is in there belongs to `kind`.
+-type held() :: #{kind := module(), host := binary(), component := binary(), stream := pid(),
+                  ask => iq(), timeout => timeout(), id => binary(), atom() => any()}.
+-type result() :: {taken, any()} | {released, atom()}.
 
 -spec start_link(held()) -> {ok, pid()} | {error, term()}.
 start_link(Held) ->
@@ -30,41 +35,32 @@ start_link(Held) ->
 verdict(Pid, Component, IQ) ->
     gen_server:cast(Pid, {verdict, Component, IQ}).
 
--spec init(held()) -> {ok, held(), {continue, divert}}.
-init(#{host := Host, stream := Stream, timeout := Timeout} = Held) ->
+-spec init(held()) -> {ok, held(), {continue, ask}}.
+init(#{host := Host, stream := Stream} = Held) ->
     process_flag(trap_exit, true),
     %% The node is part of the id: the component's stream may be on another one of the cluster.
     Id = <<"moved-", (ejabberd_cluster:node_id())/binary, "-",
            (p1_rand:get_alphanum_string(20))/binary>>,
-    [{_, Instance}] = mod_moved_hook:lookup(Host, instance),
     ets:insert(mod_moved_hook:table(Host), {{held, Id}, self()}),
     erlang:monitor(process, Stream),
-    erlang:send_after(Timeout, self(), timeout),
-    {ok, Held#{id => Id, instance => Instance}, {continue, divert}}.
+    erlang:send_after(mod_moved_hook:option(Host, timeout), self(), timeout),
+    {ok, Held#{id => Id}, {continue, ask}}.
 
--spec handle_continue(divert, held()) -> {noreply, held(), hibernate}.
-handle_continue(divert, #{id := Id, user := User, component := Component, presence := Presence,
-                          items := Items, instance := Instance} = Held) ->
-    Forwarded = #xmlel{name = <<"forwarded">>, attrs = [{<<"xmlns">>, ?NS_FORWARD}],
-                       children = [xmpp:encode(Presence)]},
-    Divert = mod_moved_hook:element(<<"divert">>, [{<<"instance">>, Instance}],
-                                    [Forwarded | mod_moved_hook:items(Items)]),
-    ejabberd_router:route(#iq{type = set, id = Id, from = User, to = jid:make(Component),
-                              sub_els = [Divert]}),
-    {noreply, maps:remove(items, Held), hibernate}.
+-spec handle_continue(ask, held()) -> {noreply, held(), hibernate}.
+handle_continue(ask, #{id := Id, component := Component, ask := Question} = Held) ->
+    ejabberd_router:route(Question#iq{id = Id, to = jid:make(Component)}),
+    {noreply, maps:remove(ask, Held), hibernate}.
 
--spec handle_cast(term(), held()) -> {noreply, held()} | {stop, {shutdown, term()}, held()}.
-handle_cast({verdict, Component, #iq{type = result} = IQ}, #{component := Component} = Held) ->
-    case mod_moved_hook:child(<<"take">>, ?NS_HOOK, IQ) of
-        none -> {stop, {shutdown, {released, verdict}}, Held};
-        Take -> {stop, {shutdown, take(Take, Held)}, Held}
-    end;
+-spec handle_cast(term(), held()) -> {noreply, held()} | {stop, {shutdown, result()}, held()}.
+handle_cast({verdict, Component, #iq{type = result} = IQ},
+            #{component := Component, kind := Kind} = Held) ->
+    {stop, {shutdown, Kind:answered(IQ, Held)}, Held};
 handle_cast({verdict, Component, #iq{type = error}}, #{component := Component} = Held) ->
     {stop, {shutdown, {released, error}}, Held};
 handle_cast(_, Held) ->
     {noreply, Held}.
 
--spec handle_info(term(), held()) -> {noreply, held()} | {stop, {shutdown, term()}, held()}.
+-spec handle_info(term(), held()) -> {noreply, held()} | {stop, {shutdown, result()}, held()}.
 handle_info(timeout, Held) ->
     {stop, {shutdown, {released, timeout}}, Held};
 handle_info({'DOWN', _, process, Stream, _}, #{stream := Stream} = Held) ->
@@ -76,61 +72,15 @@ handle_info(_, Held) ->
 handle_call(_, _, Held) ->
     {noreply, Held}.
 
--spec take(xmlel(), held()) -> {taken, [jid:ljid()]} | {released, 'send-failed'}.
-take(Take, #{user := User, touched := Touched}) ->
-    case mod_moved_hook:child(<<"send">>, ?NS_HOOK, Take) of
-        none ->
-            {taken, Touched};
-        Send ->
-            try mod_moved_hook_roster:send(User, Send) of
-                {ok, Sent} ->
-                    {taken, Sent};
-                {error, Condition, Text} ->
-                    ?WARNING_MSG("Could not follow a moved contact of ~ts: ~ts (~ts)",
-                                 [jid:encode(User), Condition, Text]),
-                    {released, 'send-failed'}
-            catch Class:Reason:Stack ->
-                    ?ERROR_MSG("Could not follow a moved contact of ~ts:~n** ~ts",
-                               [jid:encode(User), misc:format_exception(2, Class, Reason, Stack)]),
-                    {released, 'send-failed'}
-            end
-    end.
-
 -spec terminate(term(), held()) -> any().
-terminate({shutdown, {taken, Touched}}, #{host := Host} = Held) ->
-    forget(Held),
-    catch mod_moved_hook:count(Host, taken),
-    tell(<<"taken">>, [], Touched, Held);
-terminate({shutdown, {released, Reason}}, #{host := Host, touched := Touched} = Held) ->
-    forget(Held),
-    try mod_moved_hook:release(maps:get(presence, Held))
-    catch Class:Error:Stack ->
-            ?ERROR_MSG("Failed to process a released request:~n** ~ts",
-                       [misc:format_exception(2, Class, Error, Stack)])
-    end,
-    catch mod_moved_hook:count(Host, {released, Reason}),
-    tell(<<"released">>, [{<<"reason">>, atom_to_binary(Reason, utf8)}], Touched, Held);
+terminate({shutdown, Result}, #{host := Host, id := Id, kind := Kind} = Held) ->
+    catch ets:delete(mod_moved_hook:table(Host), {held, Id}),
+    Kind:ended(Result, Held);
 terminate(shutdown, #{host := Host} = Held) ->
-    [{_, Leaving}] = mod_moved_hook:lookup(Host, leaving),
+    Leaving = case catch mod_moved_hook:lookup(Host, leaving) of
+                  [{_, Why}] -> Why;
+                  _ -> unloaded
+              end,
     terminate({shutdown, {released, Leaving}}, Held);
 terminate(_Crash, Held) ->
     terminate({shutdown, {released, error}}, Held).
-
--spec forget(held()) -> any().
-forget(#{host := Host, id := Id}) ->
-    catch ets:delete(mod_moved_hook:table(Host), {held, Id}).
-
-%% The outcome (section 3), after every effect.
--spec tell(binary(), [{binary(), binary()}], [jid:ljid()], held()) -> any().
-tell(State, Reason, Touched, #{id := Id, instance := Instance, user := User,
-                               component := Component}) ->
-    case mod_moved_hook:stream(Component) of
-        none ->
-            ok;
-        _ ->
-            Attrs = [{<<"id">>, Id}, {<<"state">>, State}, {<<"instance">>, Instance} | Reason],
-            Items = mod_moved_hook:items(mod_moved_hook_roster:items(User, Touched)),
-            ejabberd_router:route(
-              #message{id = p1_rand:get_string(), from = User, to = jid:make(Component),
-                       sub_els = [mod_moved_hook:element(<<"outcome">>, Attrs, Items)]})
-    end.

@@ -1,0 +1,68 @@
+%%% Asks somebody something as a user.
+%%% Copyright (c) 2026 the xmpp-moved authors. MIT licence.
+%%%
+%%% docs/hook-protocol.md, section 5.
+
+-module(mod_moved_hook_query).
+
+-export([query/2, namespaces/0]).
+
+-include_lib("xmpp/include/xmpp.hrl").
+
+%% What a component may ask.
+-spec namespaces() -> [binary()].
+namespaces() ->
+    [?NS_DISCO_INFO, ?NS_PUBSUB, ?NS_PUBSUB_OWNER, ?NS_ROSTER, ?NS_PRIVATE, ?NS_VCARD,
+     ?NS_BLOCKING].
+
+-spec query(iq(), xmlel()) -> mod_moved_hook:answer().
+query(#iq{to = #jid{lserver = Host} = User}, Payload) ->
+    try mod_moved_hook:inner(iq, Payload) of
+        #iq{type = Type, sub_els = [SubEl]} = Inner when Type == get; Type == set ->
+            To = case Inner#iq.to of undefined -> User; Other -> Other end,
+            case {lists:member(xmpp:get_ns(SubEl), namespaces()),
+                  ejabberd_auth:user_exists(User#jid.luser, Host)} of
+                {true, true} -> ask(Host, Inner#iq{from = User, to = To});
+                {false, _} ->
+                    {error, cancel, 'not-allowed', <<"this namespace may not be queried as a user">>};
+                {_, false} ->
+                    {error, cancel, 'item-not-found', <<"no such user">>}
+            end;
+        _ ->
+            {error, modify, 'bad-request', <<"query takes one iq of type get or set">>}
+    catch error:_ ->
+            {error, modify, 'bad-request', <<"query takes one iq of type get or set">>}
+    end.
+
+%% Send an IQ as the user and wait for the answer. ejabberd_iq makes ids that nobody can guess and
+%% finds the way back from other servers.
+-spec ask(binary(), iq()) -> mod_moved_hook:answer().
+ask(Host, IQ) ->
+    Asking = ets:update_counter(mod_moved_hook:table(Host), asking, 1, {asking, 0}),
+    try
+        case Asking > mod_moved_hook:option(Host, max_held) of
+            true -> {error, wait, 'resource-constraint', <<"too many queries at once">>};
+            %% A little longer than the request that may be held for it: its outcome comes first.
+            false -> ask_now(IQ, mod_moved_hook:option(Host, timeout) + timer:seconds(1))
+        end
+    after
+        ets:update_counter(mod_moved_hook:table(Host), asking, -1)
+    end.
+
+-spec ask_now(iq(), timeout()) -> mod_moved_hook:answer().
+ask_now(#iq{from = #jid{lserver = Host} = User} = IQ, Timeout) ->
+    Reply = case ejabberd_hooks:run_fold(privacy_check_packet, Host, allow, [User, IQ, out]) of
+                allow ->
+                    ejabberd_router:route_iq(IQ, query, self(), Timeout),
+                    receive
+                        {iq_reply, Answer, query} -> Answer
+                    after
+                        Timeout + timer:seconds(5) -> timeout
+                    end;
+                deny ->
+                    xmpp:make_error(IQ, xmpp:err_not_acceptable())
+            end,
+    case Reply of
+        timeout -> {error, wait, 'remote-server-timeout', <<"no answer in time">>};
+        _ -> [mod_moved_hook:element(<<"query">>, [], [xmpp:encode(Reply)])]
+    end.

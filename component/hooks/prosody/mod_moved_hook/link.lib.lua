@@ -1,0 +1,116 @@
+-- The components that may decide, and the questions they are asked.
+-- Copyright (c) 2026 the xmpp-moved authors. MIT licence.
+-- Loaded once by mod_moved_hook, in each host's own environment.
+
+local jid = require "util.jid";
+
+-- moved_hook_component: address of the component that decides, or a list of such addresses: each
+-- user is then served by one of those connected at the moment. No default: without it the module
+-- does nothing.
+local component_option = module:get_option("moved_hook_component");
+-- moved_hook_timeout: seconds after which a question without an answer is given up.
+local timeout = module:get_option_number("moved_hook_timeout", 60);
+-- moved_hook_max_held: questions of one kind that wait at once. Bounds memory.
+local max_held = module:get_option_number("moved_hook_max_held", 5000);
+
+local components, is_component = {}, {};
+for _, name in ipairs(type(component_option) == "table" and component_option or { component_option }) do
+	local prepped = jid.prep(name);
+	if not prepped then error("moved_hook_component: "..tostring(name).." is not an address"); end
+	table.insert(components, prepped);
+	is_component[prepped] = true;
+end
+if #components == 0 then
+	module:log("error", "moved_hook_component is not set: give it the address of the xmpp-moved component");
+end
+
+local function connected(name)
+	local host = prosody.hosts[name];
+	local env = host and host.modules and host.modules.component;
+	return env and env.connected;
+end
+
+-- Spread users over the connected components; a user stays with one while the set is stable.
+local function component_for(user)
+	local up = {};
+	for _, name in ipairs(components) do
+		if connected(name) then table.insert(up, name); end
+	end
+	if #up < 2 then return up[1]; end
+	local sum = 0;
+	for i = 1, #user do sum = (sum * 31 + user:byte(i)) % 65521; end
+	return up[sum % #up + 1];
+end
+
+-- The authority: the stream of the component itself, never just an address (RFC 6120 8.1.2.1).
+local function authority(origin)
+	return origin.type == "component" and is_component[origin.host] and origin.host;
+end
+
+-- Questions -----------------------------------------------------------------------------------
+
+local questions, waiting = {}, {}; -- by id; how many of each kind
+
+local function finish(id, answer, reason)
+	local question = questions[id];
+	questions[id], waiting[question.kind] = nil, waiting[question.kind] - 1;
+	question.timer:stop();
+	question.done(answer, reason);
+end
+
+-- Give up the questions to one component, or all.
+local function give_up(reason, component)
+	local ids = {};
+	for id, question in pairs(questions) do
+		if not component or question.component == component then table.insert(ids, id); end
+	end
+	for _, id in ipairs(ids) do
+		if questions[id] then finish(id, nil, reason); end
+	end
+end
+
+local followed = {}; -- component -> the events object whose disconnection we follow
+
+-- Have the module told, as its event moved-hook-lost, when the stream of a component ends.
+local function follow(component)
+	local events = prosody.hosts[component].events;
+	if followed[component] == events then return; end
+	followed[component] = events;
+	module:hook_object_event(events, "component-disconnected", function ()
+		module:fire_event("moved-hook-lost", { component = component });
+		give_up("disconnected", component);
+	end);
+end
+
+-- Send an IQ to a connected component and call done(answer) with its answer, whatever its type, or
+-- done(nil, reason). Returns false, and does nothing, where too many of this kind wait.
+local function ask(kind, iq, component, done)
+	local count, id = waiting[kind] or 0, iq.attr.id;
+	if count >= max_held then return false; end
+	follow(component);
+	questions[id] = {
+		kind = kind; component = component; done = done;
+		timer = module:add_timer(timeout, function ()
+			if questions[id] then finish(id, nil, "timeout"); end
+		end);
+	};
+	waiting[kind] = count + 1;
+	module:send(iq:reset());
+	return true;
+end
+
+-- Take an IQ of type result or error that answers a question; true if it was one.
+local function take_answer(event)
+	local stanza = event.stanza;
+	local question = questions[stanza.attr.id];
+	if not question or authority(event.origin) ~= question.component then return; end
+	finish(stanza.attr.id, stanza);
+	return true;
+end
+
+return {
+	timeout = timeout; max_held = max_held;
+	connected = connected; component_for = component_for; authority = authority;
+	follow = follow; ask = ask; take_answer = take_answer; give_up = give_up;
+	waiting = function (kind) return waiting[kind] or 0; end;
+};

@@ -1,0 +1,224 @@
+"""Where a deleted account went: the hook asks the component and the server answers ``<gone/>``."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.live.client import Client, Stream
+from tests.live.hooked import (
+    ACCEPT,
+    CAPULET,
+    CLIENT,
+    HOOK,
+    HOST,
+    NS_HOOK,
+    STANZAS,
+    Stage,
+    answer,
+    on_stage,
+    take,
+)
+from tests.live.servers.base import COMPONENT_HOST, STRANGER_HOST, HookOptions
+from tests.live.servers.differences import Kind
+from tests.live.topology import Arrangement, Topology
+
+URI = "xmpp:juliet@new.example"
+FOUND = f"<tombstone xmlns='{NS_HOOK}'>{URI}</tombstone>"
+Running = dict[tuple[str, Arrangement], Topology]
+
+
+@pytest.fixture
+async def stage(
+    kind: Kind, shared_topologies: Running, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    """The component not yet connected."""
+    async with on_stage(kind, HookOptions(), shared_topologies, tmp_path_factory) as stage:
+        yield stage
+
+
+@pytest.fixture
+async def hasty(
+    kind: Kind, shared_topologies: Running, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    """The same where the hook waits one second."""
+    async with on_stage(kind, HookOptions(timeout=1), shared_topologies, tmp_path_factory) as stage:
+        yield stage
+
+
+def statement(node: str = "urn:xmpp:moved:1") -> str:
+    """The request for a moved statement."""
+    return (
+        "<pubsub xmlns='http://jabber.org/protocol/pubsub'>"
+        f"<items node='{node}'><item id='current'/></items></pubsub>"
+    )
+
+
+class Request:
+    """A request for a statement that is on its way."""
+
+    def __init__(self, stream: Stream, to: str, node: str = "urn:xmpp:moved:1") -> None:
+        self._stream = stream
+        sender = "" if isinstance(stream, Client) else f" from='{stream.jid}'"
+        stream.inbox.clear()
+        stream.send(f"<iq type='get' id='S' to='{to}'{sender}>{statement(node)}</iq>")
+
+    async def answered(self) -> ET.Element:
+        """The answer."""
+        while True:
+            iq = await take(self._stream, ".")
+            if iq.get("id") == "S":
+                return iq
+
+
+def error_of(iq: ET.Element) -> tuple[str | None, str, str | None]:
+    """Type, condition and text of an error."""
+    assert iq.get("type") == "error", ET.tostring(iq, "unicode")
+    error = next(child for child in iq if child.tag.endswith("}error"))
+    condition = next(child for child in error if child.tag.startswith(STANZAS))
+    return error.get("type"), condition.tag.removeprefix(STANZAS), condition.text
+
+
+GONE = ("cancel", "gone", URI)
+
+
+async def question(stage: Stage) -> ET.Element:
+    """What the hook asks."""
+    iq = await take(stage.component, f"{HOOK}tombstone")
+    assert (iq.tag, iq.get("type"), iq.get("from")) == (f"{ACCEPT}iq", "get", HOST)
+    assert iq.get("to") == COMPONENT_HOST
+    return iq
+
+
+@pytest.mark.parametrize("host", [HOST, "verona.example", CAPULET])
+async def test_who_asks_for_a_deleted_account_is_told(stage: Stage, host: str) -> None:
+    old, contact = stage.account("juliet"), stage.account("romeo", host)
+    device = await stage.device(old)
+    published = await device.request(
+        "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:xmpp:moved:1'>"
+        f"<item id='current'><moved xmlns='urn:xmpp:moved:1'><new-jid>{URI[5:]}</new-jid></moved>"
+        "</item></publish></pubsub>",
+        kind="set",
+    )
+    assert published.get("type") == "result"
+    asking = await stage.device(contact)
+    await stage.connect()
+
+    # While the account exists its server answers for it.
+    error_of(await Request(asking, old).answered())
+    await device.close()
+    error_of(await Request(asking, old).answered())
+    await stage.quiet()
+    assert not stage.component.inbox
+
+    stage.remove(old)
+    request = Request(asking, old)
+    asked = await question(stage)
+    assert asked[0].attrib == {"jid": old}
+    answer(stage.component, asked, FOUND)
+    told = await request.answered()
+    assert (told.get("from"), told.get("to")) == (old, asking.jid)
+    assert error_of(told) == GONE
+
+
+async def test_a_component_and_the_user_of_the_hook_are_told_too(stage: Stage) -> None:
+    await stage.connect()
+    stranger = await stage.connect(STRANGER_HOST)
+    request = Request(stranger, f"never@{HOST}")
+    answer(stage.component, await question(stage), FOUND)
+    assert error_of(await request.answered()) == GONE
+
+    user = stage.account("romeo")
+    iq = f"<iq xmlns='jabber:client' type='get' to='never@{HOST}'>{statement()}</iq>"
+    query = f"<query xmlns='{NS_HOOK}'>{iq}</query>"
+    stage.component.send(f"<iq type='set' id='Q' from='{COMPONENT_HOST}' to='{user}'>{query}</iq>")
+    answer(stage.component, await question(stage), FOUND)
+    result = await take(stage.component, f"{HOOK}query")
+    inner = result.find(f"{HOOK}query/{CLIENT}iq")
+    assert inner is not None
+    assert (result.get("id"), inner.get("from")) == ("Q", f"never@{HOST}")
+    assert error_of(inner) == GONE
+
+
+@pytest.mark.parametrize("host", [HOST, CAPULET])
+async def test_without_an_answer_it_is_as_without_the_hook(stage: Stage, host: str) -> None:
+    asking, never = await stage.device(stage.account("romeo", host)), f"never@{HOST}"
+    stock = error_of(await Request(asking, never).answered())  # no component is connected
+    await stage.connect()
+    empty, no_uri = FOUND.replace(URI, ""), FOUND.replace("xmpp:", "")
+    for payload in ("", empty, no_uri, FOUND.replace(NS_HOOK, "urn:x")):
+        request = Request(asking, never)
+        answer(stage.component, await question(stage), payload)
+        assert error_of(await request.answered()) == stock
+    request = Request(asking, never)
+    asked = await question(stage)
+    stage.component.send(
+        f"<iq type='error' id='{asked.get('id')}' from='{COMPONENT_HOST}' to='{HOST}'>"
+        "<error type='cancel'/></iq>"
+    )
+    assert error_of(await request.answered()) == stock
+    request = Request(asking, never)
+    await question(stage)
+    await stage.component.close()
+    assert error_of(await request.answered()) == stock
+
+
+async def test_a_silent_component_holds_nobody_up(hasty: Stage) -> None:
+    asking, never = await hasty.device(hasty.account("romeo")), f"never@{HOST}"
+    stock = error_of(await Request(asking, never).answered())
+    await hasty.connect()
+    request = Request(asking, never)
+    asked = await question(hasty)
+    assert error_of(await request.answered()) == stock
+    answer(hasty.component, asked, FOUND)  # too late
+    await hasty.quiet(asking)
+    assert not asking.inbox
+
+
+async def test_there_is_a_limit_to_what_is_held(
+    kind: Kind, shared_topologies: Running, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    hook = HookOptions(max_held=1)
+    async with on_stage(kind, hook, shared_topologies, tmp_path_factory) as stage:
+        asking, other = [await stage.device(stage.account(name)) for name in ("romeo", "nurse")]
+        stock = error_of(await Request(asking, f"never@{HOST}").answered())
+        await stage.connect()
+        request = Request(asking, f"never@{HOST}")
+        asked = await question(stage)
+        assert error_of(await Request(other, f"never@{HOST}").answered()) == stock
+        assert not stage.component.inbox
+        answer(stage.component, asked, FOUND)
+        assert error_of(await request.answered()) == GONE
+        request = Request(other, f"never@{HOST}")
+        answer(stage.component, await question(stage), FOUND)
+        assert error_of(await request.answered()) == GONE
+
+
+async def test_other_requests_are_not_asked_about(stage: Stage) -> None:
+    asking, never = await stage.device(stage.account("romeo")), f"never@{HOST}"
+    await stage.connect()
+    error_of(await Request(asking, never, "urn:xmpp:avatar:metadata").answered())
+    await asking.request("<vCard xmlns='vcard-temp'/>", to=never)
+    published = await asking.request(statement().replace("items", "publish"), kind="set", to=never)
+    assert published.get("type") == "error"
+    await stage.quiet(asking)
+    assert not stage.component.inbox
+
+
+async def test_nobody_else_can_tell(stage: Stage) -> None:
+    device = await stage.device(stage.account("tybalt"))
+    asking = await stage.device(stage.account("romeo"))
+    await stage.connect()
+    stranger = await stage.connect(STRANGER_HOST)
+    request = Request(asking, f"never@{HOST}")
+    asked = await question(stage)
+    forged = FOUND.replace("juliet", "forged")
+    result = f"<iq type='result' id='{asked.get('id')}' to='{HOST}'"
+    device.send(f"{result}>{forged}</iq>")
+    stranger.send(f"{result} from='{STRANGER_HOST}'>{forged}</iq>")
+    await stage.quiet(device, stranger)
+    assert not asking.inbox
+    answer(stage.component, asked, FOUND)
+    assert error_of(await request.answered()) == GONE
