@@ -107,7 +107,13 @@ def step(
 ) -> JourneyContact:
     """The contact after an event."""
     action = TABLE.get((contact.state, type(event)))
-    return action(contact, event, now, schedule) if action is not None else contact
+    if action is None:
+        return contact
+    after = action(contact, event, now, schedule)
+    if contact.state is S.SENDING and after.sent_at is None and after.state not in _NOT_SENT:
+        # The contact's answer overtook our own server's word that the request had left.
+        after = replace(after, sent_at=now)
+    return after
 
 
 def due(contact: JourneyContact, now: datetime) -> bool:
@@ -223,6 +229,7 @@ def _silence(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> Journey
     return replace(pending, due_at=now + later[repeated])
 
 
+_NOT_SENT = frozenset({S.QUEUED, S.SENDING, S.SKIPPED})
 _WAITING = frozenset({S.SENDING, S.SENT, S.PENDING, S.UNREACHABLE})
 _ACTION = Callable[[JourneyContact, Event, datetime, Schedule], JourneyContact]
 

@@ -17,6 +17,7 @@ back and withdraws, the old account's side notifies those who had followed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -145,13 +146,55 @@ async def undo_round(run: Run) -> None:
             await run.tell_once("undo-elsewhere", UndoneTold(run.progress(), journey.old))
             await _undo_arrival(run, new)
     await run.save()
-    if all(contact.state in _CLOSED for contact in run.book):
+    if not all(contact.state in _CLOSED for contact in run.book):
+        await run.wait_for_news()
+    elif not await _still_moving(run):
         if journey.kind is not Kind.AWAY:
             await run.box.accounts.withdraw(journey.new)
         if await run.become(Word.UNDONE):
             await run.tell_once("undone", UndoneTold(run.progress()))
-    else:
-        await run.wait_for_news()
+
+
+async def _still_moving(run: Run) -> bool:
+    """Look once more after a while: an answer that was on its way may have changed a roster.
+
+    A contact's server that followed in the very moment of the undo revokes the old account after
+    we looked; such contacts are taken up again.
+    """
+    if run.rechecks >= _RECHECKS:
+        return False
+    run.rechecks += 1
+    await asyncio.sleep(run.box.settings.look_seconds)
+    journey, accounts = run.book.journey, run.box.accounts
+    here = journey.kind is not Kind.AWAY
+    new = await accounts.roster(journey.new) if here else {}
+    old = await accounts.roster(journey.old) if journey.kind is not Kind.ARRIVE else None
+    moving = False
+    for contact in run.book:
+        if contact.state is not ContactState.RESTORED or not (_told(contact) or not here):
+            continue
+        left = old is not None and _has_left(contact, old.get(contact.jid))
+        if left:
+            moving = True
+            run.book.put(replace(contact, state=contact.goal, attempts=0, due_at=None))
+        elif here and not _is_put_back(contact, new.get(contact.jid)):
+            moving = True
+            with contextlib.suppress(RemoteError):
+                await _put_back_new(run, contact, new.get(contact.jid))
+    await run.save()
+    return moving
+
+
+_RECHECKS = 5
+
+
+def _has_left(contact: JourneyContact, old: RosterItem | None) -> bool:
+    """The contact's server has revoked the old account (XEP-0283 4.4)."""
+    return contact.subscription.receives and not (old is not None and old.subscription.receives)
+
+
+def _is_put_back(contact: JourneyContact, item: RosterItem | None) -> bool:
+    return restore({contact.jid: contact.before}, () if item is None else (item,)).nothing
 
 
 _CLOSED = frozenset({ContactState.RESTORED, ContactState.GIVEN_UP})
@@ -207,8 +250,7 @@ async def _undo_one(
     run: Run, contact: JourneyContact, new: RosterItem | None, old: RosterItem | None
 ) -> JourneyContact:
     journey = run.book.journey
-    left = contact.subscription.receives and not (old is not None and old.subscription.receives)
-    if not left:
+    if not _has_left(contact, old):
         if journey.kind is Kind.BOTH:
             await _put_back_new(run, contact, new)
         return replace(contact, state=ContactState.RESTORED, due_at=None)

@@ -69,6 +69,8 @@ class Run:
         self._look_every = box.settings.look_seconds
         self._look_at = 0.0
         self._unreadable = 0
+        self.rechecks = 0
+        """Looks at what an undo had already restored."""
         self._progress_at = float("-inf")
         self._progress_shown: Progress | None = None
 
