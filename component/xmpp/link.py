@@ -13,7 +13,7 @@ from typing import Any, Literal
 import structlog
 from slixmpp.jid import JID
 
-from component.xmpp.disco import SelfDescription
+from component.xmpp.disco import CommandList, SelfDescription
 from component.xmpp.errors import (
     BadStanza,
     LinkBusy,
@@ -118,6 +118,10 @@ class Link:
         """Announce one more feature in service discovery (XEP-0030)."""
         self._about.add_feature(namespace)
 
+    def list_commands(self, commands: CommandList) -> None:
+        """Show ad-hoc commands in service discovery (XEP-0050 section 2)."""
+        self._about.list_commands(commands)
+
     def route_iq(
         self, kind: Literal["get", "set"], namespace: str, name: str, handler: IqHandler
     ) -> None:
@@ -132,6 +136,10 @@ class Link:
     def route_message(self, namespace: str, name: str, handler: MessageHandler) -> None:
         """Hand messages to the component's JID that hold such a child to ``handler``."""
         self._router.route_message(namespace, name, handler)
+
+    def route_chat(self, handler: MessageHandler) -> None:
+        """Hand what people write to the component's bare JID to ``handler``."""
+        self._router.route_chat(handler)
 
     async def request(
         self,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import structlog
 
+from component.xmpp.chat import BODY
 from component.xmpp.errors import LinkLost, StanzaError
 from component.xmpp.names import IQ, PRESENCE
 
@@ -40,6 +41,7 @@ class Router:
         self._max_handlers = max_handlers
         self._iqs: dict[tuple[str, str], IqHandler] = {}
         self._messages: dict[str, MessageHandler] = {}
+        self._chat: MessageHandler | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self.refused = 0
@@ -61,6 +63,13 @@ class Router:
     def route_message(self, namespace: str, name: str, handler: MessageHandler) -> None:
         """Hand messages that hold such a child to ``handler``.  Errors are never handed over."""
         self._messages[f"{{{namespace}}}{name}"] = handler
+
+    def route_chat(self, handler: MessageHandler) -> None:
+        """Hand messages of type chat or normal with a body to ``handler``.
+
+        Only those to the component's bare JID that no payload's handler takes.
+        """
+        self._chat = handler
 
     # Requests -------------------------------------------------------------------------------
 
@@ -166,13 +175,25 @@ class Router:
             return
         for child in message:
             handler = self._messages.get(child.tag)
-            if handler is None:
-                continue
-            if len(self._tasks) >= self._max_handlers:
-                log.warning("a message is dropped, too many handlers", payload=child.tag)
-            else:
-                self._start(self._run_message(handler, message, child.tag))
-            return
+            if handler is not None:
+                self._take(handler, message, child.tag)
+                return
+        if self._chat is not None and self._is_chat(message):
+            self._take(self._chat, message, BODY)
+
+    def _is_chat(self, message: ET.Element) -> bool:
+        """A message without a type is a normal one (RFC 6121 section 5.2.2)."""
+        return (
+            message.get("type", "normal") in ("chat", "normal")
+            and message.get("to") == self._jid
+            and message.find(BODY) is not None
+        )
+
+    def _take(self, handler: MessageHandler, message: ET.Element, tag: str) -> None:
+        if len(self._tasks) >= self._max_handlers:
+            log.warning("a message is dropped, too many handlers", payload=tag)
+        else:
+            self._start(self._run_message(handler, message, tag))
 
     async def _run_message(self, handler: MessageHandler, message: ET.Element, tag: str) -> None:
         try:

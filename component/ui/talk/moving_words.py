@@ -1,0 +1,139 @@
+"""The words of the pages that begin a move."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from component.core.journey.model import (
+    Access,
+    ContactState,
+    JourneyContact,
+    Kind,
+    Preflight,
+)
+from component.ui.talk import lists, phrases
+from component.ui.talk.language import Words
+from component.ui.talk.pages import Field, Option, short
+from component.ui.talk.pages import Kind as Takes
+
+_DOMAINS = 10
+"""Domains that are named with their counts."""
+_WAITING: Final = (ContactState.QUEUED, ContactState.PENDING)
+"""States of a draft's contacts that will be told."""
+_THERE: Final = (ContactState.ACCEPTED, ContactState.MUTUAL)
+"""Of those that the new account has already."""
+_BLOCKED = "blocked"
+"""Why a contact is left out whatever the mover chooses."""
+
+
+def summary(words: Words, found: Preflight) -> str:
+    """What was checked, who is told, and how long it takes."""
+    journey = found.journey
+    lines = [f"{journey.old} → {journey.new}", ""]
+    lines += [f"✓ {phrases.check(words, journey, check)}" for check in found.checks]
+    lines.append("")
+    told = Counter(c.jid.partition("@")[2] for c in found.contacts if is_chosen(c))
+    if journey.kind is Kind.AWAY:
+        lines.append(words.say("Your new address will be published at the old account."))
+    else:
+        lines.append(
+            words.say_n(
+                "One contact will be told, which takes {time}.",
+                "{n} contacts will be told, which takes {time}.",
+                told.total(),
+                time=words.duration(found.seconds),
+            )
+        )
+    domains = told.most_common()
+    lines += [f"• {domain}: {count}" for domain, count in domains[:_DOMAINS]]
+    if len(domains) > _DOMAINS:
+        more = len(domains) - _DOMAINS
+        lines.append(words.say_n("and one more server", "and {n} more servers", more))
+    there = sum(c.state in _THERE for c in found.contacts)
+    if there:
+        lines.append(
+            words.say_n(
+                "One contact is at the new account already.",
+                "{n} contacts are at the new account already.",
+                there,
+            )
+        )
+    blocked = sum(c.error == _BLOCKED for c in found.contacts)
+    if blocked:
+        lines.append(
+            words.say_n(
+                "One contact is blocked and will be told nothing.",
+                "{n} contacts are blocked and will be told nothing.",
+                blocked,
+            )
+        )
+    return "\n".join(lines)
+
+
+def access_field(words: Words, suggested: Access) -> Field:
+    """Asks who may read the statement."""
+    readers = {
+        Access.PRESENCE: words.say("my contacts (as suggested)"),
+        Access.WHITELIST: words.say("exactly those who are told (as suggested)"),
+        Access.OPEN: words.say("everyone (as suggested)"),
+    }
+    options = [Option("suggested", readers[suggested])]
+    if suggested is not Access.OPEN:
+        options.append(
+            Option(
+                "open",
+                words.say(
+                    "everyone, strangers too: needed for contacts whose server has "
+                    "mod_auto_moved, since that module reads in the server's own name"
+                ),
+            )
+        )
+    return Field(
+        "access",
+        Takes.CHOICE,
+        words.say("Who may read that you have moved?"),
+        default=("suggested",),
+        options=tuple(options),
+    )
+
+
+def is_chosen(contact: JourneyContact) -> bool:
+    """Whether a draft's contact will be told."""
+    return contact.state in _WAITING
+
+
+def choosable(contact: JourneyContact) -> bool:
+    """Whether it is the mover's choice: neither blocked nor there already."""
+    return is_chosen(contact) or (
+        contact.state is ContactState.SKIPPED and contact.error != _BLOCKED
+    )
+
+
+def label(contact: JourneyContact) -> str:
+    """A contact as the list shows it."""
+    return f"{short(contact.name)} ({contact.jid})" if contact.name else contact.jid
+
+
+def bad_list(words: Words, bad: lists.BadList) -> str:
+    """What is wrong with a pasted list, and what is expected."""
+    match bad.why:
+        case lists.Why.LINE:
+            return words.say(
+                "Line {line} holds no address: “{text}”. I expect lines like name@server.example "
+                "or name@server.example Some Name.",
+                line=bad.line,
+                text=short(bad.text),
+            )
+        case lists.Why.TOO_MANY:
+            return words.say("That is too many contacts: at most {most}.", most=lists.MAX_CONTACTS)
+        case lists.Why.EMPTY:
+            return words.say("There is no address in that list.")
+        case lists.Why.XML:
+            return words.say(
+                "I cannot read that as a file with an account (XEP-0227), line {line}. Paste the "
+                "whole file, or just the addresses.",
+                line=bad.line,
+            )
+        case lists.Why.NO_ROSTER:
+            return words.say("There is no contact list in that file.")

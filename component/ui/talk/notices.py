@@ -1,0 +1,236 @@
+"""What users are told without having asked, in words."""
+
+from __future__ import annotations
+
+from component.core.journey.model import ContactState, JourneyState, Progress
+from component.core.notices import (
+    AllFollowed,
+    CodeSent,
+    ContactAsks,
+    ContactMoved,
+    ContactRestored,
+    Failed,
+    NewAddress,
+    Notice,
+    ProgressMade,
+    Published,
+    Stopped,
+    UndoneTold,
+)
+from component.ui.talk import phrases
+from component.ui.talk.language import Words
+from component.ui.talk.pages import short
+
+_BLOCKS = 20
+_SETTLED = (ContactState.ACCEPTED, ContactState.MUTUAL)
+_SHOWN = 20
+"""Addresses that a message names before it says how many more there are."""
+_ANSWER = 1024
+"""Characters of an answer that a hook sends (hook protocol)."""
+
+
+def notice_texts(words: Words, notice: Notice) -> list[str]:
+    """A notice as one message, or as several where a part is to be copied."""
+    match notice:
+        case ContactMoved() | ContactAsks() | ContactRestored():
+            return [_contact(words, notice)]
+        case CodeSent():
+            return [_code(words, notice)]
+        case ProgressMade():
+            return [progress_text(words, notice.progress)]
+        case Published():
+            return _published(words, notice)
+        case AllFollowed():
+            return [_all_followed(words, notice.progress)]
+        case Stopped():
+            return [_stopped(words, notice.progress)]
+        case UndoneTold():
+            return [_undone(words, notice)]
+        case Failed():
+            return [phrases.failed(words, notice.preflight)]
+
+
+def answer_text(words: Words, address: NewAddress) -> str:
+    """What somebody is told who wrote to an old account."""
+    text = words.say(
+        "This is an automatic answer: I have moved from {old} to {new}. Please write to me there.",
+        old=address.old,
+        new=address.new,
+    )
+    return text if len(text) <= _ANSWER else address.new[:_ANSWER]
+
+
+def status_text(words: Words, address: NewAddress) -> str:
+    """What a subscription request says to people (RFC 6121 section 3.1.2)."""
+    return words.say(
+        "I have moved from {old} to {new}. Please add my new address.",
+        old=address.old,
+        new=address.new,
+    )
+
+
+# To a contact ---------------------------------------------------------------------------------
+
+
+def _contact(words: Words, notice: ContactMoved | ContactAsks | ContactRestored) -> str:
+    facts = {
+        "name": short(notice.name) if notice.name else notice.old,
+        "old": notice.old,
+        "new": notice.new,
+    }
+    match notice:
+        case ContactMoved():
+            return words.say(
+                "{name} has moved from {old} to {new}. Your contact list has been changed to "
+                "match. To undo this until {date}, reply “undo”.",
+                date=words.date(notice.undo_until),
+                **facts,
+            )
+        case ContactAsks():
+            return words.say(
+                "{name} has moved from {old} to {new}, and this is genuine: the old account says "
+                "so itself. Your client shows you a request from {new}; it is yours to accept.",
+                **facts,
+            )
+        case ContactRestored():
+            return words.say(
+                "Undone: your contact list is as it was before {name} moved from {old} to {new}.",
+                **facts,
+            )
+
+
+# To a mover -----------------------------------------------------------------------------------
+
+
+def _code(words: Words, notice: CodeSent) -> str:
+    return (
+        words.say(
+            "{asker} wants to move {old} to {new}. If that is you, enter this code there: {code}",
+            asker=notice.asker,
+            old=notice.old,
+            new=notice.new,
+            code=notice.code,
+        )
+        + "\n"
+        + words.say_n(
+            "It is good for one minute. If it is not you, ignore this; nothing will happen.",
+            "It is good for {n} minutes. If it is not you, ignore this; nothing will happen.",
+            notice.minutes,
+        )
+    )
+
+
+def bar(done: int, total: int) -> str:
+    """Twenty blocks, filled as far as it is done; full only at the end."""
+    filled = _BLOCKS if total <= 0 else min(_BLOCKS, max(0, done) * _BLOCKS // total)
+    return "▓" * filled + "░" * (_BLOCKS - filled)
+
+
+def progress_text(words: Words, progress: Progress) -> str:
+    """How far a move is, and what its owner can do."""
+    journey = progress.journey
+    counts = progress.counts
+    # Those who were left out neither follow nor are missed.
+    total = progress.total - counts.get(ContactState.SKIPPED, 0)
+    settled: tuple[ContactState, ...] = _SETTLED
+    if journey.state in (JourneyState.UNDOING, JourneyState.UNDONE):
+        settled = (ContactState.RESTORED,)
+    done = sum(counts.get(state, 0) for state in settled)
+    lines = [
+        phrases.move(words, journey),
+        f"{bar(done, total)} " + words.say("{done} of {total}", done=done, total=total),
+        *phrases.counts(words, progress),
+    ]
+    if progress.seconds_left and journey.state is JourneyState.NOTIFYING:
+        lines.append(
+            words.say(
+                "Everybody will have been told in {time}.",
+                time=words.duration(progress.seconds_left),
+            )
+        )
+    lines += _by_hand(words, progress)
+    what = _possible(words, journey.state)
+    return "\n".join([*lines, what] if what else lines)
+
+
+def _possible(words: Words, state: JourneyState) -> str | None:
+    if state is JourneyState.PAUSED:
+        return words.say("You can write: resume, cancel, undo.")
+    if state.running and state is not JourneyState.UNDOING:
+        return words.say("You can write: pause, cancel, undo.")
+    return None
+
+
+def _by_hand(words: Words, progress: Progress) -> list[str]:
+    if not progress.by_hand:
+        return []
+    lines = [words.say("Please write to these contacts yourself:")]
+    lines += [f"• {jid}" for jid in progress.by_hand[:_SHOWN]]
+    more = len(progress.by_hand) - _SHOWN
+    if more > 0:
+        lines.append(words.say_n("and one more", "and {n} more", more))
+    return lines
+
+
+def _published(words: Words, notice: Published) -> list[str]:
+    journey = notice.journey
+    text = words.say(
+        "{old} now says that it has moved to {new}. Next: if the server of {new} has xmpp-moved, "
+        "order “arrive” there and give {old} as the old address. If not, add your contacts there "
+        "by hand.",
+        old=journey.old,
+        new=journey.new,
+    )
+    if not notice.contacts:
+        return [text]
+    text += "\n" + words.say_n(
+        "The next message is your contact, for you to copy and paste there.",
+        "The next message is your {n} contacts, for you to copy and paste there.",
+        len(notice.contacts),
+    )
+    return [text, "\n".join(notice.contacts)]
+
+
+def _all_followed(words: Words, progress: Progress) -> str:
+    journey = progress.journey
+    lines = [
+        words.say(
+            "Everybody who can follow you to {new} has done so. You can now delete the old "
+            "account {old} when you like.",
+            old=journey.old,
+            new=journey.new,
+        ),
+        *phrases.counts(words, progress),
+        *_by_hand(words, progress),
+    ]
+    return "\n".join(lines)
+
+
+def _stopped(words: Words, progress: Progress) -> str:
+    journey = progress.journey
+    facts = {"old": journey.old, "new": journey.new}
+    if journey.state is JourneyState.CANCELLED:
+        text = words.say(
+            "The move from {old} to {new} is cancelled. Contacts who have followed already stay "
+            "as they are; to bring them back, write “undo”.",
+            **facts,
+        )
+    else:
+        text = words.say(
+            "The move from {old} to {new} is paused: nothing is sent. To go on, write “resume”.",
+            **facts,
+        )
+    if journey.detail:
+        text += "\n" + words.say("Reason: {detail}", detail=short(journey.detail, 200))
+    return text
+
+
+def _undone(words: Words, notice: UndoneTold) -> str:
+    journey = notice.progress.journey
+    text = words.say("The move from {old} to {new} is undone.", old=journey.old, new=journey.new)
+    if notice.elsewhere:
+        text += "\n" + words.say(
+            "One thing remains: order the undo at {elsewhere} too, whose server I cannot act for.",
+            elsewhere=short(notice.elsewhere, 200),
+        )
+    return "\n".join([text, *_by_hand(words, notice.progress)])

@@ -1,0 +1,199 @@
+"""A sentence for each problem, check and state of a move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from component.core.journey.model import (
+    Check,
+    CheckName,
+    ContactState,
+    Journey,
+    JourneyState,
+    Preflight,
+    Problem,
+    Progress,
+    Refused,
+)
+from component.core.notices import Follow
+from component.ui.talk.language import N_, Words
+from component.ui.talk.pages import short
+
+PROBLEMS: Final[dict[Problem, str]] = {
+    Problem.NOT_YOURS: N_("That is not yours, so it is not for you to change."),
+    Problem.NOT_SERVED: N_("I only work for accounts of this server."),
+    Problem.BAD_JID: N_(
+        "That is not an address I can use. An address looks like name@server.example."
+    ),
+    Problem.NO_SUCH_JOURNEY: N_("I know of no such move."),
+    Problem.WRONG_STATE: N_("That cannot be done now: the move has gone on, or has ended."),
+    Problem.CHECKS_FAILED: N_("The checks found something, so nothing was sent."),
+    Problem.CODE_WRONG: N_("That is not the code. Look at the message to the other account."),
+    Problem.CODE_EXPIRED: N_("That code is too old. Write “new” to get another one."),
+    Problem.TOO_MANY_CODES: N_("Too many codes were sent or tried. Please try again in an hour."),
+    Problem.TOO_LATE: N_("The time in which that could be undone is over."),
+    Problem.PROOF_MISSING: N_(
+        "The old account does not say yet that it moves here. Order “move away” there first."
+    ),
+    Problem.BUSY: N_("Another move of this account is under way. Let it end, or cancel it first."),
+    Problem.UNAVAILABLE: N_("The server does not answer just now. Please try again in a minute."),
+    Problem.NO_CONTACTS: N_("I have no list of contacts for that account."),
+    Problem.BAD_LIST: N_("I cannot read that list."),
+}
+"""Why an order was refused."""
+
+CHECKS: Final[dict[CheckName, tuple[str, str]]] = {
+    CheckName.DIFFERENT: (
+        N_("Old and new address differ."),
+        N_("Old and new address are the same. Give the address of your other account."),
+    ),
+    CheckName.ACCOUNT: (
+        N_("Your account {jid} can be used."),
+        N_("Your account {jid} cannot be used. Please try again, or ask the admin."),
+    ),
+    CheckName.TARGET: (
+        N_("The account {jid} exists."),
+        N_("The account {jid} was not found. Create it first, or look for a slip."),
+    ),
+    CheckName.NOT_MOVED: (
+        N_("{old} has not moved before."),
+        N_("{old} says already that it has moved elsewhere. Undo or cancel that move first."),
+    ),
+    CheckName.NO_LOOP: (
+        N_("The move does not lead back in a circle."),
+        N_("{new} says itself that it moves to {old}. Cancel that move first."),
+    ),
+    CheckName.CHAIN: (
+        N_("There are not too many moves in a row."),
+        N_("Too many moves in a row lead here. Move straight to the last address."),
+    ),
+    CheckName.PEP: (
+        N_("The server can publish your new address."),
+        N_("The server cannot publish your new address (PEP). Ask its admin to allow it."),
+    ),
+    CheckName.STATEMENT: (
+        N_("{old} says that it moves to {new}."),
+        N_("{old} does not say that it moves to {new}. Order “move away” at the old account."),
+    ),
+    CheckName.READABLE: (
+        N_("Your contacts will be able to read that you have moved."),
+        N_(
+            "Your contacts could not read that you have moved. Choose another answer to who may "
+            "read it, or ask the admin."
+        ),
+    ),
+    CheckName.CONTACTS: (
+        N_("There are contacts to tell."),
+        N_("The list of contacts cannot be used: it is empty, too long, or cannot be read."),
+    ),
+    CheckName.COOLDOWN: (
+        N_("The last move was long enough ago."),
+        N_("The last move was not long ago. Please wait before you move again."),
+    ),
+    CheckName.IDLE: (
+        N_("No other move is under way."),
+        N_("Another move of one of these accounts is under way. Let it end, or cancel it."),
+    ),
+    CheckName.ALLOWED: (
+        N_("The admin allows moves between these servers."),
+        N_("The admin does not allow moves between these servers. Ask the admin."),
+    ),
+}
+"""What preflight looked at: found good, and found wanting, with what to do."""
+
+CONTACT_STATES: Final[dict[ContactState, str]] = {
+    ContactState.QUEUED: N_("waiting their turn"),
+    ContactState.SENDING: N_("being told"),
+    ContactState.SENT: N_("told"),
+    ContactState.ACCEPTED: N_("you see them"),
+    ContactState.MUTUAL: N_("you see each other"),
+    ContactState.PENDING: N_("not answered yet"),
+    ContactState.REFUSED: N_("declined"),
+    ContactState.UNREACHABLE: N_("server not reached, tried again later"),
+    ContactState.SKIPPED: N_("left out"),
+    ContactState.GIVEN_UP: N_("given up, yours to add by hand"),
+    ContactState.RESTORED: N_("as before the move"),
+}
+"""Where contacts stand; said after a number, as in ``3 told``."""
+
+JOURNEY_STATES: Final[dict[JourneyState, str]] = {
+    JourneyState.DRAFT: N_("being prepared"),
+    JourneyState.PREFLIGHTED: N_("checked, about to be announced"),
+    JourneyState.PUBLISHED: N_("announced, nobody told yet"),
+    JourneyState.NOTIFYING: N_("telling contacts"),
+    JourneyState.SETTLING: N_("everybody told, waiting for answers"),
+    JourneyState.DONE: N_("finished"),
+    JourneyState.PAUSED: N_("paused"),
+    JourneyState.CANCELLED: N_("cancelled"),
+    JourneyState.UNDOING: N_("being undone"),
+    JourneyState.UNDONE: N_("undone"),
+}
+"""Where a move stands; said after a colon."""
+
+FOLLOWS: Final[dict[Follow, str]] = {
+    Follow.AUTO: N_("Follow them and tell me"),
+    Follow.ASK: N_("Ask me"),
+    Follow.NEVER: N_("Do nothing"),
+}
+"""What is done when a contact moves."""
+
+
+def problem(words: Words, refused: Refused) -> str:
+    """Why an order was refused."""
+    return words.say(PROBLEMS[refused.problem]) + _found(words, refused.facts)
+
+
+def check(words: Words, journey: Journey, found: Check) -> str:
+    """One line of a preflight."""
+    good, wanting = CHECKS[found.name]
+    owner, other = journey.owner, journey.new if journey.owner == journey.old else journey.old
+    sentence = words.say(
+        good if found.ok else wanting,
+        old=journey.old,
+        new=journey.new,
+        jid=found.facts.get("jid") or (owner if found.name is CheckName.ACCOUNT else other),
+    )
+    return sentence if found.ok else sentence + _found(words, found.facts)
+
+
+def failed(words: Words, preflight: Preflight) -> str:
+    """The checks that failed, each on a line."""
+    lines = [words.say("This move cannot begin. Nothing was sent.")]
+    lines += [f"✗ {check(words, preflight.journey, c)}" for c in preflight.checks if not c.ok]
+    return "\n".join(lines)
+
+
+def move(words: Words, journey: Journey) -> str:
+    """One line that tells a move from others."""
+    return words.say(
+        "m{id}: {old} → {new}, {state}",
+        id=journey.id,
+        old=journey.old,
+        new=journey.new,
+        state=words.say(JOURNEY_STATES[journey.state]),
+    )
+
+
+def counts(words: Words, progress: Progress) -> list[str]:
+    """A line for each state that somebody is in."""
+    return [
+        f"{progress.counts[state]} {words.say(text)}"
+        for state, text in CONTACT_STATES.items()
+        if progress.counts.get(state)
+    ]
+
+
+def _found(words: Words, facts: Mapping[str, str]) -> str:
+    """What else is known: the time from which it is possible, the condition that was met."""
+    until = facts.get("until")
+    if until:
+        try:
+            return " " + words.say(
+                "Possible again on {date}.", date=words.date(datetime.fromisoformat(until))
+            )
+        except ValueError:
+            pass
+    detail = facts.get("condition") or facts.get("detail")
+    return f" ({short(detail)})" if detail else ""

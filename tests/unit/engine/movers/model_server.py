@@ -1,0 +1,354 @@
+"""A server as the mover's side meets it on the wire: rosters, PEP, block lists, watches.
+
+It plays docs/hook-protocol.md, sections 4, 5 and 8 to 9, and the tables of RFC 6121 appendix A,
+for movers and contacts alike.  What contacts do is :mod:`tests.unit.engine.movers.model_world`'s.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from component.core import jids
+from component.core.journey.model import Access
+from component.core.model import PresenceKind, RosterItem, Subscription
+from component.core.roster import Entry, outbound
+from component.xmpp import codecs
+from component.xmpp.codecs import tag
+from component.xmpp.errors import LinkLost, RemoteError
+from component.xmpp.mover_codecs import NS_BLOCKING, NS_DATA
+from component.xmpp.names import (
+    NS_CLIENT,
+    NS_DISCO_INFO,
+    NS_HOOK,
+    NS_MOVED,
+    NS_PUBSUB,
+    NS_PUBSUB_OWNER,
+    NS_ROSTER,
+    NS_STANZAS,
+)
+from tests.unit.engine.movers.model_world import World, item_element
+
+Rosters = dict[str, dict[str, RosterItem]]
+
+
+async def _pass(_: str) -> None:
+    """No crash, no fault."""
+
+
+@dataclass
+class Node:
+    """A statement node."""
+
+    access: Access
+    names: str | None = None
+    members: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A moved notification that left for a contact."""
+
+    sender: str
+    to: str
+    old: str
+    status: str
+    readable: bool
+    """Whether the contact, or its owner, could read a fitting statement at that moment."""
+
+
+class FakeServer:
+    """The wire end of the model: answers requests of the component."""
+
+    def __init__(self, hosts: tuple[str, ...]) -> None:
+        self.hosts = hosts
+        self.world = World(self)
+        self.rosters: Rosters = {}
+        self.nodes: dict[str, Node] = {}
+        self.blocks: dict[str, set[str]] = {}
+        self.watches: dict[str, frozenset[str]] = {}
+        self.told: list[Told] = []
+        self.log: list[str] = []
+        self.up = True
+        self.whitelists = True
+        self.pep = True
+        self.gate: Callable[[str], Awaitable[None]] = _pass
+        """Awaited before and after each request: faults and crashes come from here."""
+        self.refused: dict[str, str] = {}
+        """Sends that name this address fail with this condition; so do removals of its entry."""
+        self.statement_errors: dict[str, str] = {}
+        """Reading the statement of this account fails with this condition."""
+
+    def add(self, user: str, *items: RosterItem) -> None:
+        """A user and their roster."""
+        self.rosters[user] = {item.jid: item for item in items}
+
+    def entry(self, user: str, jid: str) -> RosterItem | None:
+        """An entry as it is now."""
+        return self.rosters[user].get(jid)
+
+    # The wire -----------------------------------------------------------------------------------
+
+    async def request(
+        self, kind: Literal["get", "set"], to: str, payload: ET.Element, *, timeout: float
+    ) -> ET.Element:
+        """Answer a request of the component."""
+        name = name_of(payload)
+        await self.gate(f"before {name}")
+        if not self.up:
+            raise LinkLost("the stream is down")
+        answer = self._answer(to, payload)
+        await self.gate(f"after {name}")
+        if not self.up:
+            raise LinkLost("the stream was lost")
+        return answer
+
+    def lose(self) -> None:
+        """The stream ends: the watches go with it."""
+        self.up = False
+        self.watches.clear()
+        self.world.unplug()
+
+    def _answer(self, to: str, payload: ET.Element) -> ET.Element:
+        if to not in self.rosters or jids.domain(to) not in self.hosts:
+            raise RemoteError("item-not-found")
+        iq = ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
+        match payload.tag:
+            case t if t == tag(NS_HOOK, "query"):
+                inner = payload.find(tag(NS_CLIENT, "iq"))
+                assert inner is not None
+                iq_query = ET.SubElement(iq, tag(NS_HOOK, "query"))
+                iq_query.append(self._query(to, inner))
+            case t if t == tag(NS_HOOK, "send"):
+                sent = ET.SubElement(iq, tag(NS_HOOK, "send"))
+                for item in self.send(to, payload):
+                    sent.append(item_element(item))
+            case t if t == tag(NS_HOOK, "watch"):
+                wanted = frozenset(name for name, on in payload.attrib.items() if on == "true")
+                self.log.append(f"watch {to} {','.join(sorted(wanted))}")
+                self.watches[to] = wanted
+            case _:
+                raise RemoteError("feature-not-implemented")
+        return iq
+
+    # Presences ----------------------------------------------------------------------------------
+
+    def send(self, user: str, send: ET.Element) -> tuple[RosterItem, ...]:
+        """Presences as a user, all or none (section 4)."""
+        presences = send.findall(tag(NS_CLIENT, "presence"))
+        touched = list(dict.fromkeys(p.get("to", "") for p in presences))
+        for jid in touched:
+            if jid in self.refused:
+                raise RemoteError(self.refused[jid])
+            if {jid, jids.domain(jid)} & self.blocks.get(user, set()):
+                raise RemoteError("not-acceptable")
+        names = {item.jid: item for item in codecs.read_items(send)}
+        for presence in presences:
+            jid = presence.get("to", "")
+            self.speak(user, PresenceKind(presence.get("type", "")), jid, presence, names.get(jid))
+        roster = self.rosters[user]
+        return tuple(roster[jid] for jid in touched if jid in roster)
+
+    def speak(
+        self,
+        user: str,
+        kind: PresenceKind,
+        to: str,
+        presence: ET.Element | None = None,
+        named: RosterItem | None = None,
+    ) -> None:
+        """One presence of a user: the roster by RFC 6121 A.2, then on its way."""
+        roster = self.rosters[user]
+        item = roster.get(to) or RosterItem(to, Subscription.NONE)
+        state = outbound(Entry(item.subscription, item.ask), kind)
+        label = named or item
+        later = replace(
+            item,
+            subscription=state.subscription,
+            ask=state.ask,
+            name=item.name or label.name,
+            groups=item.groups or label.groups,
+        )
+        if later != item or to in roster:
+            roster[to] = later
+        old = None
+        if presence is not None:
+            old = presence.findtext(f"{tag(NS_MOVED, 'moved')}/{tag(NS_MOVED, 'old-jid')}")
+        self.log.append(f"{user} {kind.value} {to}" + (f" moved from {old}" if old else ""))
+        if old is not None and presence is not None:
+            status = presence.findtext(tag(NS_CLIENT, "status")) or ""
+            can = self.read(old, to) == user or self.read(old, old) == user
+            self.told.append(Told(user, to, old, status, can))
+        self.world.post(user, kind, to, old)
+
+    def received(self, user: str, kind: PresenceKind, sender: str) -> None:
+        """What a presence does to the addressee's entry (RFC 6121 A.3); not for subscribe."""
+        item = self.rosters[user].get(sender)
+        if item is None:
+            return
+        grants, receives, ask = item.subscription.grants, item.subscription.receives, item.ask
+        if kind is PresenceKind.SUBSCRIBED and ask:
+            receives, ask = True, False
+        elif kind is PresenceKind.UNSUBSCRIBED:
+            receives, ask = False, False
+        elif kind is PresenceKind.UNSUBSCRIBE:
+            grants = False
+        words = {(True, True): "both", (True, False): "from", (False, True): "to"}
+        subscription = Subscription(words.get((grants, receives), "none"))
+        self.rosters[user][sender] = replace(item, subscription=subscription, ask=ask)
+
+    # Queries ------------------------------------------------------------------------------------
+
+    def read(self, account: str, reader: str) -> str | None:
+        """What a reader learns from an account's statement; None: nothing."""
+        node = self.nodes.get(account)
+        if node is None or node.names is None:
+            return None
+        item = self.rosters.get(account, {}).get(reader)
+        may = reader == account or {
+            Access.OPEN: True,
+            Access.PRESENCE: item is not None and item.subscription.grants,
+            Access.WHITELIST: reader in node.members,
+        }.get(node.access, False)
+        return node.names if may else None
+
+    def _query(self, user: str, inner: ET.Element) -> ET.Element:
+        payload, to, kind = inner[0], inner.get("to", user), inner.get("type")
+        if payload.tag == tag(NS_ROSTER, "query"):
+            return self._roster_get(user) if kind == "get" else self._roster_set(user, payload[0])
+        if payload.tag == tag(NS_DISCO_INFO, "query"):
+            return self._disco(to)
+        if payload.tag == tag(NS_BLOCKING, "blocklist"):
+            answer = _result()
+            listed = ET.SubElement(answer, tag(NS_BLOCKING, "blocklist"))
+            for jid in sorted(self.blocks.get(user, ())):
+                ET.SubElement(listed, tag(NS_BLOCKING, "item"), {"jid": jid})
+            return answer
+        if payload.tag == tag(NS_PUBSUB, "pubsub") and kind == "get":
+            return self._items(user, to)
+        if not self.pep:
+            return _error("feature-not-implemented")
+        if payload.tag == tag(NS_PUBSUB, "pubsub"):
+            return self._publish(user, payload)
+        return self._owner(user, kind or "get", payload[0])
+
+    def _disco(self, to: str) -> ET.Element:
+        if jids.domain(to) in self.world.down:
+            return _error("remote-server-not-found")
+        if jids.domain(to) in self.hosts and to not in self.rosters:
+            return _error("item-not-found")
+        answer = _result()
+        query = ET.SubElement(answer, tag(NS_DISCO_INFO, "query"))
+        if self.pep:
+            found = {"category": "pubsub", "type": "pep"}
+            ET.SubElement(query, tag(NS_DISCO_INFO, "identity"), found)
+        return answer
+
+    def _roster_get(self, user: str) -> ET.Element:
+        answer = _result()
+        query = ET.SubElement(answer, tag(NS_ROSTER, "query"))
+        for item in self.rosters[user].values():
+            query.append(item_element(item))
+        return answer
+
+    def _roster_set(self, user: str, element: ET.Element) -> ET.Element:
+        jid, roster = element.get("jid", ""), self.rosters[user]
+        if jid in self.refused:
+            return _error(self.refused[jid])
+        item = roster.get(jid)
+        if element.get("subscription") != "remove":
+            given = codecs.read_item(element)
+            assert given is not None
+            kept = item or RosterItem(jid, Subscription.NONE)
+            roster[jid] = replace(kept, name=given.name, groups=given.groups)
+            return _result()
+        if item is None:
+            return _error("item-not-found")
+        if item.subscription.grants:
+            self.speak(user, PresenceKind.UNSUBSCRIBED, jid)
+        if item.subscription.receives or item.ask:
+            self.speak(user, PresenceKind.UNSUBSCRIBE, jid)
+        self.log.append(f"{user} removes {jid}")
+        roster.pop(jid, None)
+        return _result()
+
+    def _items(self, reader: str, account: str) -> ET.Element:
+        if account in self.statement_errors:
+            return _error(self.statement_errors[account])
+        if jids.domain(account) in self.world.down:
+            return _error("remote-server-not-found")
+        node = self.nodes.get(account)
+        if node is None:
+            return _error("item-not-found")
+        if node.names is not None and self.read(account, reader) is None:
+            return _error("forbidden")
+        answer = _result()
+        pubsub = ET.SubElement(answer, tag(NS_PUBSUB, "pubsub"))
+        items = ET.SubElement(pubsub, tag(NS_PUBSUB, "items"))
+        if node.names is not None:
+            item = ET.SubElement(items, tag(NS_PUBSUB, "item"), {"id": "current"})
+            moved = ET.SubElement(item, tag(NS_MOVED, "moved"))
+            ET.SubElement(moved, tag(NS_MOVED, "new-jid")).text = node.names
+        return answer
+
+    def _publish(self, user: str, payload: ET.Element) -> ET.Element:
+        access = _access_in(payload)
+        if access is Access.WHITELIST and not self.whitelists:
+            return _error("not-acceptable")
+        node = self.nodes.get(user)
+        if node is not None and node.access is not access:
+            return _error("conflict")
+        names = next(payload.iter(tag(NS_MOVED, "new-jid"))).text
+        self.nodes[user] = replace(node, names=names) if node else Node(access, names)
+        self.log.append(f"{user} publishes {names}")
+        return _result()
+
+    def _owner(self, user: str, kind: str, order: ET.Element) -> ET.Element:
+        node = self.nodes.get(user)
+        if node is None:
+            return _error("item-not-found")
+        answer = _result()
+        if order.tag == tag(NS_PUBSUB_OWNER, "delete"):
+            del self.nodes[user]
+            self.log.append(f"{user} withdraws")
+        elif order.tag == tag(NS_PUBSUB_OWNER, "affiliations"):
+            node.members.update(child.get("jid", "") for child in order)
+        elif kind == "set":
+            self.nodes[user] = replace(node, access=_access_in(order))
+        else:
+            form = ET.SubElement(answer, tag(NS_DATA, "x"))
+            found = ET.SubElement(form, tag(NS_DATA, "field"), {"var": "pubsub#access_model"})
+            ET.SubElement(found, tag(NS_DATA, "value")).text = node.access.value
+        return answer
+
+
+def name_of(payload: ET.Element) -> str:
+    """What a request is, for logs and faults: ``send``, ``watch``, or the query's payload."""
+    name = payload.tag.rpartition("}")[2]
+    inner = payload.find(tag(NS_CLIENT, "iq"))
+    if inner is None:
+        return name
+    parts = [inner.get("type", ""), inner[0].tag.rpartition("}")[2]]
+    if len(inner[0]):
+        parts.append(inner[0][0].tag.rpartition("}")[2])
+    return " ".join(parts)
+
+
+def _result() -> ET.Element:
+    return ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
+
+
+def _error(condition: str) -> ET.Element:
+    answer = ET.Element(tag(NS_CLIENT, "iq"), {"type": "error"})
+    error = ET.SubElement(answer, tag(NS_CLIENT, "error"), {"type": "cancel"})
+    ET.SubElement(error, tag(NS_STANZAS, condition))
+    return answer
+
+
+def _access_in(payload: ET.Element) -> Access:
+    for found in payload.iter(tag(NS_DATA, "field")):
+        if found.get("var") == "pubsub#access_model":
+            return Access(found.findtext(tag(NS_DATA, "value")) or "")
+    return Access.PRESENCE

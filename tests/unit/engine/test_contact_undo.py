@@ -1,0 +1,186 @@
+"""Undo: the entries exactly as they were, whenever it is interrupted, for whom it is allowed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from component.core.journey.model import Problem, Refused
+from component.core.model import Reason, RosterItem, Subscription
+from component.core.notices import ContactRestored, Follow
+from component.core.records import MoveState
+from component.xmpp.errors import LinkLost
+from tests.unit.engine.contact_stage import ENTRY, JULIET, NEW, OLD, THIRD, Stage, opened
+from tests.unit.engine.roster_server import HOST
+
+S = Subscription
+
+
+async def moved(stage: Stage, *, mutual: bool = True) -> int:
+    """Let Romeo move; ``mutual``: he has approved the way back.  Returns the record's id."""
+    assert await stage.move() == "take"
+    if mutual:
+        roster = stage.server.rosters[JULIET]
+        roster[NEW] = replace(roster[NEW], subscription=S.BOTH, ask=False)
+    return (await stage.records())[-1].id
+
+
+async def refused(stage: Stage, asker: str, record: int) -> Problem:
+    before, log = stage.server.roster(JULIET), list(stage.server.log)
+    with pytest.raises(Refused) as error:
+        await stage.undo.undo(asker, record)
+    assert stage.server.roster(JULIET) == before
+    assert stage.server.log == log
+    return error.value.problem
+
+
+@pytest.mark.parametrize("by_admin", [True, False])
+@pytest.mark.parametrize("mutual", [True, False])
+@pytest.mark.parametrize("subscription", [S.BOTH, S.FROM])
+@pytest.mark.parametrize(
+    "own",
+    [None, RosterItem(NEW, S.NONE), RosterItem(NEW, S.TO, False, "R.", ("Work",))],
+    ids=["no entry", "none", "to"],
+)
+async def test_exactly_as_it_was(
+    tmp_path: Path,
+    own: RosterItem | None,
+    subscription: Subscription,
+    mutual: bool,
+    by_admin: bool,
+) -> None:
+    async with opened(tmp_path) as stage:
+        entries = [replace(ENTRY, subscription=subscription), *([own] if own else [])]
+        stage.server.add(JULIET, *entries)
+        before = stage.server.roster(JULIET)
+        record = await moved(stage, mutual=mutual and subscription is S.BOTH)
+        after_move = stage.server.roster(JULIET)
+        assert after_move != before
+        order = stage.undo.undo_any(record) if by_admin else stage.undo.undo(JULIET, record)
+        undone = await order
+        assert stage.server.roster(JULIET) == before
+        assert undone.undone_at == stage.clock.now()
+        told = [notice for _, notice in stage.messages.told[1:]]
+        assert told == ([ContactRestored(record, "Romeo", OLD, NEW)] if by_admin else [])
+        found = await stage.store.get(record)
+        assert found is not None
+        audit = {row.jid: row for row in found[1] if row.reason is Reason.UNDONE}
+        assert {jid: row.before for jid, row in audit.items()} == {
+            jid: after_move[jid] for jid in audit
+        }
+        assert {jid: row.after for jid, row in audit.items()} == {
+            jid: before.get(jid) for jid in audit
+        }
+        assert OLD in audit
+
+
+async def test_a_user_may_undo_only_what_is_theirs_and_once(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        record = await moved(stage)
+        assert await refused(stage, f"tybalt@{HOST}", record) is Problem.NOT_YOURS
+        assert await refused(stage, JULIET, record + 1) is Problem.NO_SUCH_JOURNEY
+        assert [r.id for r in await stage.undo.undoable(JULIET)] == [record]
+        await stage.undo.undo(JULIET, record)
+        assert await stage.undo.undoable(JULIET) == []
+        assert await refused(stage, JULIET, record) is Problem.WRONG_STATE
+
+
+async def test_what_was_not_followed_cannot_be_undone(tmp_path: Path) -> None:
+    async with opened(tmp_path, follow=Follow.NEVER) as stage:
+        await stage.move()
+        (record,) = await stage.records()
+        assert await refused(stage, JULIET, record.id) is Problem.WRONG_STATE
+
+
+async def test_a_month_for_the_user_any_time_for_an_admin(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        before = stage.server.roster(JULIET)
+        record = await moved(stage)
+        stage.clock.pass_days(30.01)
+        assert await stage.undo.undoable(JULIET) == []
+        assert await refused(stage, JULIET, record) is Problem.TOO_LATE
+        await stage.undo.undo_any(record)
+        assert stage.server.roster(JULIET) == before
+
+
+async def test_an_undone_move_may_be_made_again_and_elsewhere(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        await stage.undo.undo(JULIET, await moved(stage))
+        stage.server.statements[OLD] = THIRD
+        assert await stage.move(new=THIRD) == "take"
+        await stage.undo.undo(JULIET, (await stage.records())[-1].id)
+        stage.server.statements[OLD] = NEW
+        await stage.restart()
+        assert await stage.move() == "take"
+
+
+async def test_the_old_account_sees_the_contact_again(tmp_path: Path) -> None:
+    old = f"romeo@{HOST}"
+    async with opened(tmp_path) as stage:
+        stage.server.statements[old] = NEW
+        stage.server.add(JULIET, replace(ENTRY, jid=old))
+        stage.server.add(old, RosterItem(JULIET, S.BOTH, False, "Juliet"))
+        before = (stage.server.roster(JULIET), stage.server.roster(old))
+        assert await stage.move(old=old) == "take"
+        assert stage.server.roster(old)[JULIET].subscription is S.FROM
+        await stage.undo.undo(JULIET, (await stage.records())[-1].id)
+        assert (stage.server.roster(JULIET), stage.server.roster(old)) == before
+
+
+async def test_a_deleted_old_account_does_not_stop_it(tmp_path: Path) -> None:
+    old = f"gone@{HOST}"
+    async with opened(tmp_path) as stage:
+        stage.server.statements[old] = NEW
+        stage.server.add(JULIET, replace(ENTRY, jid=old))
+        assert await stage.move(old=old) == "take"
+        record = await stage.undo.undo(JULIET, (await stage.records())[-1].id)
+        assert record.undone_at is not None
+
+
+async def test_whoever_blocks_the_new_address_first_can_undo_too(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        before = stage.server.roster(JULIET)
+        record = await moved(stage)
+        stage.server.blocked.add(NEW)
+        await stage.undo.undo(JULIET, record)
+        assert stage.server.roster(JULIET) == before
+
+
+async def test_what_the_server_refuses_is_said_and_can_be_done_later(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        before = stage.server.roster(JULIET)
+        record = await moved(stage)
+        stage.server.blocked.add(OLD)
+        with pytest.raises(Refused) as error:
+            await stage.undo.undo(JULIET, record)
+        assert error.value.problem is Problem.UNAVAILABLE
+        assert OLD in error.value.facts["what"]
+        stage.server.blocked.clear()
+        await stage.undo.undo(JULIET, record)
+        assert stage.server.roster(JULIET) == before
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(4))
+async def test_interrupted_anywhere_it_can_be_finished(tmp_path: Path, at: int, done: bool) -> None:
+    """The stream is lost at each request in turn; then the component is a new one."""
+    async with opened(tmp_path) as stage:
+        before = stage.server.roster(JULIET)
+        record = await moved(stage)
+        after_move = stage.server.roster(JULIET)
+        stage.server._number, stage.server.lose_at, stage.server.lose_after = -1, at, done
+        with pytest.raises(Refused) as error:
+            await stage.undo.undo(JULIET, record)
+        assert error.value.problem is Problem.UNAVAILABLE
+        assert isinstance(error.value.__cause__, LinkLost)
+        await stage.restart()
+        await stage.undo.undo(JULIET, record)
+        assert stage.server.roster(JULIET) == before
+        found = await stage.store.get(record)
+        assert found is not None
+        assert found[0].state is MoveState.DONE
+        changed = {row.jid: row for row in found[1] if row.reason is Reason.UNDONE}
+        assert {jid: row.after for jid, row in changed.items()} == {OLD: ENTRY, NEW: None}
+        assert changed[OLD].before == after_move[OLD]

@@ -1,0 +1,160 @@
+"""What users are told without having asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from component.core.journey.model import (
+    Check,
+    CheckName,
+    ContactState,
+    JourneyState,
+    Preflight,
+    Problem,
+    Progress,
+    Refused,
+)
+from component.core.notices import (
+    AllFollowed,
+    CodeSent,
+    ContactAsks,
+    ContactMoved,
+    ContactRestored,
+    Failed,
+    NewAddress,
+    Notice,
+    ProgressMade,
+    Published,
+    Stopped,
+    UndoneTold,
+)
+from component.ui.talk import Languages, LinkTeller, phrases
+from component.ui.talk.language import LANGUAGES, Words
+from component.ui.talk.notices import bar, notice_texts, progress_text
+from component.xmpp.chat import LANG
+from component.xmpp.names import MESSAGE, NS_COMPONENT, NS_CORRECT
+from tests.unit.ui.talk.fake import AFAR, JULIET, NOW, ROMEO, FakeLink, journey
+
+COUNTS = Counter({state: n for n, state in enumerate(ContactState, start=1)})
+PROGRESS = Progress(journey(), COUNTS, sum(COUNTS.values()), 600.0, ("a@x.example",))
+CANCELLED = replace(PROGRESS, journey=journey(state=JourneyState.CANCELLED))
+PAUSED = replace(
+    PROGRESS, journey=replace(journey(state=JourneyState.PAUSED), detail="statement lost")
+)
+UNDONE = replace(PROGRESS, journey=journey(state=JourneyState.UNDONE))
+FAILED = Preflight(
+    journey(),
+    tuple(Check(name, False, {"condition": "item-not-found"}) for name in CheckName),
+    (),
+    0.0,
+    None,
+    None,
+)
+NOTICES: list[Notice] = [
+    ContactMoved(5, "Ro {meo}", AFAR, ROMEO, NOW),
+    ContactMoved(5, None, AFAR, ROMEO, NOW),
+    ContactAsks(5, "Ro", AFAR, ROMEO),
+    ContactRestored(5, "Ro", AFAR, ROMEO),
+    CodeSent(ROMEO, ROMEO, JULIET, "123456", 10),
+    CodeSent(ROMEO, ROMEO, JULIET, "123456", 1),
+    ProgressMade(PROGRESS),
+    Published(journey(), ("a@x.example", "b@x.example")),
+    Published(journey(), ()),
+    AllFollowed(PROGRESS),
+    Stopped(CANCELLED),
+    Stopped(PAUSED),
+    UndoneTold(UNDONE),
+    UndoneTold(UNDONE, AFAR),
+    Failed(FAILED),
+]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("notice", NOTICES, ids=lambda n: type(n).__name__)
+def test_every_notice_in_every_language(notice: Notice, language: str) -> None:
+    english = notice_texts(Words("en"), notice)
+    texts = notice_texts(Words(language), notice)
+    assert len(texts) == len(english)
+    assert all(text.strip() for text in texts)
+    if language != "en":
+        assert texts[0] != english[0]
+    for text in texts:
+        assert text.count("{") == (1 if "{meo}" in text else 0)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_problem_and_check_in_every_language(language: str) -> None:
+    words = Words(language)
+    for problem in Problem:
+        assert phrases.problem(words, Refused(problem, jid="a@b", condition="x"))
+    for name in CheckName:
+        for ok in (True, False):
+            assert phrases.check(words, journey(), Check(name, ok, {}))
+
+
+def test_when_it_is_possible_again() -> None:
+    check = Check(CheckName.COOLDOWN, False, {"until": NOW.isoformat()})
+    assert "March 1, 2026" in phrases.check(Words("en"), journey(), check)
+    assert "1. März 2026" in phrases.check(Words("de"), journey(), check)
+    odd = Check(CheckName.COOLDOWN, False, {"until": "soon"})
+    assert "soon" not in phrases.check(Words("en"), journey(), odd)
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "blocks"), [(0, 30, 0), (12, 30, 8), (29, 30, 19), (30, 30, 20), (0, 0, 20)]
+)
+def test_the_bar(done: int, total: int, blocks: int) -> None:
+    assert bar(done, total) == "▓" * blocks + "░" * (20 - blocks)
+
+
+def test_progress_leaves_out_those_who_were_left_out() -> None:
+    counts = Counter({ContactState.MUTUAL: 5, ContactState.SENT: 5, ContactState.SKIPPED: 90})
+    text = progress_text(Words("en"), Progress(journey(), counts, 100, 90.0))
+    assert "5 of 10" in text
+    assert "▓" * 10 + "░" * 10 in text
+    assert "90 left out" in text
+    assert "in 2 minutes" in text
+    assert "pause, cancel, undo" in text
+
+
+def test_a_long_list_of_those_to_be_done_by_hand() -> None:
+    by_hand = tuple(f"c{n}@x.example" for n in range(25))
+    text = progress_text(Words("en"), replace(PROGRESS, by_hand=by_hand))
+    assert "• c19@x.example\nand 5 more" in text
+
+
+def test_the_message_that_carries_it() -> None:
+    link, languages = FakeLink(), Languages("en")
+    teller = LinkTeller(link, languages)
+    first = teller.tell(ROMEO, ProgressMade(PROGRESS))
+    languages.choose(ROMEO, "de")
+    second = teller.tell(ROMEO, ProgressMade(PROGRESS), replaces=first)
+    assert first != second
+    sent, corrected = link.sent
+    assert (sent.tag, sent.get("type"), sent.get("to")) == (MESSAGE, "chat", ROMEO)
+    assert (sent.get("id"), sent.get(LANG)) == (first, "en")
+    assert sent.find(f"{{{NS_CORRECT}}}replace") is None
+    assert (corrected.get("id"), corrected.get(LANG)) == (second, "de")
+    replaced = corrected.find(f"{{{NS_CORRECT}}}replace")
+    assert replaced is not None
+    assert replaced.get("id") == first
+
+
+def test_contacts_to_be_copied_stand_alone() -> None:
+    link = FakeLink()
+    LinkTeller(link, Languages("en")).tell(ROMEO, Published(journey(), ("a@x", "b@x")))
+    bodies = [s.findtext(f"{{{NS_COMPONENT}}}body") for s in link.sent]
+    assert bodies[1] == "a@x\nb@x"
+
+
+def test_the_answer_to_senders() -> None:
+    teller = LinkTeller(FakeLink(), Languages("en"))
+    lang, text = teller.answer_text("de-AT", NewAddress(ROMEO, JULIET))
+    assert lang == "de"
+    assert JULIET in text
+    assert teller.answer_text(None, NewAddress(ROMEO, JULIET))[0] == "en"
+    long = "x" * 1000 + "@capulet.example"
+    assert 1 <= len(teller.answer_text("en", NewAddress(long, long))[1]) <= 1024
