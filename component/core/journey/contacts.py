@@ -7,6 +7,7 @@ Rules:
 * what stands on the roster counts, not what was heard on the way;
 * a contact whose server fails is tried again after 1 h, 6 h, 1 d, 3 d, 7 d (configurable), with
   ``unsubscribe`` first, because a second ``subscribe`` while one is pending is dropped (Prosody);
+  ``unsubscribed`` then answers the withdrawal (ejabberd) and is no refusal;
 * one that is pending waits for a person: it is repeated only after the long delays;
 * then it is the mover's to do by hand.
 
@@ -130,17 +131,31 @@ def repeats(contact: JourneyContact) -> bool:
     return contact.sent_at is not None
 
 
+def asks_back(contact: JourneyContact) -> bool:
+    """Whether a contact that accepted may be about to ask for the way back."""
+    return contact.state is S.ACCEPTED and contact.due_at is not None
+
+
 def _by_roster(
-    contact: JourneyContact, item: RosterItem | None, otherwise: JourneyContact
+    contact: JourneyContact,
+    item: RosterItem | None,
+    otherwise: JourneyContact,
+    now: datetime,
+    schedule: Schedule,
 ) -> JourneyContact:
-    """Where the new account sees the contact it was accepted; else ``otherwise``."""
+    """Where the new account sees the contact it was accepted; else ``otherwise``.
+
+    Who accepts asks back a moment later, or not at all: that is awaited as long as an answer is.
+    """
     subscription = item.subscription if item is not None else Subscription.NONE
     if not subscription.receives:
         return otherwise
     state = S.MUTUAL if subscription is Subscription.BOTH else S.ACCEPTED
     if contact.state is state:
         return contact
-    return replace(contact, state=state, due_at=None, error=None)
+    await_back = state is S.ACCEPTED and contact.goal is S.MUTUAL
+    due_at = now + schedule.pending_after if await_back else None
+    return replace(contact, state=state, due_at=due_at, error=None)
 
 
 def _leaving(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
@@ -162,40 +177,41 @@ _SOON = timedelta(seconds=30)
 def _left(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
     assert isinstance(e, Left)
     sent = replace(c, state=S.SENT, sent_at=now, due_at=now + s.pending_after, error=None)
-    return _by_roster(c, e.item, sent)
+    return _by_roster(c, e.item, sent, now, s)
 
 
 def _found_sending(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
-    """After a crash: did it leave?  The first request left an ``ask`` behind.
+    """After a crash: did it leave?  A request that left is ``ask`` on the roster.
 
-    A repeated one cannot be told from the one before it, so it counts as sent: waiting once more
-    is better than a second request at once.
+    A repeated one may then be the one before it, whose withdrawal had not left yet; it counts as
+    sent all the same: waiting once more is better than a second request at once.
     """
     assert isinstance(e, Found)
-    left = (e.item is not None and e.item.ask) or c.sent_at is not None
+    left = e.item is not None and e.item.ask
     sent = replace(c, state=S.SENT, sent_at=c.sent_at or now, due_at=now + s.pending_after)
     unsent = replace(c, state=S.QUEUED, attempts=max(0, c.attempts - 1), due_at=None)
-    return _by_roster(c, e.item, sent if left else unsent)
+    return _by_roster(c, e.item, sent if left else unsent, now, s)
 
 
 def _found_waiting(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
     assert isinstance(e, Found)
     asked = e.item is not None and e.item.ask
     refused = replace(c, state=S.REFUSED, due_at=None)
-    return _by_roster(c, e.item, c if asked else refused)
+    return _by_roster(c, e.item, c if asked else refused, now, s)
 
 
 def _found(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
     assert isinstance(e, Found)
-    return _by_roster(c, e.item, c)
+    return _by_roster(c, e.item, c, now, s)
 
 
 def _heard(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
     assert isinstance(e, Heard)
     refused = c
-    if e.kind is PresenceKind.UNSUBSCRIBED and c.state in _WAITING:
+    withdrawing = c.state is S.SENDING and repeats(c)
+    if e.kind is PresenceKind.UNSUBSCRIBED and c.state in _WAITING and not withdrawing:
         refused = replace(c, state=S.REFUSED, due_at=None, error=None)
-    return _by_roster(c, e.item, refused)
+    return _by_roster(c, e.item, refused, now, s)
 
 
 def _bounced(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
@@ -229,6 +245,11 @@ def _silence(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> Journey
     return replace(pending, due_at=now + later[repeated])
 
 
+def _no_way_back(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
+    """ACCEPTED for long: they don't ask back."""
+    return replace(c, due_at=None) if c.due_at is not None and c.due_at <= now else c
+
+
 _NOT_SENT = frozenset({S.QUEUED, S.SENDING, S.SKIPPED})
 _WAITING = frozenset({S.SENDING, S.SENT, S.PENDING, S.UNREACHABLE})
 _ACTION = Callable[[JourneyContact, Event, datetime, Schedule], JourneyContact]
@@ -243,6 +264,7 @@ TABLE: Mapping[tuple[ContactState, type], _ACTION] = {
     (S.SENT, Found): _found_waiting,
     (S.PENDING, Found): _found_waiting,
     (S.SENT, TimePassed): _silence,
+    (S.ACCEPTED, TimePassed): _no_way_back,
     **{(state, Bounced): _bounced for state in _WAITING},
     **{
         (state, Found): _found

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class _Domain:
     answered: bool = False
     probing: bool = False
     """It failed last: until it answers, one question at a time."""
-    in_doubt: bool = field(default=False)
-    """A probe is on its way."""
+    doubt_until: float = 0.0
+    """A probe is on its way, and its answer awaited until then."""
 
 
 class Pace:
@@ -83,8 +83,7 @@ class Pace:
         waits = [self._overall.wait(now), self._mover(journey, now).wait(now)]
         if domain not in self._near:
             found = self._domain(domain, now)
-            if found.in_doubt:
-                return PROBE_SECONDS
+            waits.append(found.doubt_until - now)
             waits.append(found.bucket.wait(now))
         return max(waits)
 
@@ -109,14 +108,16 @@ class Pace:
             found = self._domain(domain, now)
             found.bucket.wait(now)
             found.bucket.take()
-            found.in_doubt = found.probing
+            if found.probing:
+                found.doubt_until = now + PROBE_SECONDS
 
     def answered(self, domain: str, now: float) -> None:
         """Something came from there: it lives.  The rate doubles once a minute."""
         if domain in self._near:
             return
         found = self._domain(domain, now)
-        found.probing = found.in_doubt = False
+        found.probing = False
+        found.doubt_until = now
         if now - found.raised_at >= 60.0:
             rate = min(found.bucket.per_second * 2, self._rates.domain_per_minute_max / 60.0)
             self._set_rate(found, rate)
@@ -130,12 +131,7 @@ class Pace:
         self._set_rate(found, max(found.bucket.per_second / 2, 1.0 / 600.0))
         found.raised_at = now
         found.probing = True
-        found.in_doubt = False
-
-    def doubt_over(self, domain: str, now: float) -> None:
-        """A probe brought no word at all: the next one may go."""
-        if domain not in self._near:
-            self._domain(domain, now).in_doubt = False
+        found.doubt_until = now
 
     def set_overall(self, per_second: float) -> None:
         """Change the overall rate while running."""

@@ -119,15 +119,18 @@ async def _put_back_new(run: Run, contact: JourneyContact, item: RosterItem | No
 # Undoing --------------------------------------------------------------------------------------
 
 
-def begin_undo(book: Book) -> None:
-    """Forget the tries of the way there: those of the way back are counted anew."""
+def begin_undo(book: Book) -> list[JourneyContact]:
+    """The contacts without the tries of the way there: those of the way back are counted anew."""
+    begun: list[JourneyContact] = []
     for contact in book:
-        if contact.state is ContactState.SKIPPED or not (
-            _told(contact) or book.journey.kind is Kind.AWAY
-        ):
-            book.put(replace(contact, state=ContactState.RESTORED, due_at=None))
-        else:
-            book.put(replace(contact, attempts=0, due_at=None, error=None))
+        state = contact.state
+        if state is ContactState.SKIPPED or not (_told(contact) or book.journey.kind is Kind.AWAY):
+            begun.append(replace(contact, state=ContactState.RESTORED, due_at=None))
+            continue
+        if state is ContactState.GIVEN_UP:
+            state = ContactState.PENDING  # its request is still there to be taken back
+        begun.append(replace(contact, state=state, attempts=0, due_at=None, error=None))
+    return begun
 
 
 async def undo_round(run: Run) -> None:
@@ -262,13 +265,12 @@ async def _undo_one(
     if contact.attempts == 0 and old is not None and old.ask:
         # It left before a crash.
         return replace(contact, attempts=1, due_at=now + _delay(run, 0))
-    again = old is not None and old.ask
-    steps = [Step(PresenceKind.UNSUBSCRIBE, contact.jid)] if again else []
-    steps.append(Step(PresenceKind.SUBSCRIBE, contact.jid))
     status = run.box.teller.status_text(journey.owner, journey.new, journey.old)
-    await run.box.accounts.notify(
-        journey.old, SendPlan(tuple(steps)), Notification(journey.new, status)
-    )
+    words = Notification(journey.new, status)
+    if old is not None and old.ask:
+        await run.notifier.take_back(contact.jid, words)
+    plan = SendPlan((Step(PresenceKind.SUBSCRIBE, contact.jid),))
+    await run.box.accounts.notify(journey.old, plan, words)
     return replace(
         contact, attempts=contact.attempts + 1, due_at=now + _delay(run, contact.attempts)
     )

@@ -14,12 +14,19 @@ from component.core.journey.model import (
     ContactState,
     Journey,
     JourneyContact,
+    Kind,
     Progress,
 )
 from component.core.journey.pace import Rates, estimate
 
 _TIMED = frozenset(
-    {ContactState.QUEUED, ContactState.SENT, ContactState.PENDING, ContactState.UNREACHABLE}
+    {
+        ContactState.QUEUED,
+        ContactState.SENT,
+        ContactState.ACCEPTED,
+        ContactState.PENDING,
+        ContactState.UNREACHABLE,
+    }
 )
 
 
@@ -91,7 +98,7 @@ class Book:
             contact = self._contacts[jid]
             if contact.due_at != at or contact.state not in _TIMED:
                 continue
-            if contact.state is ContactState.SENT:
+            if contact.state in (ContactState.SENT, ContactState.ACCEPTED):
                 silent.append(jid)
             else:
                 self._queue(jid)
@@ -113,12 +120,12 @@ class Book:
 
     def pop(self, domain: str, now: datetime) -> JourneyContact | None:
         """The next contact due at a domain, taken off the queue."""
-        waiting = self._ready.get(domain)
+        waiting = self._ready.pop(domain, None)
         while waiting:
             contact = self._contacts[waiting.popleft()]
-            if not waiting:
-                del self._ready[domain]
             if machine.due(contact, now):
+                if waiting:
+                    self._ready[domain] = waiting  # the last in turn: the others come first
                 return contact
         return None
 
@@ -138,6 +145,18 @@ class Book:
     def any_in(self, states: frozenset[ContactState]) -> bool:
         """Whether any contact is in one of these states."""
         return any(self.counts[state] > 0 for state in states)
+
+    def settled(self) -> bool:
+        """Whether nothing is awaited any more.
+
+        A contact that the old account could not see leaves no trace there when it follows.
+        """
+        away = self.journey.kind is Kind.AWAY
+        if self.any_in(machine.OPEN) and not (
+            away and all(not c.subscription.receives for c in self if c.state in machine.OPEN)
+        ):
+            return False
+        return not any(machine.asks_back(c) for c in self)
 
     def progress(self, rates: Rates, near: frozenset[str]) -> Progress:
         """How far it is."""

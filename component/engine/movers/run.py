@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import structlog
 
 from component.core import jids
-from component.core.journey import access as access_rules
 from component.core.journey import contacts as machine
 from component.core.journey import stages
 from component.core.journey.model import (
-    Access,
     ContactState,
     JourneyContact,
     JourneyState,
@@ -26,32 +26,25 @@ from component.core.journey.model import (
     Progress,
 )
 from component.core.journey.stages import Word
-from component.core.model import (
-    PresenceKind,
-    Reason,
-    RosterItem,
-    SendPlan,
-    Step,
-    Subscription,
-)
+from component.core.model import PresenceKind, Reason, RosterItem
 from component.core.notices import AllFollowed, Notice, ProgressMade, Published, Stopped
-from component.core.statement import judge
 from component.engine.movers import backwards
 from component.engine.movers.book import Book
 from component.engine.movers.box import Box
+from component.engine.movers.notifier import LOOK_MAX_SECONDS, Notifier
+from component.engine.movers.statement import Statement
 from component.store.errors import StoreError
 from component.xmpp.errors import LinkError, LinkLost, RemoteError
-from component.xmpp.mover_codecs import HeardOf, Notification, WayBack
+from component.xmpp.mover_codecs import HeardOf, WayBack
 
 log = structlog.get_logger(__name__)
 
-BATCH = 64
-"""Notifications under way at once for one journey."""
 RETRY_SECONDS = 5.0
 """Wait after the server, or the journal, refused to work."""
-LOOK_MAX_SECONDS = 3600.0
 PROGRESS_SECONDS = 5.0
 """Least time between two corrections of the progress message."""
+GUARD_SECONDS = 0.2
+"""For how long a look at the statement holds while notifications leave."""
 UNREADABLE_MAX = 5
 """Looks at an unreadable statement before the journey is paused."""
 
@@ -69,6 +62,11 @@ class Run:
         self._look_every = box.settings.look_seconds
         self._look_at = 0.0
         self._unreadable = 0
+        self._guarded_at = float("-inf")
+        self._fresh = True
+        """Nothing is known of what happened before: watch, and look."""
+        self.statement = Statement(box, book, self._note)
+        self.notifier = Notifier(self)
         self.rechecks = 0
         """Looks at what an undo had already restored."""
         self._progress_at = float("-inf")
@@ -95,14 +93,26 @@ class Run:
         self._look_every = self.box.settings.look_seconds
         self._wake.set()
 
-    async def become(self, word: Word, detail: str | None = None) -> bool:
-        """Take the journey to its next state, durably; False where that is not allowed."""
+    def reconnected(self) -> None:
+        """The stream is back: watches are gone, and what was missed stands on the rosters."""
+        self._fresh = True
+        self.wake()
+
+    async def become(
+        self, word: Word, detail: str | None = None, contacts: Sequence[JourneyContact] = ()
+    ) -> bool:
+        """Take the journey to its next state, durably; False where that is not allowed.
+
+        :param contacts: saved in the same transaction.
+        """
         async with self._lock:
             before = self.book.journey
             if not stages.allows(before, word):
                 return False
             after = stages.after(before, word, self.box.clock.now(), detail)
-            if not await self.box.store.save(after, expect={before.state}):
+            if word is Word.RESUME and (before.told or "").startswith("stopped"):
+                after = replace(after, told=None)  # the next stop is news again
+            if not await self.box.store.save(after, contacts, expect={before.state}):
                 return False
             self.book.journey = after
         log.info("journey", id=after.id, state=after.state.value, old=after.old, new=after.new)
@@ -114,20 +124,32 @@ class Run:
         """A contact answered, and the server has put that into the roster."""
         now, tick = self.box.clock.now(), self.box.clock.tick()
         domain = jids.domain(heard.sender)
+        withdrawn = self.notifier.heard_from(heard.sender)
         event: machine.Event
         if heard.kind is None:
             condition = heard.condition or "undefined-condition"
             event = machine.Bounced(condition)
             if condition.startswith("remote-server"):
                 self.box.pace.failed(domain, tick)
+            else:
+                self.box.pace.answered(domain, tick)
         else:
             event = machine.Heard(heard.kind, heard.item)
             self.box.pace.answered(domain, tick)
-        if self.book.journey.state is JourneyState.UNDOING or (self.book.journey.kind is Kind.AWAY):
-            self.wake()
-        elif self.book.apply(heard.sender, event, now, self.box.settings.schedule):
-            await self.save()
-            self.wake()
+        if heard.user != self.speaker or self.book.journey.state is JourneyState.UNDOING:
+            pass  # the next look tells
+        elif not (withdrawn and heard.kind is PresenceKind.UNSUBSCRIBED):
+            self._heard_of(heard, event, now)
+        self.wake()
+        await self.save()
+
+    def _heard_of(self, heard: HeardOf, event: machine.Event, now: datetime) -> None:
+        """The account that speaks to contacts heard: its entry counts, no other account's."""
+        contact = self.book.get(heard.sender)
+        if contact is not None and self.book.journey.kind is Kind.AWAY:
+            self.book.put(backwards.followed_away(contact, heard.item))
+        elif contact is not None:
+            self.book.apply(heard.sender, event, now, self.box.settings.schedule)
 
     def approves(self, way_back: WayBack) -> bool:
         """Whether a request to the new account is the way back of somebody we notified."""
@@ -144,37 +166,38 @@ class Run:
         """The new account's entry of a contact, as the server told it."""
         self.box.pace.answered(jids.domain(jid), self.box.clock.tick())
         now = self.box.clock.now()
-        if self.book.apply(jid, machine.Found(item), now, self.box.settings.schedule):
-            await self.save()
+        self.book.apply(jid, machine.Found(item), now, self.box.settings.schedule)
         self.wake()
+        await self.save()
 
     # The work -----------------------------------------------------------------------------------
 
     async def work(self) -> None:
         """Until the journey is paused, or at its end and nothing is left to withdraw."""
-        fresh = True
-        while self._busy():
+        self._fresh = True
+        while self.busy():
             await self.box.up.wait()
             try:
-                if fresh:
+                if self._fresh:
+                    self._fresh = False
                     await self.box.rewatch(self.book.journey.new)
                     await self.box.rewatch(self.book.journey.old)
                     self._look_at = 0.0
-                    fresh = False
                 await self._round()
             except LinkLost:
-                fresh = True
+                self._fresh = True
                 await asyncio.sleep(0)
             except (LinkError, StoreError) as error:
-                fresh = True
+                self._fresh = True
                 log.warning("a journey waits", id=self.book.journey.id, error=str(error))
                 await self._pause_for(RETRY_SECONDS)
         for user in {self.book.journey.new, self.book.journey.old}:
-            with contextlib.suppress(LinkError):
+            with contextlib.suppress(LinkError, StoreError):
                 await self.box.rewatch(user)
         self.box.pace.forget(self.book.journey.id)
 
-    def _busy(self) -> bool:
+    def busy(self) -> bool:
+        """Whether there is something to do."""
         journey = self.book.journey
         return journey.state.running or backwards.to_withdraw(self.book)
 
@@ -188,16 +211,18 @@ class Run:
                 await self._notify_round()
             case JourneyState.UNDOING:
                 await backwards.undo_round(self)
-            case _:
+            case JourneyState.CANCELLED:
                 await backwards.withdraw_round(self)
+            case _:
+                pass  # paused, or ended, while the stream was awaited
 
     async def _publish(self) -> None:
         """Publish, read back as a contact would, and only then go on (XEP-0283 4.1)."""
         journey = self.book.journey
         try:
             if stages.publishes(journey):
-                await self._put_statement()
-            reason = await self._readable()
+                await self.statement.put()
+            reason = await self.statement.unreadable()
         except LinkLost:
             raise
         except RemoteError as error:
@@ -216,53 +241,6 @@ class Run:
     async def _give_up(self, detail: str) -> None:
         if await self.become(Word.UNPUBLISHABLE, detail):
             await self.tell_once("stopped", Stopped(self.progress()))
-
-    async def _put_statement(self) -> None:
-        journey = self.book.journey
-        access = journey.access or Access.PRESENCE
-        readers = access_rules.readers(self.book, journey.new)
-        try:
-            await self.box.accounts.publish(journey.old, journey.new, access, readers)
-        except RemoteError:
-            if access is not Access.WHITELIST:
-                raise
-            # A server without whitelists: the access model that the XEP asks for.
-            await self.box.accounts.withdraw(journey.old)
-            await self.box.accounts.publish(journey.old, journey.new, Access.PRESENCE)
-            await self._note(access=Access.PRESENCE)
-
-    async def _readable(self) -> str | None:
-        """Why contacts cannot read the statement now; None: they can.
-
-        It is read as the new account where the access model lets that one in, else as a contact
-        of ours who is to be told; in any case as its owner, with the access model it really has.
-        """
-        journey = self.book.journey
-        accounts = self.box.accounts
-        if journey.kind is Kind.ARRIVE:
-            reason = judge(await accounts.statement(journey.new, journey.old), journey.new)
-            return None if reason is Reason.VERIFIED else reason.value
-        readers = [journey.old]
-        if journey.access in (Access.WHITELIST, Access.OPEN) and self._ours(journey.new):
-            readers.append(journey.new)
-        elif journey.access is Access.PRESENCE:
-            readers += [
-                c.jid
-                for c in self.book
-                if self._ours(c.jid)
-                and c.subscription in (Subscription.FROM, Subscription.BOTH)
-                and c.state is not ContactState.SKIPPED
-            ][:1]
-        for reader in readers:
-            reason = judge(await accounts.statement(reader, journey.old), journey.new)
-            if reason is not Reason.VERIFIED:
-                return reason.value
-        if await accounts.access(journey.old) is not journey.access:
-            return Reason.REFUSED.value
-        return None
-
-    def _ours(self, jid: str) -> bool:
-        return jids.domain(jid) in self.box.hosts
 
     async def _begin(self) -> None:
         journey = self.book.journey
@@ -284,7 +262,10 @@ class Run:
             self._look_at = self.box.clock.tick() + self._look_every
             self._look_every = min(self._look_every * 2, LOOK_MAX_SECONDS)
         if stages.notifies(self.book.journey) and not self.box.held():
-            wait = await self.send_due()
+            if self.book.domains() and not await self._guarded_lately():
+                await self._pause_for(RETRY_SECONDS)
+                return
+            wait = await self.notifier.send_due()
         await self._advance()
         await self._tell_progress()
         if self.book.journey.state not in _APPROVING:
@@ -295,23 +276,30 @@ class Run:
         """Seconds until the next look, retry or end of a silence."""
         until = max(0.0, self._look_at - self.box.clock.tick())
         due = self.book.next_due()
-        if due is not None:
+        if due is not None and stages.notifies(self.book.journey) and not self.box.held():
             until = min(until, max(0.0, (due - self.box.clock.now()).total_seconds()))
         return until
+
+    async def _guarded_lately(self) -> bool:
+        """Before each batch: nobody is told while the statement cannot be read."""
+        if self.box.clock.tick() - self._guarded_at < GUARD_SECONDS:
+            return True
+        return await self.guard_statement()
 
     async def guard_statement(self) -> bool:
         """See that the statement still stands; publish it again if it has vanished."""
         if not stages.notifies(self.book.journey) and not stages.publishes(self.book.journey):
             return True
-        reason = await self._readable()
+        reason = await self.statement.unreadable()
         if reason is None:
             self._unreadable = 0
+            self._guarded_at = self.box.clock.tick()
             return True
         self._unreadable += 1
         if stages.publishes(self.book.journey) and reason != Reason.OTHER_JID.value:
             log.warning("the statement was gone; published again", id=self.book.journey.id)
-            await self._put_statement()
-            if await self._readable() is None:
+            await self.statement.put()
+            if await self.statement.unreadable() is None:
                 return True
         hopeless = self._unreadable >= UNREADABLE_MAX or reason == Reason.OTHER_JID.value
         if hopeless and await self.become(Word.PAUSE, reason):
@@ -330,70 +318,14 @@ class Run:
                 self.book.apply(contact.jid, found, now, schedule)
         await self.save()
 
-    async def send_due(self) -> float:
-        """Notify whom the pace allows now; seconds until the next may be."""
-        now, tick = self.box.clock.now(), self.box.clock.tick()
-        journey = self.book.journey
-        for jid in self.book.ripen(now):
-            self.book.apply(jid, machine.TimePassed(), now, self.box.settings.schedule)
-        batch: list[JourneyContact] = []
-        wait = LOOK_MAX_SECONDS
-        while len(batch) < BATCH:
-            domain, wait = self.box.pace.next(journey.id, self.book.domains(), tick)
-            if domain is None:
-                break
-            contact = self.book.pop(domain, now)
-            if contact is None:
-                continue
-            self.box.pace.spend(journey.id, domain, tick)
-            self.book.apply(contact.jid, machine.Leaving(), now, self.box.settings.schedule)
-            batch.append(contact)
-        await self.save()
-        if not batch:
-            return wait
-        status = self.box.teller.status_text(journey.owner, journey.old, journey.new)
-        words = Notification(journey.old, status)
-        results = await asyncio.gather(
-            *(self._notify(contact.jid, machine.repeats(contact), words) for contact in batch),
-            return_exceptions=True,
-        )
-        now = self.box.clock.now()
-        lost: BaseException | None = None
-        for contact, result in zip(batch, results, strict=True):
-            if isinstance(result, BaseException):
-                lost = result  # it may have left: the next look tells
-            else:
-                self.book.apply(contact.jid, result, now, self.box.settings.schedule)
-        await self.save()
-        if lost is not None:
-            raise lost
-        return 0.0
-
-    async def _notify(self, jid: str, again: bool, words: Notification) -> machine.Event:
-        contact = self.book.get(jid)
-        assert contact is not None
-        before = contact.before
-        again = again or (before is not None and before.ask)
-        steps = [Step(PresenceKind.UNSUBSCRIBE, jid)] if again else []
-        steps.append(Step(PresenceKind.SUBSCRIBE, jid))
-        item = RosterItem(jid, Subscription.NONE, False, contact.name, contact.groups)
-        named = item if contact.name or contact.groups else None
-        try:
-            plan = SendPlan(tuple(steps), named)
-            items = await self.box.accounts.notify(self.speaker, plan, words)
-        except RemoteError as error:
-            if error.condition == "item-not-found":
-                raise
-            return machine.NotLeft(error.condition, error.condition == "not-acceptable")
-        return machine.Left(items.get(jid))
-
     async def _advance(self) -> None:
         book = self.book
+        await self.save()
         if book.journey.state is JourneyState.NOTIFYING and not (
             stages.notifies(book.journey) and book.any_in(machine.UNSENT)
         ):
             await self.become(Word.ALL_NOTIFIED)
-        settled = not book.any_in(machine.OPEN)
+        settled = book.settled()
         if (
             book.journey.state is JourneyState.SETTLING
             and settled
@@ -458,11 +390,14 @@ class Run:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._wake.wait()
+        else:
+            await asyncio.sleep(0)
         self._wake.clear()
 
     async def wait_for_news(self) -> None:
         """Wait until the next look is due or somebody answers."""
-        await self._pause_for(min(self.box.settings.look_seconds, self._until_next() or 0.2))
+        await self._pause_for(self._look_every)
+        self._look_every = min(self._look_every * 2, LOOK_MAX_SECONDS)
 
 
 _APPROVING = frozenset(

@@ -119,6 +119,8 @@ class Movers:
     async def on_up(self) -> None:
         """The stream is up and the hooks are greeted."""
         self._up.set()
+        for run in self._runs.values():
+            run.reconnected()
         self._renewing = asyncio.create_task(self._renew(), name="renew watches")
 
     async def _renew(self) -> None:
@@ -153,6 +155,8 @@ class Movers:
         id = run.book.journey.id
         try:
             await run.work()
+            while run.busy():  # an order came while it was ending
+                await run.work()
         except Exception:
             log.exception("a journey stopped working", id=id)
             raise
@@ -323,11 +327,12 @@ class Movers:
         with self._explained():
             if word is Word.UNDO and journey.kind is Kind.AWAY:
                 await self._way_back_is_stated(journey)
-            if not await run.become(word):
+            begun = backwards.begin_undo(run.book) if word is Word.UNDO else ()
+            if not await run.become(word, contacts=begun):
                 raise Refused(Problem.WRONG_STATE, state=run.book.journey.state.value)
             if word is Word.UNDO:
-                backwards.begin_undo(run.book)
-                await run.save()
+                for contact in backwards.begin_undo(run.book):
+                    run.book.put(contact)
             self._start(run)
             if word in (Word.PAUSE, Word.CANCEL):
                 await run.tell_once(f"stopped-{journey.state.value}", Stopped(run.progress()))

@@ -73,13 +73,14 @@ class Watches:
     async def renew_all(self) -> None:
         """After a reconnect: every old account whose contacts are still told where it went.
 
-        Journeys at work renew their own.
+        Journeys at work renew their own; paused ones do not work.
         """
-        users = {
-            journey.old
-            for journey in await self._store.list(limit=1_000_000)
-            if journey.kind is not Kind.ARRIVE and journey.state is JourneyState.DONE
-        }
+        users: set[str] = set()
+        for journey in await self._store.list(limit=1_000_000):
+            if journey.kind is not Kind.ARRIVE and journey.state is JourneyState.DONE:
+                users.add(journey.old)
+            elif journey.state is JourneyState.PAUSED:
+                users |= {journey.old, journey.new}
         waiting = sorted(users)
         for start in range(0, len(waiting), _AT_ONCE):
             part = waiting[start : start + _AT_ONCE]

@@ -1,0 +1,78 @@
+"""The moved statement of a journey: published, read back as a contact would, kept standing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from component.core import jids
+from component.core.journey import access as access_rules
+from component.core.journey.model import Access, ContactState, Kind
+from component.core.model import Reason, Subscription
+from component.core.statement import judge
+from component.engine.movers.book import Book
+from component.engine.movers.box import Box
+from component.xmpp.errors import RemoteError
+
+
+class Statement:
+    """What the old account says, or has to say.
+
+    :param note: writes down something about the journey, durably.
+    """
+
+    def __init__(self, box: Box, book: Book, note: Callable[..., Awaitable[Any]]) -> None:
+        self._box = box
+        self._book = book
+        self._note = note
+
+    async def put(self) -> None:
+        """Publish it, for the readers that the journey's access model lets in (XEP-0283 4.1).
+
+        :raises RemoteError: the old account's server refuses.
+        """
+        journey = self._book.journey
+        access = journey.access or Access.PRESENCE
+        readers = access_rules.readers(self._book, journey.new)
+        try:
+            await self._box.accounts.publish(journey.old, journey.new, access, readers)
+        except RemoteError:
+            if access is not Access.WHITELIST:
+                raise
+            # A server without whitelists: the access model that the XEP asks for.
+            await self._box.accounts.withdraw(journey.old)
+            await self._box.accounts.publish(journey.old, journey.new, Access.PRESENCE)
+            await self._note(access=Access.PRESENCE)
+
+    async def unreadable(self) -> str | None:
+        """Why contacts cannot read the statement now; None: they can.
+
+        It is read as the new account where the access model lets that one in, else as a contact
+        of ours who is to be told; in any case as its owner, with the access model it really has.
+        """
+        journey = self._book.journey
+        accounts = self._box.accounts
+        if journey.kind is Kind.ARRIVE:
+            reason = judge(await accounts.statement(journey.new, journey.old), journey.new)
+            return None if reason is Reason.VERIFIED else reason.value
+        readers = [journey.old]
+        if journey.access in (Access.WHITELIST, Access.OPEN) and self._ours(journey.new):
+            readers.append(journey.new)
+        elif journey.access is Access.PRESENCE:
+            readers += [
+                c.jid
+                for c in self._book
+                if self._ours(c.jid)
+                and c.subscription in (Subscription.FROM, Subscription.BOTH)
+                and c.state is not ContactState.SKIPPED
+            ][:1]
+        for reader in readers:
+            reason = judge(await accounts.statement(reader, journey.old), journey.new)
+            if reason is not Reason.VERIFIED:
+                return reason.value
+        if await accounts.access(journey.old) is not journey.access:
+            return Reason.REFUSED.value
+        return None
+
+    def _ours(self, jid: str) -> bool:
+        return jids.domain(jid) in self._box.hosts
