@@ -89,6 +89,8 @@ async def withdraw_round(run: Run) -> None:
         part = waiting[start : start + _AT_ONCE]
         await asyncio.gather(*(_withdraw(run, contact, roster) for contact in part))
         await run.save()
+    if any(c.state is ContactState.ACCEPTED and c.state is not c.goal for c in run.book):
+        await asyncio.sleep(run.box.settings.look_seconds)  # their way back may be on its way
 
 
 async def _withdraw(run: Run, contact: JourneyContact, roster: Mapping[str, RosterItem]) -> None:

@@ -153,14 +153,13 @@ class Run:
 
     def approves(self, way_back: WayBack) -> bool:
         """Whether a request to the new account is the way back of somebody we notified."""
-        contact = self.book.get(way_back.sender)
-        return (
-            contact is not None
-            and stages.notifies(self.book.journey)
-            and way_back.user == self.book.journey.new
-            and self.book.journey.state in _APPROVING
-            and contact.state not in _NOT_NOTIFIED
-        )
+        journey, contact = self.book.journey, self.book.get(way_back.sender)
+        if contact is None or not stages.notifies(journey) or way_back.user != journey.new:
+            return False
+        if journey.state is JourneyState.CANCELLED:
+            # Whoever had followed before the end stays, and so completes their half.
+            return contact.state is ContactState.ACCEPTED
+        return journey.state in _APPROVING and contact.state not in _NOT_NOTIFIED
 
     async def found(self, jid: str, item: RosterItem | None) -> None:
         """The new account's entry of a contact, as the server told it."""
