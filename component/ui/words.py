@@ -138,7 +138,7 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.CODE_EXPIRED: "the code is too old",
     Problem.TOO_MANY_CODES: "too many codes were sent",
     Problem.TOO_LATE: "the time for an undo is over",
-    Problem.PROOF_MISSING: "the other account has not published what it has to",
+    Problem.PROOF_MISSING: "the new account has to say first that it moves back",
     Problem.BUSY: "another move of this account is running",
     Problem.UNAVAILABLE: "the server, its module or the database does not answer now; "
     "`xmpp-moved check` and the log tell more",

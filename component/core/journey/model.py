@@ -234,7 +234,7 @@ class Problem(StrEnum):
     TOO_LATE = "too-late"
     """The time for an undo is over."""
     PROOF_MISSING = "proof-missing"
-    """The other account has not published what it has to."""
+    """An undo between servers: the new account has to state first that it moves back."""
     BUSY = "busy"
     """Another journey of this account runs."""
     UNAVAILABLE = "unavailable"

@@ -221,7 +221,7 @@ def _stopped(words: Words, progress: Progress) -> str:
             **facts,
         )
     if journey.detail:
-        text += "\n" + words.say("Reason: {detail}", detail=short(journey.detail, 200))
+        text += "\n" + words.say("Reason: {detail}", detail=phrases.why(words, journey.detail))
     return text
 
 

@@ -17,6 +17,7 @@ from component.core.journey.model import (
     Progress,
     Refused,
 )
+from component.core.model import Reason
 from component.core.notices import Follow
 from component.ui.talk.language import N_, Words
 from component.ui.talk.pages import short
@@ -35,7 +36,8 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.TOO_MANY_CODES: N_("Too many codes were sent or tried. Please try again in an hour."),
     Problem.TOO_LATE: N_("The time in which that could be undone is over."),
     Problem.PROOF_MISSING: N_(
-        "The old account does not say yet that it moves here. Order “move away” there first."
+        "The new account does not say yet that it moves back. Order the undo there first, then "
+        "here."
     ),
     Problem.BUSY: N_("Another move of this account is under way. Let it end, or cancel it first."),
     Problem.UNAVAILABLE: N_("The server does not answer just now. Please try again in a minute."),
@@ -43,6 +45,23 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.BAD_LIST: N_("I cannot read that list."),
 }
 """Why an order was refused."""
+
+
+def why(words: Words, detail: str) -> str:
+    """Why a move was stopped by itself.
+
+    :param detail: a journey's: what became of the statement, or the condition of an error.
+    """
+    if detail == Reason.OTHER_JID.value:
+        return words.say("Its statement now names another address.")
+    if detail in _REASONS:
+        return words.say("The statement of the old account cannot be read just now.")
+    return words.say(
+        "The server refused to publish the statement ({detail}).", detail=short(detail, 200)
+    )
+
+
+_REASONS = frozenset(reason.value for reason in Reason)
 
 CHECKS: Final[dict[CheckName, tuple[str, str]]] = {
     CheckName.DIFFERENT: (
