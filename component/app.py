@@ -14,7 +14,7 @@ from component.config import Config
 from component.core.answers import Answers
 from component.core.journey.contacts import Schedule
 from component.core.journey.pace import Rates
-from component.core.limits import Followed, Gate, Policy
+from component.core.limits import Declined, Followed, Gate, Policy
 from component.core.notices import Follow
 from component.core.roster import Carry
 from component.core.statement import ErrorRead, ItemsRead
@@ -118,6 +118,7 @@ class App:
         self._hook = Hook(self._link)
         self._gate = Gate(policy(config))
         self._followed = Followed(policy(config))
+        self._declined = Declined()
         self._languages = Languages(config.served.language)
         self._teller = LinkTeller(self._link, self._languages)
         self._preferences = Preferences(store.user_settings, Follow(config.contacts.follow))
@@ -171,6 +172,7 @@ class App:
             fetcher=fetcher,
             gate=self._gate,
             followed=self._followed,
+            declined=self._declined,
             preferences=self._preferences,
             restorer=self._restorer,
             notices=self._notices,
@@ -188,6 +190,7 @@ class App:
             restorer=self._restorer,
             past=store,
             followed=self._followed,
+            declined=self._declined,
             notices=self._notices,
             clock=self._clock,
         )
@@ -274,6 +277,8 @@ class App:
         window = timedelta(days=self._config.contacts.window_days)
         for move in await self._store.accepted_since(self._clock.now() - window):
             self._followed.note(move.old, move.new, move.at.timestamp())
+        for contact, old, new in await self._store.declined():
+            self._declined.note(contact, old, new)
         await self._preferences.load()
         for jid, settings in (await self._store.user_settings.all()).items():
             self._languages.choose(jid, settings.language)
@@ -290,6 +295,8 @@ class App:
             if self._config.component.control:
                 control = ControlServer(self._config.component.control, self._admin)
                 await stack.enter_async_context(control)
+            house = asyncio.create_task(self._movers.housekeeping.run(), name="housekeeping")
+            stack.callback(house.cancel)
             link = asyncio.create_task(self._link.run(), name="link")
             stopped = asyncio.create_task(stop.wait(), name="stop")
             try:

@@ -128,3 +128,22 @@ class Followed:
                 del self._where[old]
         if new is not None and not group:
             self._into.pop(new, None)
+
+
+class Declined:
+    """What contacts took back: the same move is not followed for them a second time.
+
+    The request then reaches them as any other does, and they decide.
+    """
+
+    def __init__(self) -> None:
+        self._pairs: set[tuple[str, str, str]] = set()
+
+    def note(self, contact: str, old: str, new: str) -> None:
+        """An automatic change of the contact's roster was undone."""
+        self._pairs.add((jids.key(contact), jids.key(old), jids.key(new)))
+
+    def object_to(self, divert: Divert) -> Reason | None:
+        """The reason against following this request for its contact, or None."""
+        pair = (jids.key(divert.contact), jids.key(divert.old), jids.key(divert.new))
+        return Reason.NOT_WANTED if pair in self._pairs else None

@@ -13,7 +13,7 @@ import structlog
 
 from component.core import contact as core
 from component.core.contact import Case, Event
-from component.core.limits import Followed, Gate
+from component.core.limits import Declined, Followed, Gate
 from component.core.model import Reason
 from component.core.records import MoveState, NewRecord, Settlement, VerdictRecord
 from component.core.roster import Carry
@@ -75,6 +75,7 @@ class ContactSide:
         fetcher: Fetcher,
         gate: Gate,
         followed: Followed,
+        declined: Declined,
         preferences: Preferences,
         restorer: Restorer,
         notices: ContactNotices,
@@ -89,6 +90,7 @@ class ContactSide:
         self._fetcher = fetcher
         self._gate = gate
         self._followed = followed
+        self._declined = declined
         self._preferences = preferences
         self._restorer = restorer
         self._notices = notices
@@ -140,6 +142,7 @@ class ContactSide:
         self._open[divert.request_id] = run
         self._count()
         objection = self._gate.admit(divert, open_requests=len(self._open), now=self._clock.tick())
+        objection = objection or self._declined.object_to(divert)
         if objection not in _UNRECORDED:
             run.row = asyncio.create_task(self._record(run), name="journal a request")
         try:

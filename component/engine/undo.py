@@ -16,7 +16,7 @@ import structlog
 
 from component.core import jids
 from component.core.journey.model import Problem, Refused
-from component.core.limits import Followed
+from component.core.limits import Declined, Followed
 from component.core.model import Divert, Reason, RosterItem, SendPlan, Step
 from component.core.records import AuditRecord, Change, MoveRecord, MoveState
 from component.core.restore import Restoration, before, regain_plan, restore
@@ -174,6 +174,7 @@ class ContactUndo:
         restorer: Restorer,
         past: Past,
         followed: Followed,
+        declined: Declined,
         notices: ContactNotices,
         clock: Clock,
     ) -> None:
@@ -182,6 +183,7 @@ class ContactUndo:
         self._restorer = restorer
         self._past = past
         self._followed = followed
+        self._declined = declined
         self._notices = notices
         self._clock = clock
         self._turns: dict[str, _Turn] = {}
@@ -252,6 +254,7 @@ class ContactUndo:
         changes = _changes(record, audit, was, now)
         await self._restorer.taken_back(record, self._clock.now(), changes)
         self._followed.forget(record.old, record.new)
+        self._declined.note(record.contact, record.old, record.new)
 
     def _too_late(self, record: MoveRecord) -> bool:
         settled = record.settled_at or record.at

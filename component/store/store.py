@@ -275,6 +275,17 @@ class Store:
             found = await session.execute(wanted)
             return [Accepted(old, new, at) for old, new, at in found if at is not None]
 
+    async def declined(self) -> list[tuple[str, str, str]]:
+        """(contact, old, new) of every change that the contact, or an admin, took back."""
+        by_order = select(Audit.move_id).where(Audit.reason == Reason.UNDONE.value)
+        wanted = (
+            select(Move.contact, Move.old, Move.new)
+            .where(Move.undone_at.is_not(None), Move.id.in_(by_order))
+            .distinct()
+        )
+        async with self._database.reading() as session:
+            return [(contact, old, new) for contact, old, new in await session.execute(wanted)]
+
     async def counts(self) -> dict[str, int]:
         """How many rows are in each state; every state is a key."""
         wanted = select(Move.state, func.count().label("number")).group_by(Move.state)

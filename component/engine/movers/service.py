@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 
 import structlog
 
@@ -38,6 +37,7 @@ from component.engine.movers.accounts import Accounts
 from component.engine.movers.book import Book
 from component.engine.movers.box import Box, MoverSettings
 from component.engine.movers.drafts import Drafts
+from component.engine.movers.housekeeping import Housekeeping
 from component.engine.movers.orders import Given
 from component.engine.movers.ports import JourneyStore
 from component.engine.movers.proofs import Proofs
@@ -51,7 +51,6 @@ from component.xmpp.errors import LinkError
 
 log = structlog.get_logger(__name__)
 
-DRAFT_LIFE = timedelta(days=1)
 _LISTENERS_QUEUE = 1000
 
 
@@ -89,6 +88,9 @@ class Movers:
         """An admin holds everything."""
         self.drafts = Drafts(accounts, store, clock, settings, hosts)
         self.watches = Watches(accounts, store, clock, settings, self._hosts, self.runs_of)
+        self.housekeeping = Housekeeping(
+            accounts, store, clock, settings, self._up, self.watches.renew
+        )
         self._box = Box(
             accounts=accounts,
             store=store,
@@ -107,7 +109,6 @@ class Movers:
 
     async def load(self) -> None:
         """Take up every journey that was under way; raises StoreError."""
-        await self._store.drop_drafts(self._clock.now() - DRAFT_LIFE)
         for journey in await self._store.list(limit=100_000):
             if journey.state.final and journey.state is not JourneyState.CANCELLED:
                 continue

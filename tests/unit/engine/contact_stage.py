@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from component.core.answers import Answers
-from component.core.limits import Followed, Gate, Policy
+from component.core.limits import Declined, Followed, Gate, Policy
 from component.core.model import RosterItem, Subscription
 from component.core.notices import Follow
 from component.core.records import MoveRecord
@@ -51,6 +51,7 @@ class Stage:
         hook = Hook(self.server)
         metrics = Metrics()
         self.followed = Followed(Policy())
+        self.declined = Declined()
         for move in await self.store.accepted_since(self.clock.now().replace(year=2020)):
             self.followed.note(move.old, move.new, move.at.timestamp())
         self.preferences = Preferences(self.store.user_settings, self.follow)
@@ -74,6 +75,7 @@ class Stage:
             ),
             gate=Gate(Policy()),
             followed=self.followed,
+            declined=self.declined,
             preferences=self.preferences,
             restorer=self.restorer,
             notices=self.notices,
@@ -96,6 +98,7 @@ class Stage:
             restorer=self.restorer,
             past=self.store,
             followed=self.followed,
+            declined=self.declined,
             notices=self.notices,
             clock=self.clock,
         )

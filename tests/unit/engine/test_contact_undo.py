@@ -184,3 +184,21 @@ async def test_interrupted_anywhere_it_can_be_finished(tmp_path: Path, at: int, 
         changed = {row.jid: row for row in found[1] if row.reason is Reason.UNDONE}
         assert {jid: row.after for jid, row in changed.items()} == {OLD: ENTRY, NEW: None}
         assert changed[OLD].before == after_move[OLD]
+
+
+async def test_what_was_taken_back_is_not_followed_a_second_time(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        stage.server.add(JULIET, ENTRY)
+        before = stage.server.roster(JULIET)
+        await stage.undo.undo(JULIET, await moved(stage))
+        for again in range(2):
+            assert await stage.move() == "release"
+            assert (await stage.records())[-1].reason is Reason.NOT_WANTED
+            assert stage.server.roster(JULIET) == before
+            if not again:
+                await stage.restart()
+                for contact, old, new in await stage.store.declined():
+                    stage.declined.note(contact, old, new)
+        # Another address of the same mover is another move.
+        stage.server.statements[OLD] = THIRD
+        assert await stage.move(new=THIRD) == "take"

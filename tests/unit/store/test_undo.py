@@ -114,3 +114,15 @@ async def test_what_is_undone_was_not_accepted(store: Store) -> None:
     await store.undone(second, after(3), BACK, Reason.VERIFIED)
     assert await store.accepted_since(NOON) == []
     assert (await store.counts())["done"] == 2
+
+
+async def test_what_was_declined(store: Store) -> None:
+    declined, moved_back = (
+        await done(store, "r1", seconds=1),
+        await done(store, "r2", seconds=2),
+    )
+    assert await store.declined() == []
+    await store.undone(moved_back, after(3), (), Reason.UNDONE)
+    assert await store.declined() == []
+    await store.undone(declined, after(3), BACK, Reason.UNDONE)
+    assert await store.declined() == [(CONTACT, "romeo@old.example", "romeo@new.example")]

@@ -1,0 +1,78 @@
+"""What has to be done from time to time, whether a move runs or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import structlog
+
+from component.core.journey.model import JourneyState, Kind
+from component.engine.movers.accounts import Accounts
+from component.engine.movers.box import MoverSettings
+from component.engine.movers.ports import JourneyStore
+from component.engine.ports import Clock
+from component.store.errors import StoreError
+from component.xmpp.errors import LinkError, RemoteError
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 3600.0
+DRAFT_LIFE = timedelta(days=1)
+_RETIRED = "statement-withdrawn"
+
+
+class Housekeeping:
+    """Drops drafts that nobody confirmed, and withdraws statements that have had their time.
+
+    :param up: set while the hooks can be asked.
+    :param renew: has the hook watch a user as the journeys of now need it.
+    """
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        store: JourneyStore,
+        clock: Clock,
+        settings: MoverSettings,
+        up: asyncio.Event,
+        renew: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._accounts = accounts
+        self._store = store
+        self._clock = clock
+        self._settings = settings
+        self._up = up
+        self._renew = renew
+
+    async def run(self) -> None:
+        """Once an hour, until cancelled."""
+        while True:
+            await self._up.wait()
+            try:
+                await self.once()
+            except (LinkError, StoreError) as error:
+                log.warning("housekeeping failed; it is tried again", error=str(error))
+            await asyncio.sleep(EVERY_SECONDS)
+
+    async def once(self) -> None:
+        """What is due now.
+
+        :raises LinkError, StoreError: the rest is done next time.
+        """
+        now = self._clock.now()
+        await self._store.drop_drafts(now - DRAFT_LIFE)
+        limit = now - self._settings.statement
+        for journey in await self._store.list(limit=1_000_000):
+            over = journey.state is JourneyState.DONE and journey.told != _RETIRED
+            if journey.kind is Kind.ARRIVE or not over or (journey.ended_at or now) > limit:
+                continue
+            try:
+                await self._accounts.withdraw(journey.old)
+            except RemoteError as error:
+                log.info("no statement to withdraw", old=journey.old, error=str(error))
+            await self._store.save(replace(journey, told=_RETIRED), expect={JourneyState.DONE})
+            await self._renew(journey.old)
+            log.info("a statement had its time", id=journey.id, old=journey.old)
