@@ -4,7 +4,7 @@ SERVER ?=
 KEEP ?=
 CONFIG ?= config.toml
 
-.PHONY: setup setup-lite test test-matrix unit live lint demo run clean
+.PHONY: setup setup-lite test test-matrix unit live lint demo pictures run clean
 
 setup:
 	@tests/bootstrap/setup.sh
@@ -31,6 +31,10 @@ test-matrix: setup
 
 demo: setup-lite
 	$(PYTHON) -m tests.demo $(if $(KEEP),--keep)
+
+pictures: setup-lite
+	@tests/bootstrap/pictures.sh
+	$(PYTHON) -m docs.pictures.make
 
 run: setup-lite
 	$(PYTHON) -m component --config $(CONFIG) run

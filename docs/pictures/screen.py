@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -90,7 +90,6 @@ class Gajim:
         self._programs: list[subprocess.Popen[bytes]] = []
         self._env: dict[str, str] = {}
         self._log = folder / "output.log"
-        self._settled: bytes = b""
 
     async def __aenter__(self) -> Self:
         self._furnish()
@@ -101,7 +100,10 @@ class Gajim:
             self._env["DBUS_SESSION_BUS_ADDRESS"] = bus
             self._run("openbox", "--config-file", str(self.folder / "openbox.xml"))
             self._run("gajim", "-s", "-c", str(self.folder / "gajim"))
-            await self._until(self._has_window, "a window")
+            await self._tool(
+                *("timeout", str(PATIENCE)),
+                *("xdotool", "search", "--sync", "--onlyvisible", "--class", "gajim"),
+            )
         except BaseException:
             self._end()
             raise
@@ -151,6 +153,17 @@ class Gajim:
             "xdotool", "mousemove", str(x), str(y), "click", str(button), "mousemove", "0", "0"
         )
 
+    async def point(self, x: int, y: int) -> None:
+        """Let the pointer rest at a place, until what it shows is there."""
+        await self._tool("xdotool", "mousemove", str(x), str(y))
+        await self._tool("xdotool", "mousemove_relative", "1", "1")
+        await asyncio.sleep(1)
+
+    async def execute_command(self, jid: str) -> None:
+        """Menu item "Execute Command..." of a contact."""
+        await self.activate("account-execute-command", f"'{jid}'")
+        await self.rest()
+
     async def activate(self, action: str, *values: str) -> None:
         """Choose a menu item: the GTK action that it stands for (org.gtk.Actions)."""
         await self._tool(
@@ -175,15 +188,15 @@ class Gajim:
                 return []
         return [str(row[0]) for row in rows]
 
-    async def hears(self, text: str) -> str:
-        """The newest message that holds a text, once it is there."""
+    async def hears(self, text: str, timeout: float = PATIENCE) -> str:
+        """The newest message that holds a text, once it is there; raises ScreenError."""
         found: list[str] = []
 
         def there() -> bool:
             found[:] = [line for line in self.received() if text in line]
             return bool(found)
 
-        await self._until(there, repr(text))
+        await self._until(there, repr(text), timeout)
         return found[-1]
 
     async def rest(self) -> None:
@@ -207,15 +220,12 @@ class Gajim:
         await self.rest()
         await self._tool("import", "-window", "root", str(self.folder / "shot.png"))
         area = ("-crop", crop, "+repage") if crop else ()
-        smaller = subprocess.run(
-            ["convert", str(self.folder / "shot.png"), *area]
-            + ["-strip", "-dither", "None", "-colors", "64"]
-            + ["-define", "png:compression-level=9", f"PNG8:{path}"],
-            check=False,
-            capture_output=True,
+        smaller = await asyncio.create_subprocess_exec(
+            *("convert", str(self.folder / "shot.png"), *area, "-strip", "-dither", "None"),
+            *("-colors", "64", "-define", "png:compression-level=9", f"PNG8:{path}"),
         )
-        if smaller.returncode:
-            raise ScreenError(smaller.stderr.decode(errors="replace"))
+        if await smaller.wait():
+            raise ScreenError(f"{path} could not be written")
 
     # Programs -----------------------------------------------------------------------------------
 
@@ -280,20 +290,21 @@ class Gajim:
         }
 
     async def _start_x(self) -> str:
-        read, write = os.pipe()
-        self._programs.append(
-            subprocess.Popen(
-                ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{SIZE[0]}x{SIZE[1]}x24"]
-                + ["-nolisten", "tcp", "-noreset"],
-                pass_fds=(write,),
-                stderr=subprocess.DEVNULL,
-            )
-        )
-        os.close(write)
-        number = await asyncio.to_thread(_first_line, read)
+        number = await asyncio.to_thread(_first_line, self._run_x())
         if not number:
             raise ScreenError("Xvfb did not start")
         return f":{number}"
+
+    def _run_x(self) -> int:
+        """Start the X server; returns where it will write the number of its display."""
+        read, write = os.pipe()
+        size = f"{SIZE[0]}x{SIZE[1]}x24"
+        command = ("Xvfb", "-displayfd", str(write), "-screen", "0", size, "-nolisten", "tcp")
+        self._programs.append(
+            subprocess.Popen((*command, "-noreset"), pass_fds=(write,), stderr=subprocess.DEVNULL)
+        )
+        os.close(write)
+        return read
 
     async def _start_bus(self) -> str:
         read, write = os.pipe()
@@ -349,21 +360,10 @@ class Gajim:
     async def _shot(self) -> bytes:
         return await self._tool("import", "-window", "root", "rgb:-")
 
-    async def _has_window(self) -> bool:
-        try:
-            return bool(await self._tool("xdotool", "search", "--onlyvisible", "--class", "gajim"))
-        except ScreenError:
-            return False
-
-    async def _until(self, there: object, what: str) -> None:
+    async def _until(self, there: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
         began = time.monotonic()
-        while True:
-            result = there()  # type: ignore[operator]
-            if asyncio.iscoroutine(result):
-                result = await result
-            if result:
-                return
-            if time.monotonic() - began > PATIENCE:
+        while not there():
+            if time.monotonic() - began > timeout:
                 log = self._log.read_text(errors="replace")[-2000:]
                 raise ScreenError(f"{self.jid}: waited in vain for {what}\n{log}")
             await asyncio.sleep(_POLL)

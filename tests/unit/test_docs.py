@@ -1,0 +1,212 @@
+"""What the documents promise is there: linked files, pictures, words, options, and the times."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from pydantic import BaseModel
+from typer.main import get_command
+
+from component.config import Config
+from component.config.movers import MoversSection
+from component.core.journey.pace import Rates, estimate
+from component.engine.movers.orders import AdminOrders, MoverOrders
+from component.ui import talk
+from component.ui.cli import app
+from component.ui.talk.admin import Admin
+from component.ui.talk.choices import Choices
+from component.ui.talk.commands import Command
+from component.ui.talk.language import Languages
+from component.ui.talk.moving import Moving
+from component.ui.talk.running import Running
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+MOVING, ADMIN = DOCS / "moving.md", DOCS / "admin.md"
+DOCUMENTS = (*sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("*.md")))
+PICTURE_BYTES = 120_000
+
+_FENCE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_CODE = re.compile(r"`([^`]+)`")
+_ITALIC = re.compile(r"(?<!\*)\*(?=[^\s*])([^*\n]+?)(?<=\S)\*(?!\*)")
+
+EXAMPLES = {"1-4, 7", "all but 3, 5", "moved.montague.example"}
+"""In moving.md: answers and addresses, no words of ours."""
+ELSEWHERE = {"Execute Command…"}
+"""Set in italics, and to be read in a client, not in ours."""
+NOT_OURS = {
+    "<gone/>",
+    "m1",
+    "1",
+    "debug",
+    "RuntimeDirectory=xmpp-moved",
+    "prosodyctl shell module reload moved_hook HOST",
+    "ejabberdctl module_upgrade mod_moved_hook",
+}
+"""In admin.md: values, numbers, other programs' commands."""
+
+
+def prose(path: Path) -> str:
+    """A document without its blocks of code, each paragraph on one line."""
+    return re.sub(r"(?<=\S)\n *(?=\S)", " ", _FENCE.sub("", path.read_text()))
+
+
+def links(path: Path) -> Iterator[tuple[Path, str]]:
+    """Files that a document links to, with the anchors there."""
+    for target in _LINK.findall(_FENCE.sub("", path.read_text())):
+        if "://" not in target:
+            file, _, anchor = target.partition("#")
+            yield (path.parent / file if file else path), anchor
+
+
+def anchors(path: Path) -> set[str]:
+    """What headings are called in links."""
+    headings = re.findall(r"^#+ (.*)$", _FENCE.sub("", path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_what_is_linked_is_there(path: Path) -> None:
+    for file, anchor in links(path):
+        assert file.exists(), f"{path.name} links to {file}"
+        assert not anchor or anchor in anchors(file), f"{path.name} links to {file.name}#{anchor}"
+
+
+def test_pictures_are_small_and_used() -> None:
+    pictures = {file.resolve() for file in (DOCS / "pictures").iterdir() if file.suffix == ".png"}
+    shown = {file.resolve() for path in DOCUMENTS for file, _ in links(path)}
+    assert pictures
+    assert pictures <= shown
+    assert all(picture.stat().st_size < PICTURE_BYTES for picture in pictures)
+
+
+# Words and options ----------------------------------------------------------------------------
+
+
+def commands() -> list[Command]:
+    """All of them; nothing is ordered."""
+    movers, admin = cast(MoverOrders, None), cast(AdminOrders, None)
+    return [
+        *Moving(movers).commands(),
+        *Running(movers).commands(),
+        *Choices(movers, Languages("en")).commands(),
+        *Admin(admin).commands(),
+    ]
+
+
+def chat_words() -> set[str]:
+    """What calls a command, and what is understood within one."""
+    texts = [command.words for command in commands()]
+    folder = Path(talk.__file__).parent
+    for name in ("chat.py", "picking.py", "moving.py"):
+        texts += _marked(folder / name)
+    return {word.strip() for text in texts for word in text.split(",")}
+
+
+def _marked(path: Path) -> Iterator[str]:
+    """Words of a dialog: what a constant of this file has for translators."""
+    for node in ast.parse(path.read_text()).body:
+        value = node.value if isinstance(node, ast.AnnAssign) else None
+        if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "N_":
+            yield ast.literal_eval(value.args[0])
+
+
+def sections() -> dict[str, type[BaseModel]]:
+    """Sections of the configuration by name."""
+    found: dict[str, Any] = {name: field.annotation for name, field in Config.model_fields.items()}
+    return found
+
+
+def options() -> set[str]:
+    """Every option, by its own name."""
+    return {option for section in sections().values() for option in section.model_fields}
+
+
+def test_words_in_moving() -> None:
+    # "open" is how the question's second answer is called in a form.
+    known = chat_words() | EXAMPLES | {"open"}
+    unknown = set(_CODE.findall(prose(MOVING))) - known
+    assert not unknown
+
+
+def test_texts_in_moving() -> None:
+    said = "\n".join(path.read_text() for path in Path(talk.__file__).parent.glob("*.py"))
+    said = re.sub(r'"\s+"', "", said)
+    for text in set(_ITALIC.findall(_CODE.sub("", prose(MOVING)))) - ELSEWHERE:
+        assert f'"{text}' in said, text
+
+
+def test_words_and_options_in_admin() -> None:
+    known = chat_words() | options() | NOT_OURS
+    for code in set(_CODE.findall(prose(ADMIN))) - known:
+        section = re.fullmatch(r"\[(\w+)\](?: (\w+))?", code)
+        setting = re.fullmatch(r"(\w+) = \S+", code)
+        if section is not None:
+            assert section[1] in sections(), code
+            assert section[2] is None or section[2] in sections()[section[1]].model_fields, code
+        elif setting is not None:
+            assert setting[1] in options(), code
+        else:
+            _check_command(code)
+
+
+def _check_command(text: str) -> None:
+    """``xmpp-moved moves --watch``, ``moves --watch`` or ``--watch``."""
+    known: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+    words = text.removeprefix("xmpp-moved ").split()
+    flags = {o for command in _all(known) for parameter in command.params for o in parameter.opts}
+    names = [word for word in words if word.islower() and not word.startswith("-")]
+    assert set(names) <= {command.name for command in _all(known)}, text
+    assert {word for word in words if word.startswith("--")} <= flags, text
+
+
+def _all(known: dict[str, Any]) -> Iterator[Any]:
+    for command in known.values():
+        yield command
+        yield from _all(getattr(command, "commands", {}))
+
+
+def test_every_option_of_movers_is_explained_with_its_default() -> None:
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| ([^|]+) \| [^|]+ \|$", ADMIN.read_text(), re.M)
+    defaults = MoversSection()
+    explained: dict[str, str] = {}
+    for names, values in rows:
+        listed = _CODE.findall(names)
+        parts = values.split(", ") if len(listed) > 1 else [values]
+        explained |= dict(zip(listed, parts, strict=True))
+    assert explained == {name: _shown(getattr(defaults, name)) for name in explained}
+    assert set(explained) == set(MoversSection.model_fields)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ", ".join(_shown(part) for part in value)
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def test_the_pace_table() -> None:
+    rows = re.findall(
+        r"^\| (\d+) on (?:(your own)|(one|\d+)) (?:other )?servers? \| (.+) \|$",
+        MOVING.read_text(),
+        re.MULTILINE,
+    )
+    assert len(rows) == 7
+    for number, own, servers, words in rows:
+        count = 1 if own or servers == "one" else int(servers)
+        each = [(f"s{n}.example", int(number) // count) for n in range(count)]
+        near = [name for name, _ in each] if own else []
+        seconds = estimate(each, Rates(), near)
+        minutes = {"a few seconds": 0.1, "half a minute": 0.5}.get(words)
+        if minutes is None:
+            assert words == f"{math.ceil(seconds / 60)} minutes", (number, servers, seconds)
+        else:
+            assert seconds <= minutes * 60, (number, seconds)
