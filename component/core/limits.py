@@ -35,6 +35,10 @@ class Buckets:
         self._size = size
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def set_rate(self, per_minute: int) -> None:
+        """Change the rate of all buckets; what is in them stays, up to the new size."""
+        self._capacity = float(per_minute)
+
     def take(self, key: str, now: float) -> bool:
         """Take one token; ``now`` in seconds on any monotonic clock."""
         level, at = self._levels.pop(key, (self._capacity, now))
@@ -56,6 +60,14 @@ class Gate:
     def set_domains(self, allow: frozenset[str], deny: frozenset[str]) -> None:
         """Put other lists of domains in force."""
         self._policy = replace(self._policy, allow_domains=allow, deny_domains=deny)
+
+    def set_limits(self, policy: Policy) -> None:
+        """Put other limits in force; the lists of domains stay (:meth:`set_domains`)."""
+        mine = self._policy
+        self._policy = replace(
+            policy, allow_domains=mine.allow_domains, deny_domains=mine.deny_domains
+        )
+        self._buckets.set_rate(policy.requests_per_minute)
 
     def admit(self, divert: Divert, *, open_requests: int, now: float) -> Reason | None:
         """None to go on, or the reason to release at once.  ``now`` is monotonic seconds."""
@@ -83,6 +95,10 @@ class Followed:
         self._policy = policy
         self._into: dict[str, dict[str, float]] = {}
         self._where: dict[str, str] = {}
+
+    def set_limits(self, policy: Policy) -> None:
+        """Put other limits in force."""
+        self._policy = policy
 
     def note(self, old: str, new: str, at: float) -> None:
         """Remember a move that was accepted at ``at`` (seconds since the epoch).

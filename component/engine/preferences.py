@@ -30,6 +30,10 @@ class Preferences:
         self._known: dict[str, Settings] = {}
         self._one_at_a_time = asyncio.Lock()
 
+    def set_default(self, follow: Follow) -> None:
+        """Change what is done for users who chose nothing."""
+        self._default = Settings(follow)
+
     async def load(self) -> None:
         """Read everything; before the first request is answered.
 

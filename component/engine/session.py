@@ -11,12 +11,16 @@ from component.engine.hook import Hook
 from component.engine.recovery import Recovery
 from component.store.errors import StoreError
 from component.xmpp.codecs import Hello
-from component.xmpp.errors import LinkError, LinkLost
+from component.xmpp.errors import LinkBusy, LinkError, LinkLost, RequestTimeout
 
 log = structlog.get_logger(__name__)
 
 MOVER_FEATURES = frozenset({"watch", "tombstone", "answer"})
 """What of the hook the mover's side needs (hook protocol, section 7)."""
+
+
+LOOK_SECONDS = 5.0
+"""How long a hook has to answer while the stream stands, until it counts as silent."""
 
 
 class Session:
@@ -45,28 +49,36 @@ class Session:
         self._retry_seconds = retry_seconds
         self._on_greeted = on_greeted
         self._hellos: dict[str, Hello] = {}
+        self._silent: set[str] = set()
         self._recovered = False
+        self._epoch = 0
+        self._up = False
+        self._greeting = False
 
     @property
     def hellos(self) -> Mapping[str, Hello]:
-        """The hooks that answered in this session, by host."""
-        return self._hellos
+        """The hooks that answer in this session, by host."""
+        return {host: said for host, said in self._hellos.items() if host not in self._silent}
 
     @property
     def ready(self) -> bool:
         """Every served host has a hook, and nothing is left over from before."""
-        return self._recovered and len(self._hellos) == len(self._hosts)
+        return self._recovered and len(self.hellos) == len(self._hosts)
 
     def on_down(self) -> None:
         """The stream is lost; what was known of the hooks is stale."""
+        self._epoch += 1
         self._hellos.clear()
-        self._recovered = False
+        self._silent.clear()
+        self._recovered = self._up = self._greeting = False
 
     async def on_up(self) -> None:
         """Greet all hosts; those without a hook are asked again until they have one."""
         complained: dict[str, str] = {}
+        epoch, self._up, self._greeting = self._epoch, True, True
+        self._silent.clear()
         try:
-            while not self.ready:
+            while not self.ready and epoch == self._epoch:
                 await self._greet(complained)
                 instances = {host: hello.instance for host, hello in self._hellos.items()}
                 await self._recovery.run(instances)
@@ -81,6 +93,53 @@ class Session:
             return  # the next session begins anew
         except StoreError as error:
             log.error("cannot settle what was left over", error=str(error))
+        finally:
+            if epoch == self._epoch:
+                self._greeting = False
+
+    async def look(self) -> None:
+        """See whether the hooks are still there; to be called every few seconds.
+
+        A module can be unloaded, or loaded anew and so have forgotten what it watched and held,
+        while the stream stands.  What is missing is greeted again.
+        """
+        if not self._up or self._greeting:
+            return
+        epoch = self._epoch
+        for host in self._hosts:
+            if host in self._hellos:
+                await self._look_at(host, epoch)
+            if epoch != self._epoch:
+                return
+        if not self._recovered or len(self._hellos) < len(self._hosts):
+            self._recovered = False
+            await self.on_up()
+
+    async def _look_at(self, host: str, epoch: int) -> None:
+        known = self._hellos[host]
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                hello = await self._hook.hello(host)
+        except (LinkLost, LinkBusy):
+            return
+        except (TimeoutError, RequestTimeout):
+            if epoch == self._epoch and host not in self._silent:
+                # The server is slow or stuck; nothing is forgotten, so nothing is done anew.
+                self._silent.add(host)
+                log.warning("the hook of a served host is silent", host=host)
+            return
+        except LinkError as error:
+            if epoch == self._epoch:
+                self._silent.discard(host)
+                del self._hellos[host]
+                log.error("the hook of a served host is gone", host=host, error=str(error))
+            return
+        if epoch != self._epoch:
+            return
+        self._silent.discard(host)
+        if hello.instance != known.instance:
+            del self._hellos[host]
+            log.warning("the hook of a served host was loaded anew", host=host)
 
     async def _greet(self, complained: dict[str, str]) -> None:
         for host in self._hosts:

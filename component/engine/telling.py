@@ -34,6 +34,10 @@ class ContactNotices:
         self._undo = timedelta(days=undo_days)
         self.on = on
 
+    def set_undo_days(self, days: int) -> None:
+        """Change for how long a contact may take a change back."""
+        self._undo = timedelta(days=days)
+
     def undo_until(self, settled: datetime) -> datetime:
         """How long a contact may take a change back that was made at ``settled``."""
         return settled + self._undo

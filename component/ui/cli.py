@@ -16,6 +16,7 @@ import typer
 
 from component import __version__
 from component.ui import cli_moves
+from component.ui.cli_db import db_app
 from component.ui.common import NAME, bare_address, load_config, store_failures
 from component.ui.exits import CommandFailed, Exit
 
@@ -33,7 +34,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 hook_app = typer.Typer(help="Install the module that the XMPP server needs.", no_args_is_help=True)
-db_app = typer.Typer(help="Look after the database.", no_args_is_help=True)
 app.add_typer(hook_app, name="hook")
 app.add_typer(db_app, name="db")
 
@@ -97,13 +97,13 @@ def run(context: typer.Context) -> None:
 
     log.configure(config.log.level, config.log.format)
     from component.app import run as run_app
-    from component.config import ConfigError
+    from component.config import ConfigError, load
     from component.ops.http import ListenError
     from component.xmpp.errors import SecretRefused
 
     with store_failures():
         try:
-            asyncio.run(run_app(config))
+            asyncio.run(run_app(config, lambda: load(context.obj)))
         except SecretRefused as error:
             raise CommandFailed(str(error), Exit.REFUSED) from error
         except ConfigError as error:
@@ -222,14 +222,3 @@ def _installed(install: Callable[[Path], Installed], to: Path | None) -> Install
         return install(to)
     except InstallError as error:
         raise CommandFailed(str(error)) from error
-
-
-@db_app.command("upgrade")
-def db_upgrade(context: typer.Context) -> None:
-    """Bring the database to the schema of this release."""
-    config = load_config(context.obj)
-    from component.store import upgrade
-
-    with store_failures():
-        revision = asyncio.run(upgrade(config.database.url))
-    typer.echo(f"The database has schema {revision}, the newest.")

@@ -21,6 +21,10 @@ _COLOURS = {
 }
 
 
+def _state(move: MoveRecord) -> str:
+    return "undone" if move.undone_at is not None else SHORT_STATES[move.state]
+
+
 def print_moves(console: Console, moves: Sequence[MoveRecord]) -> None:
     """Contacts who were followed, as ``moves`` lists them: one row each, newest first."""
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -32,7 +36,7 @@ def print_moves(console: Console, moves: Sequence[MoveRecord]) -> None:
             utc(move.at),
             safe(move.contact),
             safe(f"{move.old} → {move.new}"),
-            Text(SHORT_STATES[move.state], style=_COLOURS.get(move.state, "")),
+            Text(_state(move), style=_COLOURS.get(move.state, "")),
             Text(reason_words(move.reason)),
         )
     console.print(table)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
 from slixmpp import JID, ClientXMPP
-from slixmpp.stanza import Iq, Presence
+from slixmpp.stanza import Iq, Message, Presence
 
-import component.xmpp.xep_0283 as xep_0283
 from tests.live.servers.base import C2S_PORT, PASSWORD
+
+_REPLACE = "{urn:xmpp:message-correct:0}replace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +32,50 @@ class Entry:
         return text
 
 
-class Person(ClientXMPP):
-    """Logs in, keeps the roster by its pushes, and notes each of them and each request.
+@dataclass(slots=True)
+class Heard:
+    """One chat message: its first version, and those that corrected it (XEP-0308)."""
 
-    :param approves: whether requests are approved without asking the person, as the new account
-        of a mover does for the contacts who come along.
+    sender: str
+    """A bare JID."""
+    thread: str
+    versions: list[str] = field(default_factory=list)
+
+    @property
+    def body(self) -> str:
+        """What a client shows now."""
+        return self.versions[-1]
+
+
+class Person(ClientXMPP):
+    """Logs in, keeps the roster by its pushes, and notes each of them, each request and message.
+
+    It does nothing by itself: no request is approved, nothing is answered.
     """
 
-    def __init__(self, jid: str, device: str, *, approves: bool = False) -> None:
+    def __init__(self, jid: str, device: str) -> None:
         super().__init__(f"{jid}/{device}", PASSWORD)
         self.who = f"{jid.partition('@')[0].capitalize()}'s {device}"
-        self.seen: list[str] = []
+        self.seen: list[tuple[str, str]] = []
+        """What each thing was, and what it said."""
+        self.requests: list[str] = []
+        self.messages: dict[str, Heard] = {}
+        """By the id of the first version, in the order of their coming."""
         self.entries: dict[str, Entry] = {}
         self.changed = asyncio.Event()
-        self.auto_authorize = True if approves else None
+        self.auto_authorize = None
         self.auto_subscribe = False
         self.enable_starttls = False
         self.enable_direct_tls = False
         self.enable_plaintext = True
         self.plugin["feature_mechanisms"].unencrypted_plain = True
-        for plugin in ("xep_0060", "xep_0163", "xep_0199"):
-            self.register_plugin(plugin)
-        self.register_plugin("xep_0283", module=xep_0283)
+        self.register_plugin("xep_0199")
         self.add_event_handler("roster_update", self._on_roster)
         self.add_event_handler("presence_subscribe", self._on_request)
-
-    @property
-    def moved(self) -> xep_0283.XEP_0283:
-        """The plugin, whose name slixmpp's own type for plugins does not know."""
-        return cast("dict[str, xep_0283.XEP_0283]", self.plugin)["xep_0283"]
+        self.add_event_handler("message", self._on_message)
 
     async def log_in(self, address: str) -> None:
-        """Connect, read the roster and become available."""
+        """Connect, read the roster and become available; raises RuntimeError."""
         loop = asyncio.get_running_loop()
         started: asyncio.Future[Any] = loop.create_future()
         failed: asyncio.Future[Any] = loop.create_future()
@@ -79,11 +92,25 @@ class Person(ClientXMPP):
         await self.get_roster()
         self.send_presence()
         await self.ping()
-        self.seen.clear()
 
     async def ping(self) -> None:
         """Wait until everything sent before has been dealt with by the own server."""
         await self.plugin["xep_0199"].send_ping(JID(self.boundjid.domain), timeout=10)
+
+    def write(self, to: str, text: str, thread: str) -> None:
+        """Send a chat message."""
+        message = self.make_message(mto=JID(to), mbody=text, mtype="chat")
+        message["thread"] = thread
+        message.send()
+
+    def accept(self, jid: str) -> None:
+        """What a click on "accept" does in most clients: approve, and ask back."""
+        for kind in ("subscribed", "subscribe"):
+            self.send_presence(pto=JID(jid), ptype=kind)
+
+    def heard(self, text: str, sender: str) -> list[Heard]:
+        """Messages of a sender that hold a text in their newest version."""
+        return [m for m in self.messages.values() if m.sender == sender and text in m.body]
 
     async def log_out(self) -> None:
         """Disconnect in order."""
@@ -97,11 +124,30 @@ class Person(ClientXMPP):
                 item["name"],
                 tuple(sorted(item["groups"])),
             )
-            self.entries[str(jid)] = entry
+            gone = entry.subscription == "remove"
+            if gone:
+                self.entries.pop(str(jid), None)
+            else:
+                self.entries[str(jid)] = entry
             if iq["type"] == "set":
-                self.seen.append(f"roster: {jid} is now {entry}")
+                news = "is no longer there" if gone else f"is now {entry}"
+                self.seen.append(("roster", f"{jid} {news}"))
         self.changed.set()
 
     def _on_request(self, presence: Presence) -> None:
-        self.seen.append(f"a subscription request from {presence['from'].bare}")
+        sender, status = presence["from"].bare, presence["status"]
+        self.requests.append(sender)
+        said = f": “{status}”" if status else ""
+        self.seen.append(("request", f"from {sender}{said}"))
+        self.changed.set()
+
+    def _on_message(self, message: Message) -> None:
+        sender, body = message["from"].bare, message["body"]
+        if not body:
+            return
+        replaced = message.xml.find(_REPLACE)
+        first = message["id"] if replaced is None else replaced.get("id", "")
+        heard = self.messages.setdefault(first, Heard(sender, message["thread"]))
+        heard.versions.append(body)
+        self.seen.append(("message", f"from {sender}: “{body}”"))
         self.changed.set()

@@ -188,6 +188,9 @@ def _found_sending(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> J
     """
     assert isinstance(e, Found)
     left = e.item is not None and e.item.ask
+    if e.item is not None and not left and c.before is None and not repeats(c):
+        # The first request made this entry (RFC 6121 3.1.2), and was refused meanwhile.
+        return _by_roster(c, e.item, replace(c, state=S.REFUSED, due_at=None), now, s)
     sent = replace(c, state=S.SENT, sent_at=c.sent_at or now, due_at=now + s.pending_after)
     unsent = replace(c, state=S.QUEUED, attempts=max(0, c.attempts - 1), due_at=None)
     return _by_roster(c, e.item, sent if left else unsent, now, s)

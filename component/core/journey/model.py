@@ -166,6 +166,8 @@ class CheckName(StrEnum):
     DIFFERENT = "old-and-new-differ"
     ACCOUNT = "account-exists"
     TARGET = "target-exists"
+    REACHABLE = "target-server-answers"
+    """The other account is elsewhere, where its existence cannot be learned."""
     NOT_MOVED = "not-already-moved"
     NO_LOOP = "no-loop"
     CHAIN = "chain-depth"

@@ -138,6 +138,35 @@ class Pace:
         self._overall.per_second = per_second
         self._overall.burst = max(1.0, per_second)
 
+    def set_rates(self, rates: Rates) -> None:
+        """Change all rates but the overall one, for which see :meth:`set_overall`.
+
+        What a domain has earned or lost stays, up to the new maximum.
+        """
+        self._rates = rates
+        for mover in self._movers.values():
+            mover.per_second = rates.per_mover_per_second
+            mover.burst = max(1.0, rates.per_mover_per_second)
+        for domain in self._domains.values():
+            most = rates.domain_per_minute_max / 60.0
+            self._set_rate(domain, min(domain.bucket.per_second, most))
+
+    def unreachable(self) -> int:
+        """Domains that failed last and have not answered since."""
+        return sum(domain.probing for domain in self._domains.values())
+
+    def health(self, most: int) -> list[tuple[str, bool, float]]:
+        """(domain, whether it answers, notifications a minute), the unreachable first.
+
+        :param most: so many at most, of the others those spoken to last
+        """
+        recent = reversed(self._domains.items())
+        ordered = sorted(recent, key=lambda pair: not pair[1].probing)  # stable
+        return [
+            (name, not domain.probing, domain.bucket.per_second * 60.0)
+            for name, domain in ordered[:most]
+        ]
+
     def forget(self, journey: int) -> None:
         """A journey ended."""
         self._movers.pop(journey, None)

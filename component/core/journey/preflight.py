@@ -54,7 +54,8 @@ def examine(facts: Facts) -> tuple[Check, ...]:
     if facts.kind is Kind.ARRIVE:
         checks.append(_statement(facts))
     else:
-        checks.append(_clean(CheckName.TARGET, facts.target_trouble, other))
+        there = CheckName.REACHABLE if facts.kind is Kind.AWAY else CheckName.TARGET
+        checks.append(_clean(there, facts.target_trouble, other))
         named = facts.old_names
         unmoved = named is None or jids.key(named) == jids.key(facts.new)
         checks.append(Check(CheckName.NOT_MOVED, unmoved, {"jid": named or ""}))

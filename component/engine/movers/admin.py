@@ -59,6 +59,12 @@ class Admin:
         self._apply = apply
         self._set = RunTime()
 
+    def reconfigure(self, admins: Collection[str], configured: RunTime) -> None:
+        """Put another configuration in force; what admins have set stays set."""
+        self._admins = frozenset(jids.key(jid) for jid in admins)
+        self._configured = configured
+        self._enforce()
+
     def is_admin(self, jid: str) -> bool:
         """See :class:`AdminOrders`."""
         return jids.key(jid) in self._admins

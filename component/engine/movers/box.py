@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 
 from component.core.journey.contacts import Schedule
 from component.core.journey.model import Progress
 from component.core.journey.pace import Pace, Rates
 from component.engine.movers.accounts import Accounts
-from component.engine.movers.ports import JourneyStore
+from component.engine.movers.ports import JourneyStore, MoverGauges
 from component.engine.ports import Clock, Teller
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MoverSettings:
-    """The ``[movers]`` section in the units of the code."""
+    """The ``[movers]`` section in the units of the code.
+
+    One object for the whole mover's side: a reload changes it in place.
+    """
 
     rates: Rates = field(default_factory=Rates)
     schedule: Schedule = field(
@@ -37,6 +40,11 @@ class MoverSettings:
     answer_senders: bool = True
     tombstones: bool = True
     enabled: bool = True
+
+    def take_over(self, other: MoverSettings) -> None:
+        """Become equal to ``other``."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(other, one.name))
 
 
 @dataclass(frozen=True)
@@ -58,3 +66,4 @@ class Box:
     """Have the hook watch a user as the journeys of now need it."""
     changed: Callable[[Progress], None]
     """Tell whoever looks on (``xmpp-moved moves --watch``)."""
+    gauges: MoverGauges

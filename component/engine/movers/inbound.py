@@ -12,7 +12,7 @@ import structlog
 from component.core.model import PresenceKind, SendPlan, Step
 from component.core.notices import NewAddress
 from component.engine.movers.box import MoverSettings
-from component.engine.movers.ports import JourneyStore
+from component.engine.movers.ports import JourneyStore, MoverGauges, NoGauges
 from component.engine.movers.run import Run
 from component.engine.movers.service import Movers
 from component.engine.ports import Clock, Teller
@@ -44,6 +44,7 @@ class Inbound:
         hosts: Collection[str],
         contact_divert: Callable[[ET.Element], Awaitable[ET.Element]],
         contact_outcome: Callable[[ET.Element], Awaitable[None]],
+        gauges: MoverGauges | None = None,
     ) -> None:
         self._movers = movers
         self._store = store
@@ -53,7 +54,13 @@ class Inbound:
         self._hosts = hosts
         self._contact_divert = contact_divert
         self._contact_outcome = contact_outcome
+        self._gauges = gauges or NoGauges()
         self._awaited: OrderedDict[str, tuple[Run, WayBack]] = OrderedDict()
+
+    @property
+    def awaited(self) -> int:
+        """Ways back that were approved, and of which the server has not said what became."""
+        return len(self._awaited)
 
     async def on_divert(self, iq: ET.Element) -> ET.Element:
         """A held request: the way back of somebody notified, or the contact side's.
@@ -69,8 +76,10 @@ class Inbound:
                 self._awaited[way_back.request_id] = (run, way_back)
                 if len(self._awaited) > _AWAITED:
                     self._awaited.popitem(last=False)
+                self._gauges.way_back("take")
                 step = Step(PresenceKind.SUBSCRIBED, way_back.sender)
                 return codecs.write_take(SendPlan((step,)))
+        self._gauges.way_back("release")
         return codecs.write_release()
 
     async def on_outcome(self, message: ET.Element) -> None:

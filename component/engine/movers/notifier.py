@@ -71,6 +71,9 @@ class Notifier:
         now = run.box.clock.now()
         lost: BaseException | None = None
         for contact, result in zip(batch, results, strict=True):
+            run.box.gauges.notified(
+                again=machine.repeats(contact), left=isinstance(result, machine.Left)
+            )
             if isinstance(result, BaseException):
                 lost = result  # it may have left: the next look tells
             else:

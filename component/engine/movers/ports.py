@@ -10,6 +10,26 @@ from typing import Protocol
 from component.core.journey.model import ContactState, Journey, JourneyContact, JourneyState
 
 
+class MoverGauges(Protocol):
+    """Figures that the mover's side reports as it goes."""
+
+    def notified(self, *, again: bool, left: bool) -> None:
+        """A notification was sent (``left``), or could not be; ``again``: not the first one."""
+
+    def way_back(self, verdict: str) -> None:
+        """A held request to a mover was answered: ``take`` or ``release``."""
+
+
+class NoGauges:
+    """Nobody wants the figures."""
+
+    def notified(self, *, again: bool, left: bool) -> None:
+        """See :class:`MoverGauges`."""
+
+    def way_back(self, verdict: str) -> None:
+        """See :class:`MoverGauges`."""
+
+
 class JourneyStore(Protocol):
     """Journeys as durable records; every write is durable on return and raises StoreError."""
 

@@ -70,6 +70,7 @@ class Run:
         self.rechecks = 0
         """Looks at what an undo had already restored."""
         self._progress_at = float("-inf")
+        self._progress_held = False
         self._progress_shown: Progress | None = None
 
     # What others may do to it -------------------------------------------------------------------
@@ -275,6 +276,9 @@ class Run:
         """Seconds until the next look, retry or end of a silence."""
         until = max(0.0, self._look_at - self.box.clock.tick())
         due = self.book.next_due()
+        if self._progress_held:
+            shown = self._progress_at + PROGRESS_SECONDS
+            until = min(until, max(0.05, shown - self.box.clock.tick()))
         if due is not None and stages.notifies(self.book.journey) and not self.box.held():
             until = min(until, max(0.0, (due - self.box.clock.now()).total_seconds()))
         return until
@@ -376,8 +380,10 @@ class Run:
         if shown is not None and (
             shown.counts == progress.counts and shown.journey.state is progress.journey.state
         ):
+            self._progress_held = False
             return
-        if not at_once and tick - self._progress_at < PROGRESS_SECONDS:
+        self._progress_held = not at_once and tick - self._progress_at < PROGRESS_SECONDS
+        if self._progress_held:
             return
         self._progress_at = tick
         self._progress_shown = progress

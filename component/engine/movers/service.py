@@ -8,6 +8,7 @@ were proven then; an admin's orders come through :class:`~component.engine.mover
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -39,7 +40,7 @@ from component.engine.movers.box import Box, MoverSettings
 from component.engine.movers.drafts import Drafts
 from component.engine.movers.housekeeping import Housekeeping
 from component.engine.movers.orders import Given
-from component.engine.movers.ports import JourneyStore
+from component.engine.movers.ports import JourneyStore, MoverGauges, NoGauges
 from component.engine.movers.proofs import Proofs
 from component.engine.movers.run import Run
 from component.engine.movers.watches import Watches
@@ -68,6 +69,7 @@ class Movers:
         settings: MoverSettings,
         preferences: Preferences,
         contact_undo: ContactUndo,
+        gauges: MoverGauges | None = None,
     ) -> None:
         self._hosts = frozenset(hosts)
         self._accounts = accounts
@@ -103,6 +105,7 @@ class Movers:
             held=lambda: self.paused,
             rewatch=self.watches.renew,
             changed=self._publish,
+            gauges=gauges or NoGauges(),
         )
 
     # Life ---------------------------------------------------------------------------------------
@@ -163,6 +166,25 @@ class Movers:
             raise
         if run.book.journey.state.final:
             self._runs.pop(id, None)
+
+    def reconfigure(self, settings: MoverSettings) -> None:
+        """Put other settings in force; the overall rate and the domains are the admin's."""
+        switched = settings.answer_senders is not self._settings.answer_senders
+        self._settings.take_over(settings)
+        self._proofs.seconds = settings.code_minutes * 60.0
+        self.pace.set_rates(settings.rates)
+        self.wake_all()
+        if switched and self._up.is_set():
+            if self._renewing is not None:
+                self._renewing.cancel()
+            self._renewing = asyncio.create_task(self._renew(), name="renew watches")
+
+    def contact_counts(self) -> Counter[ContactState]:
+        """Contacts of the journeys at work, by state."""
+        total: Counter[ContactState] = Counter()
+        for run in self._runs.values():
+            total.update(run.book.counts)
+        return total
 
     def runs_of(self, jid: str) -> list[Run]:
         """Runs, paused ones included, of which this is an account."""

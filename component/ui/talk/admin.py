@@ -82,7 +82,7 @@ class Admin:
         async def then(turn: Turn, answers: Answers) -> Page:
             _kind, number = _number(turn.words, answers.text("move"), "move")
             progress, contacts = await self._admin.show_any(number)
-            lines = [notices.progress_text(turn.words, progress)]
+            lines = [notices.progress_text(turn.words, progress, mine=False)]
             # Those with whom something is amiss say why; the others are in the counts.
             amiss = [c for c in contacts if c.state not in _FINE]
             lines += [_contact(turn.words, c) for c in amiss[:_SHOWN]]
@@ -111,7 +111,7 @@ class Admin:
                 return Done(turn.words.say("Nothing was changed."))
             if kind == "m":
                 progress = await self._admin.undo_any(number)
-                return Done(notices.progress_text(turn.words, progress))
+                return Done(notices.progress_text(turn.words, progress, mine=False))
             record = await self._admin.undo_any_followed(number)
             return Done(
                 turn.words.say(

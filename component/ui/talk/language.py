@@ -111,6 +111,10 @@ class Languages:
         self._chosen: dict[str, str] = {}
         self._heard: OrderedDict[str, str] = OrderedDict()
 
+    def set_default(self, tag: str) -> None:
+        """Change the language of users of whom nothing is known."""
+        self._default = known(tag) or SOURCE
+
     def choose(self, jid: str, tag: str | None) -> None:
         """Keep what a user has chosen; None: whatever the client says."""
         language = known(tag)

@@ -126,8 +126,11 @@ def bar(done: int, total: int) -> str:
     return "▓" * filled + "░" * (_BLOCKS - filled)
 
 
-def progress_text(words: Words, progress: Progress) -> str:
-    """How far a move is, and what its owner can do."""
+def progress_text(words: Words, progress: Progress, *, mine: bool = True) -> str:
+    """How far a move is, and what its owner can do.
+
+    :param mine: whoever reads this may order something for it by these words.
+    """
     journey = progress.journey
     counts = progress.counts
     # Those who were left out neither follow nor are missed.
@@ -149,7 +152,7 @@ def progress_text(words: Words, progress: Progress) -> str:
             )
         )
     lines += _by_hand(words, progress)
-    what = _possible(words, journey.state)
+    what = _possible(words, journey.state) if mine else None
     return "\n".join([*lines, what] if what else lines)
 
 

@@ -12,6 +12,7 @@ from component.core.journey.model import (
     ContactState,
     Journey,
     JourneyState,
+    Kind,
     Preflight,
     Problem,
     Progress,
@@ -75,6 +76,10 @@ CHECKS: Final[dict[CheckName, tuple[str, str]]] = {
     CheckName.TARGET: (
         N_("The account {jid} exists."),
         N_("The account {jid} was not found. Create it first, or look for a slip."),
+    ),
+    CheckName.REACHABLE: (
+        N_("The server of {jid} answers."),
+        N_("The server of {jid} does not answer. Look for a slip, or try again later."),
     ),
     CheckName.NOT_MOVED: (
         N_("{old} has not moved before."),
@@ -191,8 +196,14 @@ def move(words: Words, journey: Journey) -> str:
         id=journey.id,
         old=journey.old,
         new=journey.new,
-        state=words.say(JOURNEY_STATES[journey.state]),
+        state=words.say(_state(journey)),
     )
+
+
+def _state(journey: Journey) -> str:
+    if journey.kind is Kind.AWAY and journey.state is JourneyState.SETTLING:
+        return N_("published, waiting for contacts to follow")
+    return JOURNEY_STATES[journey.state]
 
 
 def counts(words: Words, progress: Progress) -> list[str]:
