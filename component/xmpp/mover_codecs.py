@@ -150,6 +150,13 @@ def write_watch(*, requests: bool, answers: bool, messages: bool) -> ET.Element:
     return ET.Element(tag(NS_HOOK, "watch"), {name: "true" for name, on in wanted.items() if on})
 
 
+def read_pending(iq: ET.Element) -> tuple[str, ...]:
+    """Senders of the requests that stood on the user's roster when the watch was set."""
+    found = iq.findall(f"{tag(NS_HOOK, 'watch')}/{tag(NS_HOOK, 'pending')}")
+    prepared = (jids.bare(pending.get("jid")) for pending in found)
+    return tuple(jid for jid in prepared if jid is not None)
+
+
 def write_answer(lang: str, text: str) -> ET.Element:
     """The answer to somebody who wrote to an old account."""
     answer = ET.Element(tag(NS_HOOK, "answer"), {tag(NS_XML, "lang"): lang})

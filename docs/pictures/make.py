@@ -94,12 +94,12 @@ class Play:
                 await client.rest()
             self.say("servers and clients are there")
             old, new, romeo, friar = clients
-            await self.show_forms(old)
+            await self.show_forms(old, new)
             await self.move(old, new)
             await self.watch(old, romeo, friar)
             await self.end(romeo)
 
-    async def show_forms(self, old: Gajim) -> None:
+    async def show_forms(self, old: Gajim, new: Gajim) -> None:
         """The same by the client's command window, as far as the page with the checks."""
         await old.execute_command(COMPONENT_HOST)
         await old.picture(HERE / "commands.png", crop=COMMANDS)
@@ -108,6 +108,14 @@ class Play:
         await old.rest()
         await old.press("Tab")
         await old.type(NEW)
+        await old.rest()
+        await old.click(*NEXT)
+        said = await new.hears("enter this code there")
+        found = re.search(r"enter this code there: (\S+)", said)
+        assert found is not None, said
+        await old.rest()
+        await old.press("Tab")
+        await old.type(found[1])
         await old.rest()
         await old.click(*NEXT)
         await old.picture(HERE / "form.png", crop=DIALOG)
@@ -125,12 +133,6 @@ class Play:
         await old.say("move away")
         await old.hears("Your new address")
         await old.say(NEW)
-        await old.hears("contacts will be told")
-        await old.picture(HERE / "checked.png", crop=CHAT)
-        await old.say("ok")
-        await old.hears("Who may read")
-        await old.rest()
-        await old.say("ok")
         await old.hears("The code")
         said = await new.hears("enter this code there")
         await new.click(*FIRST_CHAT)
@@ -138,6 +140,12 @@ class Play:
         found = re.search(r"enter this code there: (\S+)", said)
         assert found is not None, said
         await old.say(found[1])
+        await old.hears("contacts will be told")
+        await old.picture(HERE / "checked.png", crop=CHAT)
+        await old.say("ok")
+        await old.hears("Who may read")
+        await old.rest()
+        await old.say("ok")
         await old.hears("has begun")
         self.say(f"Juliet's part took {time.monotonic() - began:.0f} s")
 

@@ -63,9 +63,7 @@ class Play:
         self.stage.announce("Juliet writes to the component.")
         chat = Chat(self.stage, self.old)
         chat.title()
-        await chat.say(f"move away {NEW}", "Who is told?")
-        await chat.say("1", "Who may read")
-        await chat.say("ok", "The code")
+        await chat.say(f"move away {NEW}", "The code")
         other = Chat(self.stage, self.new)
         other.title(" (her new account)")
         code = re.search(r"enter this code there: (\S+)", await other.hear("enter this code"))
@@ -73,7 +71,9 @@ class Play:
             self.stage.wrong.append("the message with the code holds none")
             raise Astray
         chat.title()
-        await chat.say(code[1], "has begun")
+        await chat.say(code[1], "Who is told?")
+        await chat.say("1", "Who may read")
+        await chat.say("ok", "has begun")
         self._juliet = chat
 
     async def _watch_contacts(self) -> None:

@@ -93,18 +93,22 @@ async def test_an_account_that_goes_takes_its_watch_along(stage: Stage) -> None:
     assert not stage.component.inbox
 
 
-async def test_what_was_held_for_a_watched_user_can_be_handed_back(stage: Stage) -> None:
+@pytest.mark.parametrize("watches", [(), ("requests",), EVERYTHING], ids=["no", "one", "all"])
+async def test_an_ordinary_request_is_not_handed_back(
+    stage: Stage, watches: tuple[str, ...]
+) -> None:
+    """Only a moved notification is, watched or not: nothing else is put into somebody's mouth."""
     user, contact = stage.account("romeo"), stage.account("juliet")
     phone = await stage.device(user)
     request = presence("subscribe", user).replace("to=", f"from='{contact}' to=")
     forwarded = f"<forwarded xmlns='urn:xmpp:forward:0'>{request}</forwarded>"
     release = f"<release xmlns='{NS_HOOK}'>{forwarded}</release>"
+    await stage.watch(user, *watches)
     refused = await stage.component.request(release, kind="set", to=user)
+    assert refused.get("type") == "error"
     assert refused.find(f".//{STANZAS}bad-request") is not None
-    await stage.watch(user, "requests")
-    assert (await stage.component.request(release, kind="set", to=user)).get("type") == "result"
-    await take_presence(phone, "subscribe", contact)
-    await stage.quiet()
+    await stage.quiet(phone)
+    assert not [r for r in phone.inbox if r.element.get("type") == "subscribe"]
     assert not stage.component.inbox
 
 

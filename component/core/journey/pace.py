@@ -2,9 +2,9 @@
 
 Rules (in docs/moving.md for people): one notification a second for each mover, a fixed number
 overall, and for each contact domain a rate that begins low, doubles with every minute in which it
-answers, and is halved when it fails.  A domain that cannot be reached costs one probe: while it is
-down, nothing else is sent there.  The start rate is below what ejabberd's mod_pres_counter
-(default 5 presences a minute) silently drops.
+answers, and is halved when it fails.  A domain that cannot be reached costs one probe at a time, at
+growing intervals: while it is down, nothing else is sent there.  The start rate is below what
+ejabberd's mod_pres_counter (default 5 presences a minute) silently drops.
 """
 
 from __future__ import annotations
@@ -54,6 +54,9 @@ class _Domain:
     """It failed last: until it answers, one question at a time."""
     doubt_until: float = 0.0
     """A probe is on its way, and its answer awaited until then."""
+    probes_lost: int = 0
+    rest_until: float = 0.0
+    """Not even a probe before that."""
 
 
 class Pace:
@@ -83,7 +86,7 @@ class Pace:
         waits = [self._overall.wait(now), self._mover(journey, now).wait(now)]
         if domain not in self._near:
             found = self._domain(domain, now)
-            waits.append(found.doubt_until - now)
+            waits.append(max(found.doubt_until, found.rest_until) - now)
             waits.append(found.bucket.wait(now))
         return max(waits)
 
@@ -116,21 +119,36 @@ class Pace:
         if domain in self._near:
             return
         found = self._domain(domain, now)
-        found.probing = False
         found.doubt_until = now
-        if now - found.raised_at >= 60.0:
+        if found.probing:
+            # Back again: as at the beginning, if it had fallen below that.
+            found.probing, found.probes_lost, found.rest_until = False, 0, now
+            first = self._rates.domain_per_minute / 60.0
+            self._set_rate(found, max(found.bucket.per_second, first))
+            found.raised_at = now
+        elif now - found.raised_at >= 60.0:
             rate = min(found.bucket.per_second * 2, self._rates.domain_per_minute_max / 60.0)
             self._set_rate(found, rate)
             found.raised_at = now
 
     def failed(self, domain: str, now: float) -> None:
-        """It could not be reached: half the rate, and one probe at a time."""
+        """It could not be reached: half the rate, and one probe at a time.
+
+        One outage halves the rate once, however many notifications it costs; each probe that
+        fails doubles the rest before the next.
+        """
         if domain in self._near:
             return
         found = self._domain(domain, now)
-        self._set_rate(found, max(found.bucket.per_second / 2, 1.0 / 600.0))
+        if not found.probing:
+            self._set_rate(found, max(found.bucket.per_second / 2, 1.0 / 600.0))
+            found.probing = True
+        elif found.doubt_until > now:
+            # A probe failed; what was under way before the first failure says nothing new.
+            found.probes_lost += 1
+            rest = REST_SECONDS * 2 ** min(found.probes_lost - 1, 10)
+            found.rest_until = now + min(rest, REST_MAX_SECONDS)
         found.raised_at = now
-        found.probing = True
         found.doubt_until = now
 
     def set_overall(self, per_second: float) -> None:
@@ -194,6 +212,9 @@ class Pace:
 
 PROBE_SECONDS = 60.0
 """The longest wait that :meth:`Pace.next` gives, and how long a probe without a word is awaited."""
+REST_SECONDS = 30.0
+REST_MAX_SECONDS = 3600.0
+"""The first and the longest rest after a probe that failed."""
 BURST_SECONDS = 60.0
 """A minute's allowance may be used at once: four contacts at a domain need not take a minute."""
 

@@ -7,11 +7,11 @@ errors included; a stream that is down raises LinkLost.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from component.core.journey.model import Access
-from component.core.model import RosterItem, SendPlan
+from component.core.model import PresenceKind, RosterItem, SendPlan, Step
 from component.core.restore import Restoration
 from component.core.statement import Answer, read
 from component.engine.hook import Hook
@@ -102,10 +102,21 @@ class Accounts:
         items = codecs.read_items(answer.find(codecs.tag(NS_HOOK, "send")))
         return {item.jid: item for item in items}
 
-    async def watch(self, user: str, *, requests: bool, answers: bool, messages: bool) -> None:
-        """Have the hook tell of these things; all False takes it back."""
+    async def watch(
+        self, user: str, *, requests: bool, answers: bool, messages: bool
+    ) -> tuple[str, ...]:
+        """Have the hook tell of these things; all False takes it back.
+
+        :returns: where requests are watched, whose stand already and wait for the user.
+        """
         wanted = mover_codecs.write_watch(requests=requests, answers=answers, messages=messages)
-        await self._wire.request("set", user, wanted, timeout=self._timeout)
+        answer = await self._wire.request("set", user, wanted, timeout=self._timeout)
+        return mover_codecs.read_pending(answer)
+
+    async def approve(self, user: str, senders: Sequence[str]) -> tuple[RosterItem, ...]:
+        """Grant requests that stand on the user's roster; the entries as they are now."""
+        steps = tuple(Step(PresenceKind.SUBSCRIBED, sender) for sender in senders)
+        return await self._hook.send(user, SendPlan(steps))
 
     # The statement ------------------------------------------------------------------------------
 

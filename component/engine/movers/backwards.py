@@ -101,8 +101,13 @@ async def _withdraw(run: Run, contact: JourneyContact, roster: Mapping[str, Rost
         # Answered in the last moment: a contact who followed stays.
         state = contact.goal
     else:
-        await _put_back_new(run, contact, item)
-        state = ContactState.RESTORED
+        try:
+            await _put_back_new(run, contact, item)
+            state = ContactState.RESTORED
+        except RemoteError as error:
+            # One that cannot be taken back must not keep the others.
+            contact = replace(contact, error=error.condition)
+            state = ContactState.GIVEN_UP
     run.book.put(replace(contact, state=state, due_at=None))
 
 
@@ -212,14 +217,16 @@ async def _state_way_back(run: Run) -> None:
     if not told:
         return
     answer = await run.box.accounts.statement(journey.new, journey.new)
-    if answer.names is not None and jids.key(answer.names) == jids.key(journey.old):
-        return
+    stands = answer.names is not None and jids.key(answer.names) == jids.key(journey.old)
+    if stands and run.way_back_stated:
+        return  # after a crash it may stand without its readers
     readers = access_rules.readers(told, journey.old)
     try:
         await run.box.accounts.publish(journey.new, journey.old, Access.WHITELIST, readers)
     except RemoteError:
         await run.box.accounts.withdraw(journey.new)
         await run.box.accounts.publish(journey.new, journey.old, Access.PRESENCE)
+    run.way_back_stated = True
 
 
 async def _undo_round(

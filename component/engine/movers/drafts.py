@@ -66,35 +66,45 @@ class Drafts:
     ) -> Preflight:
         """Store a draft and examine it.
 
-        :raises Refused: there is nothing to draft: no contacts are known, or an account is
-            missing here.
+        Where both accounts are here, nothing of either's contacts is read before both are
+        proven to be the asker's (:meth:`fill`).
+
+        :raises Refused: there is nothing to draft: no contacts are known.
         """
         kind = self._kind(old, new)
-        old_roster: Iterable[Given]
+        if kind is Kind.ARRIVE and given is None:
+            raise Refused(Problem.NO_CONTACTS, jid=old)
+        journey = Journey(0, kind, old, new, owner, JourneyState.DRAFT, None, self._clock.now())
+        contacts = [] if kind is Kind.BOTH else await self._gather(journey, given or ())
+        stored = await self._store.create(journey, contacts)
+        return await self.examine(stored, contacts, proven=False)
+
+    async def fill(self, journey: Journey) -> Preflight:
+        """Both accounts are proven: read their contacts, and examine the whole."""
+        contacts = await self._gather(journey, ())
+        await self._store.replace_contacts(journey.id, contacts)
+        return await self.examine(journey, contacts, proven=True)
+
+    async def _gather(self, journey: Journey, given: Sequence[Given]) -> list[JourneyContact]:
+        kind, old, new = journey.kind, journey.old, journey.new
+        known: Iterable[Given] = given
         blocked: frozenset[str] = frozenset()
         before: Mapping[str, RosterItem] = {}
         try:
             if kind is not Kind.ARRIVE:
-                old_roster = [
+                known = [
                     Given(i.jid, i.name, i.groups, i.subscription)
                     for i in (await self._accounts.roster(old)).values()
                 ]
                 blocked |= await self._accounts.blocked(old)
-            elif given is None:
-                raise Refused(Problem.NO_CONTACTS, jid=old)
-            else:
-                old_roster = given
             if kind is not Kind.AWAY:
                 before = await self._accounts.roster(new)
                 blocked |= await self._accounts.blocked(new)
         except RemoteError as error:
-            old_roster = ()  # the checks say which account it is
+            known = ()  # the checks say which account it is
             if error.condition != "item-not-found":
                 raise
-        contacts = _contacts(old_roster, {old, new}, blocked, before, kind)
-        journey = Journey(0, kind, old, new, owner, JourneyState.DRAFT, None, self._clock.now())
-        stored = await self._store.create(journey, contacts)
-        return await self.examine(stored, contacts)
+        return _contacts(known, {old, new}, blocked, before, kind)
 
     def _kind(self, old: str, new: str) -> Kind:
         if self.serves(old) and self.serves(new):
@@ -111,17 +121,22 @@ class Drafts:
             for contact in await self._store.contacts(journey.id)
         ]
         await self._store.replace_contacts(journey.id, contacts)
-        return await self.examine(journey, contacts)
+        return await self.examine(journey, contacts, proven=True)
 
-    async def examine(self, journey: Journey, contacts: Sequence[JourneyContact]) -> Preflight:
+    async def examine(
+        self, journey: Journey, contacts: Sequence[JourneyContact], *, proven: bool
+    ) -> Preflight:
         """Look at everything that must be true.
 
+        :param proven: where both accounts are here: the asker has shown that both are theirs.
+            Before that only what anybody may know is looked at.
         :raises LinkError: nothing can be learned now.
         """
+        asks_code = journey.kind is Kind.BOTH and not proven
         told = [c for c in contacts if c.state is ContactState.QUEUED]
         if journey.kind is Kind.AWAY:
             told = [c for c in contacts if c.state is not ContactState.SKIPPED]
-        facts = await self._facts(journey, len(told))
+        facts = await self._facts(journey, len(told), asks_code=asks_code)
         other = journey.new if journey.owner == journey.old else journey.old
         by_domain: dict[str, int] = {}
         for contact in told:
@@ -131,18 +146,18 @@ class Drafts:
         if stages.notifies(journey) and told:
             seconds = estimate(by_domain.items(), self._settings.rates, self._hosts)
         suggested = None
-        if stages.publishes(journey):
+        if stages.publishes(journey) and not asks_code:
             suggested = access_rules.suggest(contacts, journey.kind, whitelist_works=True)
         return Preflight(
             journey,
             examine(facts),
             tuple(contacts),
             seconds,
-            other if journey.kind is Kind.BOTH else None,
+            other if asks_code else None,
             suggested,
         )
 
-    async def _facts(self, journey: Journey, contacts: int) -> Facts:
+    async def _facts(self, journey: Journey, contacts: int, *, asks_code: bool) -> Facts:
         old, new, accounts = journey.old, journey.new, self._accounts
         now = self._clock.now()
         other = new if journey.owner == old else old
@@ -160,9 +175,11 @@ class Drafts:
             ),
             owner_trouble=await accounts.trouble(journey.owner),
         )
-        facts = await self._history(journey, facts)
         if facts.owner_trouble is not None or jids.key(old) == jids.key(new):
             return facts
+        if asks_code:
+            return replace(facts, target_trouble=await accounts.trouble(other))
+        facts = await self._history(journey, facts)
         return await self._other_account(journey, facts)
 
     async def _other_account(self, journey: Journey, facts: Facts) -> Facts:

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import structlog
 
+from component.core.journey.model import ContactState
 from component.core.model import PresenceKind, SendPlan, Step
 from component.core.notices import NewAddress
 from component.engine.movers.box import MoverSettings
@@ -71,7 +72,7 @@ class Inbound:
             return await self._contact_divert(iq)
         way_back = mover_codecs.read_way_back(iq, self._hosts)
         for run in self._movers.runs_of(way_back.user):
-            if run.approves(way_back):
+            if run.approves(way_back.user, way_back.sender):
                 log.debug("a way back is approved", user=way_back.user, contact=way_back.sender)
                 self._awaited[way_back.request_id] = (run, way_back)
                 if len(self._awaited) > _AWAITED:
@@ -108,6 +109,8 @@ class Inbound:
             journey = await self._movers.watches.leaves_address(wrote.user)
             if journey is None or wrote.sender in (journey.old, journey.new):
                 return None
+            if await self._left_out(journey.id, wrote.sender):
+                return None
             if not await self._store.may_answer(
                 wrote.user, wrote.sender, self._clock.now(), ANSWER_EVERY
             ):
@@ -117,6 +120,13 @@ class Inbound:
             return None
         address = NewAddress(journey.old, journey.new)
         return mover_codecs.write_answer(*self._teller.answer_text(wrote.lang, address))
+
+    async def _left_out(self, journey: int, sender: str) -> bool:
+        """Whether the mover did not choose this contact: it is not to learn the new address."""
+        return any(
+            contact.jid == sender and contact.state is ContactState.SKIPPED
+            for contact in await self._store.contacts(journey)
+        )
 
     async def on_tombstone(self, iq: ET.Element) -> ET.Element | None:
         """Somebody asks for the statement of an account that is no more (XEP-0283 4.3, gone)."""

@@ -39,8 +39,8 @@ class MoverOrders(Protocol):
     async def prepare_away(self, asker: str, new: str) -> Preflight:
         """Begin a draft of a move from the asker's account to ``new``; all contacts chosen.
 
-        Where ``new`` is served too, the kind is BOTH and ``needs_code`` names it.  An older
-        draft of the asker is dropped.
+        Where ``new`` is served too, the kind is BOTH and ``needs_code`` names it: no contacts
+        are known before :meth:`prove`.  An older draft of the asker is dropped.
         """
 
     async def prepare_arrive(
@@ -61,10 +61,17 @@ class MoverOrders(Protocol):
     async def send_code(self, asker: str, journey: int) -> None:
         """Send a code to the other account (BOTH only); raises TOO_MANY_CODES."""
 
-    async def start(self, asker: str, journey: int, code: str | None = None) -> Journey:
+    async def prove(self, asker: str, journey: int, code: str) -> Preflight:
+        """Show by the code that the other account is the asker's too (BOTH only).
+
+        From then on the contacts of both accounts are part of the draft.  Raises CODE_WRONG,
+        CODE_EXPIRED.
+        """
+
+    async def start(self, asker: str, journey: int) -> Journey:
         """Confirm: runs the checks once more and, if all are good, begins.
 
-        Raises CODE_WRONG, CODE_EXPIRED, CHECKS_FAILED.
+        Raises CHECKS_FAILED, and CODE_EXPIRED where a proof is needed and missing.
         """
 
     async def preflight(self, asker: str, journey: int) -> Preflight:

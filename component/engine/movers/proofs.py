@@ -17,7 +17,10 @@ DIGITS = 6
 TRIES = 5
 """Wrong codes until a new one is needed: 5 of 10^6."""
 PER_HOUR = 5
-"""Codes that one account gets in an hour: an annoyance otherwise."""
+"""Codes that one account may have sent to another in an hour."""
+ALL_PER_HOUR = 30
+"""Codes that one account gets in an hour from everybody: an annoyance otherwise, and higher than
+what one account may send, so that nobody alone can keep somebody from moving."""
 _REMEMBERED = 10_000
 
 
@@ -36,25 +39,30 @@ class Proofs:
     _codes: dict[int, _Code] = field(default_factory=dict)
     _sent: dict[str, deque[float]] = field(default_factory=dict)
 
-    def make(self, journey: int, to: str, now: float) -> str:
+    def make(self, journey: int, asker: str, to: str, now: float) -> str:
         """A new code for a journey, to be sent to an account; the one before is void.
 
         :param now: monotonic seconds.
-        :raises Refused: too many were sent to this account in the last hour.
+        :raises Refused: too many were sent in the last hour.
         """
-        sent = self._sent.setdefault(to, deque())
-        while sent and sent[0] <= now - 3600:
-            sent.popleft()
-        if len(sent) >= PER_HOUR:
-            raise Refused(Problem.TOO_MANY_CODES, jid=to)
-        if len(self._sent) > _REMEMBERED:
-            self._sent = {jid: times for jid, times in self._sent.items() if times}
-        sent.append(now)
+        self._count(f"{asker} {to}", PER_HOUR, to, now)
+        self._count(to, ALL_PER_HOUR, to, now)
         for gone in [id for id, code in self._codes.items() if code.until <= now]:
             del self._codes[gone]
         text = f"{secrets.randbelow(10**DIGITS):0{DIGITS}d}"
         self._codes[journey] = _Code(text, now + self.seconds)
         return text
+
+    def _count(self, key: str, most: int, to: str, now: float) -> None:
+        sent = self._sent.setdefault(key, deque())
+        while sent and sent[0] <= now - 3600:
+            sent.popleft()
+        if len(sent) >= most:
+            raise Refused(Problem.TOO_MANY_CODES, jid=to)
+        sent.append(now)
+        if len(self._sent) > _REMEMBERED:
+            limit = now - 3600
+            self._sent = {k: times for k, times in self._sent.items() if times[-1] > limit}
 
     def use(self, journey: int, given: str | None, now: float) -> None:
         """Check a code; a right one is used up.

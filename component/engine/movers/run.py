@@ -35,7 +35,7 @@ from component.engine.movers.notifier import LOOK_MAX_SECONDS, Notifier
 from component.engine.movers.statement import Statement
 from component.store.errors import StoreError
 from component.xmpp.errors import LinkError, LinkLost, RemoteError
-from component.xmpp.mover_codecs import HeardOf, WayBack
+from component.xmpp.mover_codecs import HeardOf
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +67,8 @@ class Run:
         """Nothing is known of what happened before: watch, and look."""
         self.statement = Statement(box, book, self._note)
         self.notifier = Notifier(self)
+        self.way_back_stated = False
+        """An undo's statement was published, its readers included, by this very run."""
         self.rechecks = 0
         """Looks at what an undo had already restored."""
         self._progress_at = float("-inf")
@@ -152,10 +154,10 @@ class Run:
         elif contact is not None:
             self.book.apply(heard.sender, event, now, self.box.settings.schedule)
 
-    def approves(self, way_back: WayBack) -> bool:
+    def approves(self, user: str, sender: str) -> bool:
         """Whether a request to the new account is the way back of somebody we notified."""
-        journey, contact = self.book.journey, self.book.get(way_back.sender)
-        if contact is None or not stages.notifies(journey) or way_back.user != journey.new:
+        journey, contact = self.book.journey, self.book.get(sender)
+        if contact is None or not stages.notifies(journey) or user != journey.new:
             return False
         if journey.state is JourneyState.CANCELLED:
             # Whoever had followed before the end stays, and so completes their half.
@@ -189,12 +191,23 @@ class Run:
                 await asyncio.sleep(0)
             except (LinkError, StoreError) as error:
                 self._fresh = True
+                if await self._account_is_gone(error):
+                    continue
                 log.warning("a journey waits", id=self.book.journey.id, error=str(error))
                 await self._pause_for(RETRY_SECONDS)
         for user in {self.book.journey.new, self.book.journey.old}:
             with contextlib.suppress(LinkError, StoreError):
                 await self.box.rewatch(user)
         self.box.pace.forget(self.book.journey.id)
+
+    async def _account_is_gone(self, error: Exception) -> bool:
+        """The hook knows no such user: nothing can be done, so the journey is paused."""
+        if not isinstance(error, RemoteError) or error.condition != "item-not-found":
+            return False
+        if not await self.become(Word.PAUSE, error.condition):
+            return False
+        await self.tell_once("stopped", Stopped(self.progress()))
+        return True
 
     def busy(self) -> bool:
         """Whether there is something to do."""
@@ -304,7 +317,9 @@ class Run:
             await self.statement.put()
             if await self.statement.unreadable() is None:
                 return True
-        hopeless = self._unreadable >= UNREADABLE_MAX or reason == Reason.OTHER_JID.value
+        # An old server that is down says nothing against the move: nobody is told meanwhile.
+        lasting = self._unreadable >= UNREADABLE_MAX and reason not in _PASSING
+        hopeless = lasting or reason == Reason.OTHER_JID.value
         if hopeless and await self.become(Word.PAUSE, reason):
             await self.tell_once("stopped", Stopped(self.progress()))
         return False

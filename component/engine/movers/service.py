@@ -52,6 +52,7 @@ from component.xmpp.errors import LinkError
 
 log = structlog.get_logger(__name__)
 
+FAILED_SECONDS = 60.0
 _LISTENERS_QUEUE = 1000
 
 
@@ -81,9 +82,13 @@ class Movers:
         self._contact_undo = contact_undo
         self._up = asyncio.Event()
         self._runs: dict[int, Run] = {}
+        self._starting = asyncio.Lock()
+        """Held from the checks to the start, so that of two drafts of one account one starts."""
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._renewing: asyncio.Task[None] | None = None
         self._listeners: set[asyncio.Queue[Progress]] = set()
+        self._proven: set[int] = set()
+        """Drafts between two accounts of which the asker has shown that both are theirs."""
         self._proofs = Proofs(settings.code_minutes * 60.0)
         self.pace = Pace(settings.rates, self._hosts)
         self.paused = False
@@ -157,13 +162,15 @@ class Movers:
 
     async def _work(self, run: Run) -> None:
         id = run.book.journey.id
-        try:
-            await run.work()
-            while run.busy():  # an order came while it was ending
+        while True:
+            try:
                 await run.work()
-        except Exception:
-            log.exception("a journey stopped working", id=id)
-            raise
+                while run.busy():  # an order came while it was ending
+                    await run.work()
+                break
+            except Exception:
+                log.exception("a journey failed; it is taken up again in a minute", id=id)
+                await asyncio.sleep(FAILED_SECONDS)
         if run.book.journey.state.final:
             self._runs.pop(id, None)
 
@@ -225,7 +232,10 @@ class Movers:
     async def choose(self, asker: str, journey: int, jids: Collection[str]) -> Preflight:
         """See :class:`MoverOrders`."""
         with self._explained():
-            return await self.drafts.choose(await self._draft(asker, journey), jids)
+            draft = await self._draft(asker, journey)
+            if draft.kind is Kind.BOTH and journey not in self._proven:
+                raise Refused(Problem.CODE_EXPIRED)
+            return await self.drafts.choose(draft, jids)
 
     async def access(self, asker: str, journey: int, access: Access | None) -> Preflight:
         """See :class:`MoverOrders`."""
@@ -233,13 +243,16 @@ class Movers:
             draft = replace(await self._draft(asker, journey), access=access)
             if not await self._store.save(draft, expect={JourneyState.DRAFT}):
                 raise Refused(Problem.WRONG_STATE)
-            return await self.drafts.examine(draft, await self._store.contacts(journey))
+            return await self._examine(draft)
 
     async def preflight(self, asker: str, journey: int) -> Preflight:
         """See :class:`MoverOrders`."""
         with self._explained():
-            draft = await self._draft(asker, journey)
-            return await self.drafts.examine(draft, await self._store.contacts(journey))
+            return await self._examine(await self._draft(asker, journey))
+
+    async def _examine(self, draft: Journey) -> Preflight:
+        contacts = await self._store.contacts(draft.id)
+        return await self.drafts.examine(draft, contacts, proven=draft.id in self._proven)
 
     async def send_code(self, asker: str, journey: int) -> None:
         """See :class:`MoverOrders`."""
@@ -250,27 +263,41 @@ class Movers:
             other = draft.new if draft.owner == draft.old else draft.old
             if await self._accounts.trouble(other) is not None:
                 raise Refused(Problem.CHECKS_FAILED, jid=other)
-            code = self._proofs.make(journey, other, self._clock.tick())
+            code = self._proofs.make(journey, asker, other, self._clock.tick())
             minutes = self._settings.code_minutes
             self._teller.tell(other, CodeSent(asker, draft.old, draft.new, code, minutes))
 
-    async def start(self, asker: str, journey: int, code: str | None = None) -> Journey:
+    async def prove(self, asker: str, journey: int, code: str) -> Preflight:
         """See :class:`MoverOrders`."""
         with self._explained():
             draft = await self._draft(asker, journey)
-            if draft.kind is Kind.BOTH:
-                self._proofs.use(journey, code, self._clock.tick())
-            contacts = await self._store.contacts(journey)
-            found = await self.drafts.examine(draft, contacts)
-            if not found.ok:
-                failed = ", ".join(check.name.value for check in found.checks if not check.ok)
-                raise Refused(Problem.CHECKS_FAILED, checks=failed)
-            chosen = replace(draft, access=draft.access or found.suggested)
-            run = Run(self._box, Book(chosen, contacts))
-            if not await run.become(Word.CONFIRMED):
+            if draft.kind is not Kind.BOTH:
                 raise Refused(Problem.WRONG_STATE)
-            self._start(run)
-            return run.book.journey
+            self._proofs.use(journey, code, self._clock.tick())
+            found = await self.drafts.fill(draft)
+            self._proven.add(journey)
+            return found
+
+    async def start(self, asker: str, journey: int) -> Journey:
+        """See :class:`MoverOrders`."""
+        with self._explained():
+            async with self._starting:
+                return await self._begin(await self._draft(asker, journey))
+
+    async def _begin(self, draft: Journey) -> Journey:
+        if draft.kind is Kind.BOTH and draft.id not in self._proven:
+            raise Refused(Problem.CODE_EXPIRED)
+        found = await self._examine(draft)
+        if not found.ok:
+            failed = ", ".join(check.name.value for check in found.checks if not check.ok)
+            raise Refused(Problem.CHECKS_FAILED, checks=failed)
+        chosen = replace(draft, access=draft.access or found.suggested)
+        run = Run(self._box, Book(chosen, found.contacts))
+        if not await run.become(Word.CONFIRMED):
+            raise Refused(Problem.WRONG_STATE)
+        self._proven.discard(draft.id)
+        self._start(run)
+        return run.book.journey
 
     async def _draft(self, asker: str, id: int) -> Journey:
         journey = await self._store.get(id)

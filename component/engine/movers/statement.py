@@ -36,8 +36,8 @@ class Statement:
         readers = access_rules.readers(self._book, journey.new)
         try:
             await self._box.accounts.publish(journey.old, journey.new, access, readers)
-        except RemoteError:
-            if access is not Access.WHITELIST:
+        except RemoteError as error:
+            if access is not Access.WHITELIST or error.type == "wait":
                 raise
             # A server without whitelists: the access model that the XEP asks for.
             await self._box.accounts.withdraw(journey.old)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 50
+SEND_MAX = 16
+"""Presences that the hook takes in one send (hook protocol, section 4)."""
 _LEFT = frozenset(
     {
         JourneyState.PUBLISHED,
@@ -64,11 +66,26 @@ class Watches:
         at_work = any(not journey.state.final for journey in journeys)
         messages = await self.leaves_address(user) is not None
         try:
-            await self._accounts.watch(user, requests=at_work, answers=at_work, messages=messages)
+            pending = await self._accounts.watch(
+                user, requests=at_work, answers=at_work, messages=messages
+            )
+            await self._catch_up(user, pending)
         except RemoteError as error:
             if error.condition != "item-not-found":
                 raise
             log.info("a watched account is gone", user=user)
+
+    async def _catch_up(self, user: str, pending: tuple[str, ...]) -> None:
+        """Approve ways back that came while nobody watched: we, or the server, were down."""
+        for run in self._runs_of(user):
+            known = [jid for jid in pending if run.approves(user, jid)]
+            for start in range(0, len(known), SEND_MAX):
+                part = known[start : start + SEND_MAX]
+                now = {item.jid: item for item in await self._accounts.approve(user, part)}
+                for jid in part:
+                    await run.found(jid, now.get(jid))
+            if known:
+                log.info("ways back caught up", user=user, contacts=len(known))
 
     async def renew_all(self) -> None:
         """After a reconnect: every old account whose contacts are still told where it went.

@@ -22,7 +22,7 @@ class Choices:
 
     def commands(self) -> list[Command]:
         """The only one."""
-        return [Command("settings", N_("My settings"), N_("settings"), self._settings)]
+        return [Command("settings", N_("My settings"), N_("settings"), self._settings, inline=True)]
 
     async def _settings(self, turn: Turn) -> Page:
         words = turn.words

@@ -65,7 +65,7 @@ class Moving:
 
     async def _away(self, turn: Turn) -> Page:
         async def then(turn: Turn, answers: Answers) -> Page:
-            return self._checked(
+            return await self._checked(
                 turn, await self._movers.prepare_away(turn.asker, answers.text("new"))
             )
 
@@ -73,7 +73,7 @@ class Moving:
             turn.words.say("Move away"),
             turn.words.say(
                 "You are {asker}. Your contacts will be told of your new address. First I check "
-                "that all is well; nothing is sent before you say so.",
+                "that all is well; they hear nothing before you say so.",
                 asker=turn.asker,
             ),
             (Field("new", Takes.ADDRESS, turn.words.say("Your new address")),),
@@ -84,7 +84,7 @@ class Moving:
         async def then(turn: Turn, answers: Answers) -> Page:
             old = answers.text("old")
             try:
-                return self._checked(turn, await self._movers.prepare_arrive(turn.asker, old))
+                return await self._checked(turn, await self._movers.prepare_arrive(turn.asker, old))
             except Refused as refused:
                 if refused.problem is not Problem.NO_CONTACTS:
                     raise
@@ -94,7 +94,7 @@ class Moving:
             turn.words.say("Arrive"),
             turn.words.say(
                 "You are {asker}. Your contacts from an old account come here. First I check that "
-                "all is well; nothing is sent before you say so.",
+                "all is well; they hear nothing before you say so.",
                 asker=turn.asker,
             ),
             (Field("old", Takes.ADDRESS, turn.words.say("Your old address")),),
@@ -107,7 +107,9 @@ class Moving:
                 given = lists.parse(answers.text("list"))
             except lists.BadList as bad:
                 raise BadInput(words_of.bad_list(turn.words, bad), "list") from None
-            return self._checked(turn, await self._movers.prepare_arrive(turn.asker, old, given))
+            return await self._checked(
+                turn, await self._movers.prepare_arrive(turn.asker, old, given)
+            )
 
         return Form(
             turn.words.say("Your contacts"),
@@ -127,10 +129,13 @@ class Moving:
 
     # What was found -----------------------------------------------------------------------------
 
-    def _checked(self, turn: Turn, found: Preflight) -> Page:
+    async def _checked(self, turn: Turn, found: Preflight) -> Page:
         words = turn.words
         if not found.ok:
             return Done(phrases.failed(words, found), warning=True)
+        if found.needs_code is not None:
+            await self._movers.send_code(turn.asker, found.journey.id)
+            return self._ask_code(turn, found, found.needs_code)
         fields: list[Field] = []
         if any(map(words_of.choosable, found.contacts)):
             fields.append(
@@ -171,7 +176,7 @@ class Moving:
             words_of.summary(words, found),
             tuple(fields),
             then,
-            last=found.needs_code is None,
+            last=True,
         )
 
     def _begin(self, found: Preflight) -> Callable[[Turn, Answers], Awaitable[Page]]:
@@ -207,7 +212,7 @@ class Moving:
                 ),
             ),
             then,
-            last=found.needs_code is None,
+            last=True,
         )
 
     def _leave_out(self, turn: Turn, found: Preflight, offered: Sequence[JourneyContact]) -> Page:
@@ -243,7 +248,7 @@ class Moving:
             ),
             (Field("leave_out", Takes.LONG, words.say("Not to be told"), required=False),),
             then,
-            last=found.needs_code is None,
+            last=True,
         )
 
     async def _chosen(self, turn: Turn, found: Preflight, chosen: set[str]) -> Page:
@@ -257,10 +262,7 @@ class Moving:
     async def _confirm(self, turn: Turn, found: Preflight) -> Page:
         if not found.ok:
             return Done(phrases.failed(turn.words, found), warning=True)
-        if found.needs_code is None:
-            return await self._start(turn, found, None)
-        await self._movers.send_code(turn.asker, found.journey.id)
-        return self._ask_code(turn, found, found.needs_code)
+        return await self._start(turn, found)
 
     def _ask_code(self, turn: Turn, found: Preflight, other: str) -> Form:
         words = turn.words
@@ -272,7 +274,8 @@ class Moving:
                 raise BadInput(
                     turn.words.say("Another code is on its way to {other}.", other=other)
                 )
-            return await self._start(turn, found, code)
+            after = await self._movers.prove(turn.asker, found.journey.id, code)
+            return await self._checked(turn, after)
 
         return Form(
             words.say("Is the other account yours too?"),
@@ -283,12 +286,11 @@ class Moving:
             ),
             (Field("code", Takes.CODE, words.say("The code"), limit=100),),
             then,
-            last=True,
         )
 
-    async def _start(self, turn: Turn, found: Preflight, code: str | None) -> Page:
+    async def _start(self, turn: Turn, found: Preflight) -> Page:
         try:
-            journey = await self._movers.start(turn.asker, found.journey.id, code)
+            journey = await self._movers.start(turn.asker, found.journey.id)
         except Refused as refused:
             if refused.problem is not Problem.CHECKS_FAILED:
                 raise

@@ -36,6 +36,8 @@ def summary(words: Words, found: Preflight) -> str:
     told = Counter(c.jid.partition("@")[2] for c in found.contacts if is_chosen(c))
     if journey.kind is Kind.AWAY:
         lines.append(words.say("Your new address will be published at the old account."))
+    elif not told:
+        lines.append(words.say("There is no contact to tell."))
     else:
         lines.append(
             words.say_n(

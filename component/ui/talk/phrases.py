@@ -109,8 +109,8 @@ CHECKS: Final[dict[CheckName, tuple[str, str]]] = {
         ),
     ),
     CheckName.CONTACTS: (
-        N_("There are contacts to tell."),
-        N_("The list of contacts cannot be used: it is empty, too long, or cannot be read."),
+        N_("The list of contacts can be used."),
+        N_("There are too many contacts for one move. Ask the admin to allow more."),
     ),
     CheckName.COOLDOWN: (
         N_("The last move was long enough ago."),

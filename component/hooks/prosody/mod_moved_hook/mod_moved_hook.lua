@@ -159,7 +159,20 @@ end
 function requests.watch(origin, stanza, payload)
 	local ok, condition, why = watches.set(origin, stanza, payload);
 	if not ok then return refuse(origin, stanza, condition, why); end
-	origin.send(st.reply(stanza));
+	local reply = st.reply(stanza);
+	if watches.watcher(jid.node(stanza.attr.to), "requests") then
+		-- What came while nobody watched: the component may know that the user wants it.
+		local roster = rostermanager.load_roster(jid.node(stanza.attr.to), module.host);
+		reply:tag("watch", { xmlns = xmlns_hook });
+		local told = 0;
+		for contact in pairs(roster[false].pending or {}) do
+			if told >= link.max_held then break; end
+			reply:tag("pending", { jid = contact }):up();
+			told = told + 1;
+		end
+		reply:up();
+	end
+	origin.send(reply);
 end
 
 function requests.release(origin, stanza, payload)

@@ -47,6 +47,8 @@ class World:
         """Addresses whose server answers requests with this condition."""
         self.pending: dict[str, set[str]] = {}
         """Requests that wait for a person, by addressee."""
+        self.answers_withdrawals = False
+        """Contacts' servers answer ``unsubscribe`` with ``unsubscribed`` (ejabberd does)."""
         self.dropped: list[tuple[str, str]] = []
         """Second requests while one was pending."""
         self.trouble: list[BaseException] = []
@@ -104,6 +106,8 @@ class World:
         if kind is not K.SUBSCRIBE:
             if kind is K.UNSUBSCRIBE:
                 self.pending.get(to, set()).discard(sender)
+                if self.answers_withdrawals and to in self.manners:
+                    self.post(to, K.UNSUBSCRIBED, sender)
             server.received(to, kind, sender)
             await self._heard(to, sender, kind.value, None)
             return
@@ -170,9 +174,7 @@ class World:
             return False
         id_ = f"w{next(self._ids)}"
         iq = ET.Element(tag(NS_COMPONENT, "iq"), {"type": "set", "id": id_, "from": user})
-        divert = ET.SubElement(
-            iq, tag(NS_HOOK, "divert"), {"instance": "i1", "watched": "true"}
-        )
+        divert = ET.SubElement(iq, tag(NS_HOOK, "divert"), {"instance": "i1", "watched": "true"})
         forwarded = ET.SubElement(divert, tag(NS_FORWARD, "forwarded"))
         request = {"type": "subscribe", "from": sender, "to": user}
         ET.SubElement(forwarded, tag(NS_CLIENT, "presence"), request)

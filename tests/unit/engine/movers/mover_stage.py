@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from component.core.journey.contacts import Schedule
 from component.core.journey.model import Journey, JourneyContact, JourneyState, Progress
 from component.core.journey.pace import Rates
-from component.core.limits import Followed, Policy
+from component.core.limits import Declined, Followed, Policy
 from component.core.model import RosterItem, Subscription
 from component.core.notices import CodeSent, NewAddress, Notice
 from component.engine.hook import Hook
@@ -144,6 +144,7 @@ class Stage:
             restorer=Restorer(hook, self.store),
             past=self.store,
             followed=Followed(Policy()),
+            declined=Declined(),
             notices=ContactNotices(self.messages),
             clock=self.clock,
         )
@@ -234,12 +235,14 @@ class Stage:
         found = await self.movers.prepare_away(OLD, new)
         assert found.ok, [check for check in found.checks if not check.ok]
         id_ = found.journey.id
+        if found.needs_code is not None:
+            assert not found.contacts
+            await self.movers.send_code(OLD, id_)
+            proven = await self.movers.prove(OLD, id_, self.messages.of(CodeSent)[-1].code)
+            assert proven.ok, [check for check in proven.checks if not check.ok]
         if choose is not None:
             await self.movers.choose(OLD, id_, choose)
-        if found.needs_code is None:
-            return await self.movers.start(OLD, id_)
-        await self.movers.send_code(OLD, id_)
-        return await self.movers.start(OLD, id_, self.messages.of(CodeSent)[-1].code)
+        return await self.movers.start(OLD, id_)
 
     async def arrive(self, *contacts: Given) -> Journey:
         """The owner of NEW arrives from FAR, whose statement is there."""

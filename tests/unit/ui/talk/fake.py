@@ -92,6 +92,10 @@ class FakeOrders:
         self.codes = 0
         self.started: dict[int, Journey] = {}
         self.drafts: dict[str, Preflight] = {}
+        self.behind_code: dict[str, Preflight] = {}
+        """What drafts between two served accounts are once they are proven."""
+        self.careless = False
+        """Contacts are in a draft before its proof: the talk must not show them all the same."""
         self.records: list[MoveRecord] = []
         self.chosen: dict[str, Settings] = {}
         self.put_in_force = RunTime(overall_per_second=20.0, allow_domains=(), deny_domains=())
@@ -135,9 +139,14 @@ class FakeOrders:
             tuple(checks),
             tuple(replace(contact(g.jid), name=g.name) for g in contacts),
             12.0 * len(contacts),
-            other if kind is Kind.BOTH else None,
+            None,
             None if kind is Kind.ARRIVE else Access.PRESENCE,
         )
+        if kind is Kind.BOTH:
+            self.behind_code[asker] = found
+            found = replace(found, needs_code=other)
+            if not self.careless:
+                found = replace(found, contacts=(), seconds=0.0, suggested=None)
         self.drafts[asker] = found
         return found
 
@@ -179,10 +188,21 @@ class FakeOrders:
             raise Refused(Problem.TOO_MANY_CODES)
         self.codes += 1
 
-    async def start(self, asker: str, journey: int, code: str | None = None) -> Journey:
+    async def prove(self, asker: str, journey: int, code: str) -> Preflight:
         found = self._own_draft(asker, journey)
-        if found.needs_code and code != CODE:
+        if found.journey.kind is not Kind.BOTH:
+            raise Refused(Problem.WRONG_STATE)
+        if found.needs_code is None:  # a right code is used up
+            raise Refused(Problem.CODE_EXPIRED)
+        if code != CODE:
             raise Refused(Problem.CODE_WRONG)
+        self.drafts[asker] = self.behind_code.pop(asker)
+        return self.drafts[asker]
+
+    async def start(self, asker: str, journey: int) -> Journey:
+        found = self._own_draft(asker, journey)
+        if found.needs_code is not None:
+            raise Refused(Problem.CODE_EXPIRED)
         if not (await self.preflight(asker, journey)).ok:
             raise Refused(Problem.CHECKS_FAILED)
         told = tuple(c.jid for c in found.contacts if c.state is not ContactState.SKIPPED)

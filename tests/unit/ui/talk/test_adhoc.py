@@ -21,7 +21,7 @@ OTHERS = [JULIET + "/phone", ROMEO + "/tablet", ROMEO, ADMIN + "/phone", AFAR + 
 async def test_another_jid_is_refused_at_every_step(action: str | None, other: str) -> None:
     world = World()
     romeo = Client(world, f"{ROMEO}/phone")
-    answers = [{"new": JULIET}, {"who": "everyone", "access": "suggested"}, {"code": CODE}]
+    answers = [{"new": JULIET}, {"code": CODE}, {"who": "everyone", "access": "suggested"}]
     await romeo.execute("away")
     for values in answers:
         assert world.orders.ordered == []
@@ -61,7 +61,7 @@ async def test_a_session_rests_ten_minutes() -> None:
     world.clock.seconds += 599
     await client.step({"new": "junk"})
     world.clock.seconds += 599
-    await client.step({"new": JULIET})
+    await client.step({"new": AFAR})
     assert "who" in client.fields
     world.clock.seconds += 601
     with pytest.raises(CommandError) as caught:
@@ -143,18 +143,19 @@ async def test_back_and_forth() -> None:
     await client.step(action="prev")
     assert client.fields == ["new"]
     await client.step({"new": JULIET})
-    assert client.actions == ["prev", "next"]
-    await client.step({"who": "everyone", "access": "open"})
     assert client.fields == ["code"]
+    assert client.actions == ["prev", "next"]
+    await client.step({"code": CODE})
+    assert client.fields == ["who", "access"]
+    assert client.actions == ["prev", "complete"]
 
 
 async def test_another_code() -> None:
     world = World()
     client = Client(world, f"{ROMEO}/phone")
     await client.execute("away")
-    await client.step({"new": JULIET})
     assert world.orders.codes == 0
-    await client.step({"who": "everyone", "access": "suggested"})
+    await client.step({"new": JULIET})
     assert world.orders.codes == 1
     await client.step({"code": "new"})
     assert world.orders.codes == 2

@@ -12,8 +12,7 @@ from component.ui.talk.commands import NODE
 from component.xmpp.errors import StanzaError
 from component.xmpp.names import NS_COMMANDS, NS_FORMS
 from tests.unit.ui.talk.drive import FIELD, VALUE, Client, Person, Values, X, command_iq
-from tests.unit.ui.talk.fake import ADMIN, AFAR, JULIET, ROMEO, World, journey, record
-from tests.unit.ui.talk.test_same import EVERYONE
+from tests.unit.ui.talk.fake import ADMIN, AFAR, CODE, JULIET, ROMEO, World, journey, record
 
 BAD = {
     "blank": " \t ",
@@ -46,14 +45,14 @@ BAD = {
 Stage = tuple[str, str, str, Sequence[Values]]
 STAGES: dict[str, Stage] = {
     "away: new": (ROMEO, "away", "away", []),
-    "away: who": (ROMEO, "away", "away", [{"new": JULIET}]),
+    "away: code": (ROMEO, "away", "away", [{"new": JULIET}]),
+    "away: who": (ROMEO, "away", "away", [{"new": JULIET}, {"code": CODE}]),
     "away: contacts": (
         ROMEO,
         "away",
         "away",
         [{"new": AFAR}, {"who": "choose", "access": "suggested"}],
     ),
-    "away: code": (ROMEO, "away", "away", [{"new": JULIET}, EVERYONE]),
     "arrive: old": (ROMEO, "arrive", "arrive", []),
     "arrive: list": (ROMEO, "arrive", "arrive", [{"old": AFAR}]),
     "pause": (ROMEO, "pause", "pause", []),

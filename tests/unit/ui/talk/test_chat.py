@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from component.core.notices import Settings
+from component.core.notices import Follow, Settings
 from component.xmpp.chat import LANG
 from component.xmpp.names import NS_COMPONENT, NS_CORRECT
 from tests.unit.ui.talk.drive import Person, message
@@ -33,11 +33,11 @@ async def test_help(world: World, romeo: Person) -> None:
 
 
 async def test_fewest_taps(world: World, romeo: Person) -> None:
-    """Address, all as suggested, code: four messages."""
-    assert "Who is told?" in await romeo.write(f"move away {JULIET}")
+    """Address, code, all as suggested: four messages."""
+    assert f"sent a code to {JULIET}" in await romeo.write(f"move away {JULIET}")
+    assert "Who is told?" in await romeo.write(CODE)
     assert "Who may read" in await romeo.write("ok")
-    assert JULIET in await romeo.write("-")
-    assert "has begun" in await romeo.write(CODE)
+    assert "has begun" in await romeo.write("-")
     assert [order[0] for order in world.orders.ordered] == ["start"]
 
 
@@ -152,6 +152,18 @@ async def test_an_umlaut_in_two_characters(world: World) -> None:
     world.orders.records = [record(5)]
     await Person(world, f"{ROMEO}/mac", lang="de").write("ru\u0308ckga\u0308ngig")
     assert world.orders.ordered == [("undo_followed", ROMEO, 5)]
+
+
+async def test_settings_in_one_go(world: World, romeo: Person) -> None:
+    """The first answer may follow the word; the second question comes as ever."""
+    for follow in Follow:
+        assert "Which language" in await romeo.write(f"Settings {follow.value}")
+        assert "Kept" in await romeo.write("ok")
+        assert world.orders.chosen[ROMEO].follow is follow
+    ordered = len(world.orders.ordered)
+    assert "What shall I do" in await romeo.write("settings for my phone, please")
+    assert await romeo.write("cancel") == "Left. Nothing was changed."
+    assert len(world.orders.ordered) == ordered
 
 
 async def test_threads_are_kept(world: World) -> None:

@@ -210,7 +210,13 @@ order(Host, #iq{type = Type, sub_els = [Payload]} = IQ) when Type == get; Type =
     case xmpp:get_ns(Payload) of
         ?NS_HOOK ->
             %% Not in the stream's process: a slow database must not hold up verdicts.
+            Stream = self(),
             case {Type, xmpp:encode(Payload), (IQ#iq.to)#jid.luser} of
+                {get, #xmlel{name = <<"hello">>} = Hello, <<>>} ->
+                    spawn(fun() ->
+                                  replace(Host, (IQ#iq.from)#jid.lserver, Stream),
+                                  answer(Host, IQ, Hello)
+                          end);
                 {set, #xmlel{name = <<"watch">>} = Watch, <<_, _/binary>>} ->
                     mod_moved_hook_watch:set(Host, self(), IQ, Watch);
                 {_, Request, _} ->
@@ -222,6 +228,33 @@ order(Host, #iq{type = Type, sub_els = [Payload]} = IQ) when Type == get; Type =
     end;
 order(_, IQ) ->
     IQ.
+
+%% One component has one stream: the one that greeted last. ejabberd takes a second one, and then
+%% sends what is for the component to either; the earlier is dead to the component (a connection
+%% that a firewall has forgotten, say), though the kernel may not know that for minutes. Only a
+%% stream that has greeted is ended, for its address has been proved to be the same.
+-spec replace(binary(), binary(), pid()) -> any().
+replace(Host, Component, Stream) ->
+    Key = {stream, Component},
+    case lookup(Host, Key) of
+        [{Key, Earlier}] when Earlier /= Stream ->
+            Monitor = monitor(process, Earlier),
+            ejabberd_service:send(Earlier, xmpp:serr_conflict()),
+            ejabberd_service:stop_async(Earlier),
+            receive
+                {'DOWN', Monitor, process, Earlier, noproc} -> ok;
+                {'DOWN', Monitor, process, Earlier, _} ->
+                    ?WARNING_MSG("~ts has connected anew; its earlier stream is ended",
+                                 [Component])
+            after timer:seconds(1) ->
+                    ?WARNING_MSG("~ts has connected anew; its earlier stream is killed",
+                                 [Component]),
+                    exit(Earlier, kill)
+            end;
+        _ ->
+            ok
+    end,
+    catch ets:insert(table(Host), {Key, Stream}).
 
 -spec verdict(binary(), binary(), binary(), iq()) -> any().
 verdict(Host, Id, Component, IQ) ->

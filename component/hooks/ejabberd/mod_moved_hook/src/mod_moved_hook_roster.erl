@@ -6,7 +6,7 @@
 
 -module(mod_moved_hook_roster).
 
--export([items/2, send/2]).
+-export([items/2, pending/1, send/2]).
 
 -include("logger.hrl").
 -include("mod_roster.hrl").
@@ -30,6 +30,16 @@ items(#jid{luser = LUser, lserver = Host}, LJids) ->
         Mod:transaction(Host, fun() -> [read(Mod, LUser, Host, LJid) || LJid <- LJids] end),
     [mod_roster:encode_item(Shared) || {State, Item} <- Stored, Shared <- [shared(Item)],
                                        seen(Shared), State == stored orelse Shared /= Item].
+
+%% Whose requests wait for the user's answer.
+-spec pending(jid()) -> [jid:ljid()].
+pending(#jid{luser = LUser, lserver = Host}) ->
+    Mod = gen_mod:db_mod(Host, mod_roster),
+    case Mod:get_roster(LUser, Host) of
+        {ok, Items} -> [Item#roster.jid || #roster{ask = Ask} = Item <- Items,
+                                           Ask == in orelse Ask == both];
+        error -> []
+    end.
 
 -spec read(module(), binary(), binary(), jid:ljid()) -> {stored | new, #roster{}}.
 read(Mod, LUser, Host, LJid) ->

@@ -88,6 +88,17 @@ select(Pattern) -> mnesia:dirty_select(moved_watch, [{Pattern, [], ['$_']}]).
 -spec drop(#moved_watch{}) -> any().
 drop(Pattern) -> [mnesia:dirty_delete_object(Watch) || Watch <- select(Pattern)].
 
+%% Requests that came while nobody watched: the component may know that the user wants them.
+-spec pending(jid(), boolean()) -> [xmlel()].
+pending(_, false) ->
+    [];
+pending(#jid{lserver = Host} = User, true) ->
+    Jids = lists:sublist(mod_moved_hook_roster:pending(User),
+                         mod_moved_hook:option(Host, max_held)),
+    [mod_moved_hook:element(<<"watch">>, [],
+                            [#xmlel{name = <<"pending">>,
+                                    attrs = [{<<"jid">>, jid:encode(Jid)}]} || Jid <- Jids])].
+
 %%% What others answer ------------------------------------------------------------------------
 
 %% Runs after mod_roster and whatever else changes the roster. (An answer that one of them stopped
@@ -224,7 +235,7 @@ handle_cast({watch, Stream, #iq{to = #jid{luser = LUser, lserver = Host}} = IQ, 
                 Component = (IQ#iq.from)#jid.lserver,
                 mnesia:dirty_write(#moved_watch{us = US, component = Component, stream = Stream,
                                                 wanted = Wanted}),
-                [];
+                pending(IQ#iq.to, lists:member(requests, Wanted));
             {true, []} ->
                 mnesia:dirty_delete(moved_watch, US),
                 [];

@@ -1,0 +1,1 @@
+"""Users who move, on real servers: the mover's side from the first word to the last roster."""

@@ -1,0 +1,157 @@
+"""A remote server with any number of users, each of whom treats requests like an ordinary client.
+
+It is a component of mantua's on a raw socket: what it is sent has crossed s2s and is what the
+contact's server gets, so counting here is counting there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Self
+from xml.sax.saxutils import quoteattr
+
+from tests.live.client import ClientError, RawComponent, Received
+from tests.live.movers.cast import Cast
+from tests.live.movers.people import (
+    STATEMENT_GET,
+    Manner,
+    Notification,
+    Proof,
+    notification_of,
+    read_statement,
+)
+from tests.live.movers.world import BOTS_HOST
+
+PRESENCE = "{jabber:component:accept}presence"
+_READS = 200
+_AGAIN = 0.2
+"""Seconds until a server that is down is asked again: nothing tells a contact that it is back."""
+
+
+class Bots:
+    """The users of ``BOTS_HOST``, until the test ends.
+
+    ``notifications`` holds every request with ``<moved/>`` that came, in order; ``proofs`` what
+    the old account's statement said when each came, read by the bot itself; ``asked`` holds who was
+    asked at all, if by a request without ``<moved/>``, as Prosody repeats one that nobody answered;
+    ``sees`` and ``shows`` hold per bot who the bot sees, and whom it lets see.
+    """
+
+    def __init__(self, cast: Cast, manner: Manner = Manner.APPROVES) -> None:
+        self.manner = manner
+        self.notifications: list[Notification] = []
+        self.proofs: list[Proof] = []
+        self.asked: set[tuple[str, str]] = set()
+        self.withdrawn: list[tuple[str, str]] = []
+        self.sees: dict[str, set[str]] = defaultdict(set)
+        self.shows: dict[str, set[str]] = defaultdict(set)
+        self._address = cast.world.houses["mantua"].server.spec.address
+        cast.ends.push_async_callback(self.close)
+        self._news = asyncio.Event()
+        self._stream: RawComponent | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @staticmethod
+    def jid(name: str) -> str:
+        """Bare JID of a bot."""
+        return f"{name}@{BOTS_HOST}"
+
+    async def open(self) -> Self:
+        """Connect; again after the server was restarted."""
+        stream = RawComponent("bots", BOTS_HOST, self._address)
+        stream.listeners.append(self._on_stanza)
+        await stream.open()
+        self._stream = stream
+        return self
+
+    async def close(self) -> None:
+        """Disconnect."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self._stream is not None:
+            await self._stream.close()
+            self._stream = None
+
+    @property
+    def counts(self) -> Counter[tuple[str, str]]:
+        """How many notifications each (bot, new address) got."""
+        return Counter((n.to, n.new) for n in self.notifications)
+
+    async def until(self, holds: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
+        """Wait for something that the bots are told; raises AssertionError."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not holds():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(
+                f"{what}: not within {timeout} s; {len(self.notifications)} notifications came"
+            ) from None
+
+    async def until_proven(self) -> None:
+        """Wait until every notification was followed by a look at the statement."""
+        await self.until(lambda: len(self.proofs) == len(self.notifications), "statements read")
+
+    def _on_stanza(self, received: Received) -> None:
+        element = received.element
+        if element.tag != PRESENCE:
+            return
+        bot = element.get("to", "").partition("/")[0]
+        peer = element.get("from", "").partition("/")[0]
+        match element.get("type"):
+            case "subscribe":
+                self._on_request(received, bot, peer)
+            case "subscribed":
+                self.sees[bot].add(peer)
+            case "unsubscribed":
+                self.sees[bot].discard(peer)
+                self.withdrawn.append((bot, peer))
+            case "unsubscribe":
+                self.shows[bot].discard(peer)
+                self.withdrawn.append((bot, peer))
+            case _:
+                return
+        self._news.set()
+
+    def _on_request(self, received: Received, bot: str, peer: str) -> None:
+        self.asked.add((bot, peer))
+        notification = notification_of(received, bot)
+        if notification is not None:
+            self.notifications.append(notification)
+            task = asyncio.create_task(self._prove(notification))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if self.manner is Manner.APPROVES:
+            self.shows[bot].add(peer)
+            self._send("subscribed", bot, peer)
+            if peer not in self.sees[bot]:
+                self._send("subscribe", bot, peer)
+        elif self.manner is Manner.REFUSES:
+            self._send("unsubscribed", bot, peer)
+
+    async def _prove(self, notification: Notification) -> None:
+        """Read the statement as the bot; a server on its way down may need to be asked again."""
+        found: tuple[str | None, str | None] = (None, "no answer")
+        for _ in range(_READS):
+            try:
+                assert self._stream is not None
+                found = read_statement(
+                    await self._stream.request(
+                        STATEMENT_GET, to=notification.old, sender=notification.to
+                    )
+                )
+            except ClientError:
+                pass
+            else:
+                if found[1] is None or not found[1].startswith("remote-server"):
+                    break
+            await asyncio.sleep(_AGAIN)
+        self.proofs.append(Proof(notification, *found))
+        self._news.set()
+
+    def _send(self, kind: str, bot: str, peer: str) -> None:
+        assert self._stream is not None
+        self._stream.send(f"<presence type='{kind}' from={quoteattr(bot)} to={quoteattr(peer)}/>")

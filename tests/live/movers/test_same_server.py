@@ -1,0 +1,86 @@
+"""A move between two accounts of one server, by chat alone and by ad-hoc commands alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.live.movers.cast import Cast
+from tests.live.movers.conftest import WorldFor
+from tests.live.movers.guides import GUIDES, code_of
+from tests.live.movers.moves import until
+from tests.live.movers.stage import NAMES, check_end, enter_juliet, move_her
+from tests.live.servers.base import COMPONENT_HOST
+from tests.live.servers.differences import Kind
+
+
+@pytest.mark.parametrize("way", GUIDES)
+@pytest.mark.parametrize("from_new", [False, True], ids=["away", "arrive"])
+async def test_a_move_in_one_house(
+    kind: Kind, world_for: WorldFor, way: str, from_new: bool
+) -> None:
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        stage = await enter_juliet(world, cast)
+        owner, other = (stage.new, stage.old) if from_new else (stage.old, stage.new)
+        guide = GUIDES[way](owner, COMPONENT_HOST)
+        order = "arrive" if from_new else "away"
+        async with stage.home.orders.watch() as watch:
+            said = await guide.order(
+                order,
+                **{"old" if from_new else "new": other.jid},
+                code=code_of(other, COMPONENT_HOST),
+            )
+            assert "has begun" in said
+            await until(watch, stage.old, stage.new, ("done",), counts={"accepted": 1, "mutual": 3})
+            watch.check_totals(4)
+        await check_end(stage)
+
+        # One message shows the progress, and is corrected.
+        await owner.told("4 of 4", sender=COMPONENT_HOST)
+        shown = owner.heard(" of 4", sender=COMPONENT_HOST)
+        assert len(shown) == 1, shown
+        assert shown[0].body.splitlines()[1].startswith("▓" * 20)
+        await owner.told("can now delete the old account", sender=COMPONENT_HOST)
+        await stage.romeo.told("Juliet has moved", sender=COMPONENT_HOST)
+        assert not stage.friar.heard(sender=COMPONENT_HOST)
+
+        # The statement stands, for those who are to read it.
+        for contact in (stage.romeo, stage.tybalt, stage.friar):
+            assert await contact.reads_statement(stage.old.jid) == (stage.new.jid, None)
+        assert (await stage.stranger.reads_statement(stage.old.jid))[0] is None
+
+
+async def test_what_the_old_account_says_afterwards(kind: Kind, world_for: WorldFor) -> None:
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        stage = await enter_juliet(world, cast)
+        await move_her(stage)
+        old, new = stage.old.jid, stage.new.jid
+
+        # Contacts who write are answered, each once a day; strangers never.
+        for contact in (stage.romeo, stage.friar):
+            contact.says(old, "Where art thou?")
+            line = await contact.hears("automatic answer", sender=old)
+            assert new in line.body
+            contact.says(old, "Hello?")
+        stage.stranger.says(old, "Who are you?")
+        await stage.old.hears("Who are you", sender=stage.stranger.jid)
+        for _ in range(3):
+            await cast.settled()
+            await stage.romeo.asks(COMPONENT_HOST, "progress")
+        assert [len(p.heard(sender=old)) for p in (stage.romeo, stage.friar, stage.stranger)] == [
+            1,
+            1,
+            0,
+        ]
+
+        # Deleted, it leaves a tombstone: for this server's users and for others.
+        await stage.old.log_out()
+        stage.home.server.remove_user(old)
+        for reader in (stage.romeo, stage.friar, stage.stranger):
+            assert await reader.reads_statement(old) == (None, f"gone xmpp:{new}")
+        # Nobody who was not moved by us.
+        nobody = cast.jid("nobody", "montague.example")
+        _, condition = await stage.romeo.reads_statement(nobody)
+        assert condition is not None
+        assert not condition.startswith("gone")

@@ -1,0 +1,375 @@
+"""Pause, resume, cancel, choose; who may read, who is approved, and what vanishes on the way."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.live.arrange import NS_PUBSUB, publish
+from tests.live.movers.bots import Bots
+from tests.live.movers.cast import Cast, compare
+from tests.live.movers.conftest import WorldFor
+from tests.live.movers.guides import GUIDES, code_of
+from tests.live.movers.moves import progress_of, states_of, until
+from tests.live.movers.people import Manner, Person
+from tests.live.movers.stage import NAMES, begin_her, enter_juliet, move_her
+from tests.live.movers.world import Settings, World
+from tests.live.servers.base import COMPONENT_HOST
+from tests.live.servers.differences import Kind
+
+SLOW: Settings = (
+    ("movers.per_mover_per_second", 2.0),
+    ("movers.retry_hours", [1]),
+    ("movers.pending_minutes", 10),
+)
+"""A pace at which things can be done in the middle of a move; no retries within a test."""
+COUNT = 12
+
+
+class Company:
+    """A mover in one house whose contacts are bots elsewhere, and one neighbour."""
+
+    def __init__(self, world: World, cast: Cast, manner: Manner = Manner.APPROVES) -> None:
+        self.home = world.houses["montague"]
+        self.old = cast.person("old", "montague.example")
+        self.new = cast.person("new", "verona.example")
+        self.neighbour = cast.person("zoe", "montague.example")
+        self.bots = Bots(cast, manner)
+        self.names = [self.bots.jid(f"b{n:02}-{cast.token}") for n in range(COUNT)]
+        for name in self.names:
+            cast.friends(self.old, name)
+        cast.friends(self.old, self.neighbour)
+        cast.arrange()
+
+    async def begin(self) -> None:
+        """Order the move, and return when the first contact was told."""
+        said = await GUIDES["chat"](self.old, COMPONENT_HOST).order(
+            "away", new=self.new.jid, code=code_of(self.new, COMPONENT_HOST)
+        )
+        assert "has begun" in said
+        await self.bots.until(lambda: len(self.bots.notifications) > 0, "somebody is told")
+
+    async def order(self, name: str) -> str:
+        """An order of the old account's, by chat."""
+        return await GUIDES["chat"](self.old, COMPONENT_HOST).order(name, sure="1")
+
+    def check_told_once(self) -> None:
+        """See that nobody was told twice, and nobody before there was something to read."""
+        assert set(self.bots.counts.values()) <= {1}, self.bots.counts
+        assert all(proof.holds for proof in self.bots.proofs), self.bots.proofs
+
+
+async def test_a_pause_stops_and_resume_goes_on(kind: Kind, world_for: WorldFor) -> None:
+    world = await world_for(kind, names=NAMES, settings=SLOW)
+    async with Cast(world) as cast:
+        company = Company(world, cast)
+        await company.bots.open()
+        await cast.enter()
+        async with company.home.orders.watch() as watch:
+            await company.begin()
+            assert "paused" in await company.order("pause")
+            paused = await progress_of(company.home, company.old, company.new)
+            assert paused["journey"]["state"] == "paused"
+            await cast.settled()
+            told = len(company.bots.notifications)
+            assert told < COUNT
+            # What was sent may still be answered; nobody else is told.
+            await asyncio.sleep(1.5)  # a time in which three more would have been: nothing to await
+            assert len(company.bots.notifications) == told
+            assert await company.neighbour.reads_statement(company.old.jid) == (
+                company.new.jid,
+                None,
+            )
+            assert "paused" not in await company.order("resume")
+            await until(watch, company.old, company.new, ("done",), counts={"mutual": COUNT + 1})
+            watch.check_totals(COUNT + 1)
+        await company.bots.until_proven()
+        company.check_told_once()
+        assert len(company.bots.notifications) == COUNT
+
+
+async def test_cancel_takes_back_what_is_open(kind: Kind, world_for: WorldFor) -> None:
+    world = await world_for(kind, names=NAMES, settings=SLOW)
+    async with Cast(world) as cast:
+        company = Company(world, cast, Manner.NOTHING)
+        bots = await company.bots.open()
+        await cast.enter()
+        await company.begin()
+        assert "cancelled" in await company.order("cancel")
+        # Who was told is told that it is over; the others never hear of it.
+        told = {n.to for n in bots.notifications}
+        await bots.until(lambda: {bot for bot, _ in bots.withdrawn} >= told, "withdrawn")
+        await cast.settled()
+        assert {n.to for n in bots.notifications} == {bot for bot, _ in bots.withdrawn}
+        assert len(bots.notifications) < COUNT
+        assert (await company.neighbour.reads_statement(company.old.jid))[0] is None
+        for name in company.names:
+            assert name not in await company.new.roster()
+        await company.old.told("is cancelled", sender=COMPONENT_HOST)
+        states = await states_of(company.home, company.old, company.new)
+        assert set(states.values()) <= {"restored", "skipped", "mutual"}
+
+        # A cancelled move costs no month: another may begin at once.
+        bots.manner = Manner.APPROVES
+        bots.notifications.clear()
+        async with company.home.orders.watch() as watch:
+            await company.begin()
+            await until(watch, company.old, company.new, ("done",), timeout=60.0)
+        company.check_told_once()
+        # Success does: the next one has to wait.
+        said = await GUIDES["chat"](company.old, COMPONENT_HOST).order(
+            "away", new=cast.person("third", "verona.example").jid
+        )
+        assert "cannot begin" in said
+        assert "Possible again on" in said
+
+
+async def test_a_vanished_statement_is_published_again(kind: Kind, world_for: WorldFor) -> None:
+    world = await world_for(kind, names=NAMES, settings=SLOW)
+    async with Cast(world) as cast:
+        company = Company(world, cast)
+        # Told in the moment without a statement, a contact's server leaves it to the contact.
+        company.neighbour.manner = Manner.APPROVES
+        bots = await company.bots.open()
+        await cast.enter()
+        async with company.home.orders.watch() as watch:
+            await company.begin()
+            await company.old.retracts_statement()
+            found = None
+            async with asyncio.timeout(20.0):
+                while found != (company.new.jid, None):
+                    found = await company.neighbour.reads_statement(company.old.jid)
+            await until(watch, company.old, company.new, ("done",))
+        assert set(bots.counts.values()) == {1}
+        assert len(bots.notifications) == COUNT
+
+
+async def test_only_who_was_told_is_approved(kind: Kind, world_for: WorldFor) -> None:
+    """A stranger, and a contact whose turn has not come, ask the new account like anybody."""
+    world = await world_for(kind, names=NAMES, settings=SLOW)
+    async with Cast(world) as cast:
+        company = Company(world, cast)
+        stranger = cast.person("stranger", "montague.example")
+        await company.bots.open()
+        await cast.enter()
+        async with company.home.orders.watch() as watch:
+            await company.begin()
+            stranger.subscribes("subscribe", company.new.jid)
+            request = await company.new.seen_requests(stranger.jid)
+            assert request.element.get("from") == stranger.jid
+            # The neighbour's turn is the last: the domain of the bots is at it until then.
+            await until(watch, company.old, company.new, ("done",))
+        assert stranger.jid not in {
+            jid
+            for jid, entry in (await company.new.roster()).items()
+            if entry.subscription != "none"
+        }
+        assert [r.element.get("from") for r in company.new.requests] == [stranger.jid]
+        # After the move nobody is approved without a tap.
+        late = cast.person("late", "montague.example")
+        await late.log_in()
+        late.subscribes("subscribe", company.new.jid)
+        await company.new.seen_requests(late.jid)
+
+
+async def test_who_is_blocked_or_left_out_hears_nothing(kind: Kind, world_for: WorldFor) -> None:
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        stage = await enter_juliet(world, cast)
+        await stage.old.blocks(stage.friar.jid)
+        chosen = [stage.romeo.jid, stage.nurse.jid]
+        before = await cast.rosters(stage.friar, stage.tybalt)
+        await move_her(stage, who="choose", contacts=chosen)
+        await cast.settled()
+        states = await states_of(stage.home, stage.old, stage.new)
+        assert states == {
+            stage.romeo.jid: "mutual",
+            stage.nurse.jid: "mutual",
+            stage.tybalt.jid: "skipped",
+            stage.friar.jid: "skipped",
+        }
+        assert compare(before, await cast.rosters(stage.friar, stage.tybalt)) == ""
+        assert set(await stage.new.roster()) == set(chosen)
+        assert not stage.tybalt.requests
+        assert not stage.friar.requests
+        # Nor can they read it.
+        assert (await stage.romeo.reads_statement(stage.old.jid))[0] == stage.new.jid
+        for left in (stage.tybalt, stage.stranger, stage.friar):
+            assert (await left.reads_statement(stage.old.jid))[0] is None
+
+
+async def test_who_may_read(kind: Kind, world_for: WorldFor) -> None:
+    """``presence`` where that serves everybody, ``open`` by choice only."""
+    world = await world_for(kind, names=NAMES)
+    for access, wanted in (("suggested", "presence"), ("open", "open")):
+        async with Cast(world) as cast:
+            old = cast.person("old", "montague.example")
+            new = cast.person("new", "verona.example")
+            friend = cast.person("friend", "montague.example")
+            friar = cast.person("friar", "mantua.example", manner=Manner.APPROVES)
+            strangers = [
+                cast.person("stranger", "montague.example"),
+                cast.person("guest", "mantua.example"),
+            ]
+            for contact in (friend, friar):
+                cast.friends(old, contact)
+            cast.arrange()
+            await cast.enter()
+            async with world.houses["montague"].orders.watch() as watch:
+                said = await GUIDES["ad-hoc"](old, COMPONENT_HOST).order(
+                    "away", new=new.jid, access=access, code=code_of(new, COMPONENT_HOST)
+                )
+                assert "has begun" in said
+                done = await until(watch, old, new, ("done",))
+            assert done["journey"]["access"] == wanted
+            for reader in (friend, friar):
+                assert (await reader.reads_statement(old.jid))[0] == new.jid
+            for reader in strangers:
+                found = (await reader.reads_statement(old.jid))[0]
+                assert found == (new.jid if access == "open" else None)
+
+
+async def test_an_old_server_that_knows_nothing(kind: Kind, world_for: WorldFor) -> None:
+    """The old account published by hand, with a plain client; the contacts are pasted."""
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        old = cast.person("juliet", "mantua.example")
+        new = cast.person("juliet", "montague.example")
+        romeo = cast.person("romeo", "montague.example")
+        nurse = cast.person("nurse", "verona.example")
+        friar = cast.person("friar", "mantua.example", manner=Manner.APPROVES, reads=True)
+        for contact in (romeo, nurse, friar):
+            cast.friends(old, contact, name="x", called="Juliet", called_groups=("Love",))
+        cast.arrange()
+        await cast.enter(old, new, romeo, friar)
+        before = await cast.rosters()
+        guide = GUIDES["chat"](new, COMPONENT_HOST)
+        pasted = f"{romeo.jid} Romeo\nNurse <{nurse.jid}>\n{friar.jid}"
+        said = await guide.order("arrive", old=old.jid, list=pasted)
+        assert f"{old.jid} does not say that it moves to {new.jid}" in said
+        assert compare(before, await cast.rosters()) == ""
+
+        await publish(old.device, new.jid, "open", [])
+        async with world.houses["montague"].orders.watch() as watch:
+            assert "has begun" in await guide.order("arrive", old=old.jid, list=pasted)
+            await until(watch, old, new, ("done",), counts={"mutual": 3})
+        roster = await new.roster()
+        assert {jid: (e.subscription, e.name) for jid, e in roster.items() if jid != friar.jid} == {
+            romeo.jid: ("both", "Romeo"),
+            nurse.jid: ("both", "Nurse"),
+        }
+        assert roster[friar.jid].subscription == "both"
+        for contact in (romeo, nurse):
+            entries = await contact.roster()
+            assert (entries[new.jid].subscription, entries[old.jid].subscription) == ("both", "to")
+            assert (entries[new.jid].name, entries[new.jid].groups) == ("Juliet", ("Love",))
+            assert not contact.requests
+        assert [proof.holds for proof in friar.proofs] == [True]
+
+
+XEP_0227 = """<server-data xmlns='urn:xmpp:pie:0'><host jid='mantua.example'><user name='juliet'>
+<query xmlns='jabber:iq:roster'><item jid='{romeo}' name='Romeo' subscription='both'>
+<group>Love</group><group>Verona</group></item><item jid='gone@mantua.example'
+subscription='none'/></query></user></host></server-data>"""
+
+
+async def test_a_whole_account_in_a_file(kind: Kind, world_for: WorldFor) -> None:
+    """XEP-0227 instead of a list: names and groups come along."""
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        old = cast.person("juliet", "mantua.example")
+        new = cast.person("juliet", "montague.example")
+        romeo = cast.person("romeo", "montague.example")
+        cast.friends(old, romeo)
+        cast.arrange()
+        await cast.enter()
+        await publish(old.device, new.jid, "open", [])
+        async with world.houses["montague"].orders.watch() as watch:
+            said = await GUIDES["ad-hoc"](new, COMPONENT_HOST).order(
+                "arrive", old=old.jid, list=XEP_0227.format(romeo=romeo.jid).splitlines()
+            )
+            assert "has begun" in said
+            await until(watch, old, new, ("done",), counts={"mutual": 1})
+        (entry,) = (await new.roster()).values()
+        assert (entry.jid, entry.name, entry.groups) == (romeo.jid, "Romeo", ("Love", "Verona"))
+
+
+async def retract(person: Person) -> None:
+    """Take only the item back, as a plain client might."""
+    await person.device.request(
+        f"<pubsub xmlns='{NS_PUBSUB}'><retract node='urn:xmpp:moved:1' notify='1'>"
+        "<item id='current'/></retract></pubsub>",
+        kind="set",
+    )
+
+
+async def test_checks_keep_everything_as_it_is(kind: Kind, world_for: WorldFor) -> None:
+    """Moved already, a loop, no such target, itself: a sentence, and nothing is sent."""
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        stage = await enter_juliet(world, cast)
+        before = await cast.rosters()
+        guide = GUIDES["chat"](stage.old, COMPONENT_HOST)
+        missing = cast.jid("missing", "montague.example")
+        nowhere = "juliet@nowhere.example"
+        for new, sentence in (
+            (stage.old.jid, "are the same"),
+            (missing, f"{missing} was not found"),
+            (nowhere, f"The server of {nowhere} does not answer"),
+        ):
+            said = await guide.order("away", new=new)
+            assert "cannot begin" in said, said
+            assert sentence in said, said
+        # The target has moved back here already: a circle.
+        await publish(stage.new.device, stage.old.jid, "open", [])
+        assert "moves to" in (said := await guide.order("away", new=stage.new.jid))
+        assert "cannot begin" in said
+        await retract(stage.new)
+        # The old account says already that it went elsewhere.
+        await publish(stage.old.device, "juliet@elsewhere.example", "presence", [])
+        assert "already" in (said := await guide.order("away", new=stage.new.jid))
+        assert "cannot begin" in said
+        await retract(stage.old)
+        await cast.settled()
+        assert compare(before, await cast.rosters()) == ""
+        assert not stage.friar.requests
+        assert not [j for j in await stage.home.orders.order("list") if cast.token in str(j)]
+        # Nothing of that keeps a good move from beginning.
+        assert "has begun" in await begin_her(stage)
+
+
+async def test_contacts_have_their_way(kind: Kind, world_for: WorldFor) -> None:
+    """``never`` and ``ask`` are honoured, and notices come in the contact's language."""
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        stage = await enter_juliet(world, cast)
+        await stage.nurse.log_in()
+        for person, settings in (
+            (stage.romeo, {"follow": "auto", "language": "de"}),
+            (stage.nurse, {"follow": "ask", "language": "client"}),
+            (stage.tybalt, {"follow": "never", "language": "client"}),
+        ):
+            await GUIDES["ad-hoc"](person, COMPONENT_HOST).order("settings", **settings)
+        before = await cast.rosters(stage.nurse, stage.tybalt)
+        async with stage.home.orders.watch() as watch:
+            await begin_her(stage)
+            await until(watch, stage.old, stage.new, ("settling",))
+        for person in (stage.nurse, stage.tybalt):
+            await person.seen_requests(stage.new.jid)
+            assert [n.old for n in person.notifications] == [stage.old.jid]
+        line = await stage.romeo.told("umgezogen", sender=COMPONENT_HOST)
+        assert line.lang == "de"
+        await stage.nurse.told("this is genuine", sender=COMPONENT_HOST)
+        assert not stage.tybalt.heard("moved", sender=COMPONENT_HOST)
+        after = await cast.rosters(stage.nurse, stage.tybalt)
+        for roster in after.values():
+            roster.pop(stage.new.jid, None)
+        assert compare(before, after) == ""
+        # The nurse decides, and all is as if her server had.
+        stage.nurse.subscribes("subscribed", stage.new.jid)
+        stage.nurse.subscribes("subscribe", stage.new.jid)
+        for _ in range(20):
+            await cast.settled()
+            if (await stage.new.roster())[stage.nurse.jid].subscription == "both":
+                break
+        assert (await stage.new.roster())[stage.nurse.jid].subscription == "both"
+        assert not stage.new.requests

@@ -1,0 +1,189 @@
+"""No notification without a statement that can be read; what is done when it changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from component.core.journey.model import Access, ContactState, JourneyState
+from component.core.model import PresenceKind, Subscription
+from component.core.notices import AllFollowed, Published, Stopped
+from component.engine.movers.orders import Given
+from tests.unit.engine.movers.fast_loop import play
+from tests.unit.engine.movers.model_server import Node
+from tests.unit.engine.movers.model_world import Manner
+from tests.unit.engine.movers.mover_stage import FAR, NEW, OLD, opened
+
+S = JourneyState
+PEOPLE = ("a@d1.example", "b@d2.example")
+
+
+def test_published_then_read_back_then_notified(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE)
+            names: list[str] = []
+            journey = await stage.begin()
+            stage.faults = names.append
+            await stage.until(lambda: len(stage.server.told) == 2)
+            first = stage.server.log.index(f"{OLD} publishes {NEW}")
+            told = next(n for n, line in enumerate(stage.server.log) if "moved from" in line)
+            assert first < told
+            assert names.index("after send") > names.index("after get pubsub items")
+            assert all(told.readable for told in stage.server.told)
+            assert all(OLD in told.status and NEW in told.status for told in stage.server.told)
+            assert (await stage.ended(journey.id)).state is S.DONE
+
+    play(main())
+
+
+@pytest.mark.parametrize("condition", ["forbidden", "item-not-found", "remote-server-timeout"])
+def test_nothing_is_sent_where_it_cannot_be_read(tmp_path: Path, condition: str) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE)
+            stage.server.statement_errors[OLD] = condition
+            journey = await stage.begin()
+            ended = await stage.ended(journey.id)
+            assert ended.state is S.CANCELLED
+            assert not stage.server.told
+            assert OLD not in stage.server.nodes
+            assert len(stage.messages.of(Stopped)) == 1
+
+    play(main())
+
+
+def test_one_that_vanishes_is_published_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE, manner=Manner.SILENT)
+            journey = await stage.begin()
+            await stage.until_state(journey.id, S.SETTLING)
+            del stage.server.nodes[OLD]
+            await stage.until(lambda: OLD in stage.server.nodes)
+            assert (await stage.stored(journey.id)).state is S.SETTLING
+
+    play(main())
+
+
+def test_one_that_names_another_pauses_each_time_with_a_word(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE, manner=Manner.SILENT)
+            journey = await stage.begin()
+            await stage.until_state(journey.id, S.SETTLING)
+            for times in (1, 2):
+                stage.server.nodes[OLD].names = "thief@evil.example"
+                await stage.until_state(journey.id, S.PAUSED)
+                await stage.ended(journey.id)
+                await stage.until(lambda n=times: len(stage.messages.of(Stopped)) == n)  # type: ignore[misc]
+                stage.server.nodes[OLD].names = NEW
+                await stage.movers.resume(OLD, journey.id)
+            assert len(stage.server.told) == 2
+
+    play(main())
+
+
+def test_a_server_without_whitelists(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE)
+            stage.server.whitelists = False
+            journey = await stage.begin(choose=[PEOPLE[0]])
+            await stage.until_state(journey.id, S.DONE)
+            assert stage.server.nodes[OLD].access is Access.PRESENCE
+            assert [told.to for told in stage.server.told] == [PEOPLE[0]]
+            left_out = (await stage.contacts(journey.id))[PEOPLE[1]]
+            assert left_out.state is ContactState.SKIPPED
+
+    play(main())
+
+
+def test_a_whitelist_holds_exactly_those_who_are_told(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE)
+            stage.contact("one@way.example", Subscription.TO, Manner.FOLLOWS)
+            journey = await stage.begin(choose=[PEOPLE[0], "one@way.example"])
+            await stage.until_state(journey.id, S.SETTLING, S.DONE)
+            node = stage.server.nodes[OLD]
+            assert node.access is Access.WHITELIST
+            assert node.members == {NEW, PEOPLE[0], "one@way.example"}
+
+    play(main())
+
+
+def test_moving_away_ends_when_all_that_can_be_seen_have_followed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE)
+            stage.contact("one@way.example", Subscription.FROM, Manner.FOLLOWS)
+            journey = await stage.begin(new=FAR)
+            await stage.until_state(journey.id, S.SETTLING)
+            assert len(stage.messages.of(Published)) == 1
+            for person in PEOPLE:
+                stage.server.speak(person, _revoke(), OLD)
+            await stage.until_state(journey.id, S.DONE)
+            await stage.ended(journey.id)
+            assert len(stage.messages.of(AllFollowed)) == 1
+            assert not stage.server.told
+
+    play(main())
+
+
+def test_arriving_from_an_account_elsewhere(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE, of=FAR)
+            stage.server.nodes[FAR] = Node(Access.OPEN, NEW)
+            journey = await stage.arrive(*(Given(p, "Name", ("Group",)) for p in PEOPLE))
+            await stage.until_state(journey.id, S.DONE)
+            for person in PEOPLE:
+                item = stage.server.entry(NEW, person)
+                assert item is not None
+                assert item.subscription is Subscription.BOTH
+                assert (item.name, item.groups) == ("Name", ("Group",))
+
+    play(main())
+
+
+def test_what_the_old_account_hears_says_nothing_of_the_new_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE, manner=Manner.SILENT)
+            journey = await stage.begin()
+            await stage.until_state(journey.id, S.SETTLING)
+            stage.server.speak(PEOPLE[0], _revoke(), OLD)
+            stage.server.world.post(PEOPLE[1], "remote-server-not-found", OLD)
+            await stage.server.world.idle()
+            states = {c.state for c in (await stage.contacts(journey.id)).values()}
+            assert states == {ContactState.SENT}
+
+    play(main())
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_server_that_was_down_and_is_back(tmp_path: Path, answers: bool) -> None:
+    """Withdrawn and asked again; ejabberd's answer to the withdrawal is no refusal."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE, manner=Manner.ACCEPTS)
+            stage.server.world.answers_withdrawals = answers
+            stage.server.world.down.add("d1.example")
+            journey = await stage.begin()
+            book = stage.run(journey.id).book
+            await stage.until(lambda: book.counts[ContactState.UNREACHABLE] == 1)
+            stage.server.world.down.clear()
+            stage.later(minutes=61)
+            await stage.until_state(journey.id, S.DONE)
+            states = {c.state for c in (await stage.contacts(journey.id)).values()}
+            assert states == {ContactState.MUTUAL}
+            assert not stage.server.world.dropped
+
+    play(main())
+
+
+def _revoke() -> PresenceKind:
+    return PresenceKind.UNSUBSCRIBED
