@@ -4,7 +4,7 @@ SERVER ?=
 KEEP ?=
 CONFIG ?= config.toml
 
-.PHONY: setup setup-lite test test-matrix unit live lint demo pictures run clean
+.PHONY: setup setup-lite test test-full test-matrix unit live lint demo pictures deb man run clean
 
 setup:
 	@tests/bootstrap/setup.sh
@@ -15,8 +15,8 @@ setup-lite:
 test: setup lint unit live
 
 lint: setup
-	.venv/bin/ruff check component tests
-	.venv/bin/ruff format --check component tests
+	.venv/bin/ruff check component tests packaging
+	.venv/bin/ruff format --check component tests packaging
 	.venv/bin/mypy
 
 unit: setup
@@ -24,6 +24,10 @@ unit: setup
 
 live: setup
 	$(PYTHON) -m pytest -q -rs tests/live $(if $(SERVER),--server $(SERVER))
+
+test-full: setup
+	XMPP_MOVED_FULL=1 $(PYTHON) -m pytest -q tests --ignore tests/live
+	XMPP_MOVED_FULL=1 $(PYTHON) -m pytest -q -rs tests/live $(if $(SERVER),--server $(SERVER))
 
 test-matrix: setup
 	@tests/bootstrap/newer.sh || echo "newer: not every suite could be had; see docs/versions.md"
@@ -35,6 +39,12 @@ demo: setup-lite
 pictures: setup-lite
 	@tests/bootstrap/pictures.sh
 	$(PYTHON) -m docs.pictures.make
+
+deb:
+	@packaging/build-deb.sh
+
+man: setup-lite
+	$(PYTHON) packaging/man.py
 
 run: setup-lite
 	$(PYTHON) -m component --config $(CONFIG) run

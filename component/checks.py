@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
-from component.app import link_settings
 from component.config import Config
 from component.core.records import CheckLine
 from component.engine.check import Check
+from component.settings import link_settings
 from component.store import Store, StoreError, StoreLocked, StoreMissing
 from component.xmpp.link import Link
 

@@ -136,6 +136,13 @@ class DatabaseSection(Section):
         repr=False,
         description="An SQLAlchemy URL. Four slashes before an absolute SQLite path.",
     )
+    keep_days: int = Field(
+        default=365,
+        ge=0,
+        le=36_500,
+        description="For how many days after its end a move is remembered, with its audit. What\n"
+        "undo, limits and tombstones still need is kept longer. 0: for ever.",
+    )
 
 
 class ContactsSection(Section):

@@ -33,6 +33,9 @@ log = structlog.get_logger(__name__)
 
 # Over these limits nothing is written: a flood must not fill the disk either.
 _UNRECORDED = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.DENIED})
+_FLOODS = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED})
+_TELL_EVERY = 10.0
+"""Seconds between log lines on requests beyond the limits: not one for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +107,21 @@ class ContactSide:
         self._stopping = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self.unfinished = 0
+        """Requests that ended without a record of it so far; recovery looks after them."""
+        self._flood = 0
+        self._flood_told = float("-inf")
+        self._overloaded_at = float("-inf")
 
     @property
     def open_requests(self) -> int:
         """Requests that have no end yet."""
         return len(self._open)
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether requests were passed unfollowed lately because too many were open."""
+        return self._clock.tick() - self._overloaded_at < _TELL_EVERY
 
     def is_open(self, request_id: str) -> bool:
         """Whether a request is being worked on in this session."""
@@ -143,6 +156,8 @@ class ContactSide:
         self._count()
         objection = self._gate.admit(divert, open_requests=len(self._open), now=self._clock.tick())
         objection = objection or self._declined.object_to(divert)
+        if objection in _FLOODS:
+            self._flooded(objection, divert.new)
         if objection not in _UNRECORDED:
             run.row = asyncio.create_task(self._record(run), name="journal a request")
         try:
@@ -212,6 +227,20 @@ class ContactSide:
             case core.Settle():
                 await self._settle(run, effect)
         return None
+
+    def _flooded(self, reason: Reason, new: str) -> None:
+        now = self._clock.tick()
+        self._flood += 1
+        if reason is Reason.OVERLOADED:
+            self._overloaded_at = now
+        if now - self._flood_told >= _TELL_EVERY:
+            log.warning(
+                "requests beyond the limits pass unfollowed",
+                reason=reason.value,
+                last=new,
+                since_last_warning=self._flood,
+            )
+            self._flood, self._flood_told = 0, now
 
     def _decide(self, run: _Run, answer: ET.Element, verdict: str, reason: Reason) -> None:
         run.answer = answer
@@ -321,6 +350,7 @@ class ContactSide:
         try:
             await self._drive(run, event)
         except (LinkError, StoreError) as error:
+            self.unfinished += 1
             log.warning("a request has no recorded end yet", error=str(error))
         finally:
             self._forget(run)
@@ -332,7 +362,9 @@ class ContactSide:
             self._followed.note(divert.old, divert.new, now)
         if run.answer is not None:
             self._gauges.outcome(self._clock.tick() - run.decided)
-        log.info(
+        # Of a flood, each line would be one for the sender to fill the disk with.
+        say = log.debug if effect.reason in _UNRECORDED else log.info
+        say(
             "followed" if effect.state is MoveState.DONE else "released",
             contact=divert.contact,
             old=divert.old,

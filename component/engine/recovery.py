@@ -34,8 +34,10 @@ class Recovery:
         notices: ContactNotices,
         clock: Clock,
         is_open: Callable[[str], bool],
+        unfinished: Callable[[], int] = lambda: 0,
     ) -> None:
-        """``is_open(request_id)``: whether a request is being worked on in this session."""
+        """``is_open(request_id)``: whether a request is being worked on in this session;
+        ``unfinished()``: how many were given up so far, with their records open."""
         self._hook = hook
         self._journal = journal
         self._followed = followed
@@ -43,6 +45,14 @@ class Recovery:
         self._notices = notices
         self._clock = clock
         self._is_open = is_open
+        self._unfinished = unfinished
+        self._seen = 0
+        self._failed: set[int] = set()
+
+    @property
+    def left(self) -> bool:
+        """Whether another run may settle what no running request will."""
+        return bool(self._failed) or self._unfinished() != self._seen
 
     async def run(self, instances: Mapping[str, str]) -> int:
         """Settle what can be settled; returns how many records were.
@@ -50,7 +60,8 @@ class Recovery:
         :param instances: the hook instance that serves each host now.
         :raises LinkLost: the stream went down again; the next run goes on.
         """
-        settled = 0
+        settled, seen = 0, self._unfinished()
+        failed: set[int] = set()
         for record in await self._journal.unsettled():
             instance = instances.get(jids.domain(record.contact))
             if instance is None or self._is_open(record.request_id):
@@ -61,7 +72,10 @@ class Recovery:
             except LinkLost:
                 raise
             except LinkError as error:
-                log.warning("cannot settle a record yet", id=record.id, error=str(error))
+                failed.add(record.id)
+                say = log.debug if record.id in self._failed else log.warning
+                say("cannot settle a record yet", id=record.id, error=str(error))
+        self._failed, self._seen = failed, seen
         if settled:
             log.info("recovered", records=settled)
         return settled

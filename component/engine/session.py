@@ -21,6 +21,11 @@ MOVER_FEATURES = frozenset({"watch", "tombstone", "answer"})
 
 LOOK_SECONDS = 5.0
 """How long a hook has to answer while the stream stands, until it counts as silent."""
+FIRST_RETRY = 0.5
+"""Seconds until a host without a hook is asked again; doubled each time.  A server that is starting
+may take our stream before the hosts have their modules."""
+AGAIN_SECONDS = 10.0
+"""How often records are tried again that could not be settled while the stream stood."""
 
 
 class Session:
@@ -34,11 +39,14 @@ class Session:
         *,
         deadline: float,
         retry_seconds: float = 30.0,
+        again_seconds: float = AGAIN_SECONDS,
         on_greeted: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Sessions of one component.
 
         :param deadline: ours, in seconds; it has to lie below each hook's time-out.
+        :param retry_seconds: the longest time until a host without a hook is asked again.
+        :param again_seconds: between looks at records that could not be settled.
         :param on_greeted: called in each session once, when the hooks that are there were greeted
             and what was left over is settled.
         """
@@ -47,10 +55,13 @@ class Session:
         self._hosts = tuple(hosts)
         self._deadline = deadline
         self._retry_seconds = retry_seconds
+        self._again_seconds = again_seconds
         self._on_greeted = on_greeted
         self._hellos: dict[str, Hello] = {}
         self._silent: set[str] = set()
+        self._full: set[str] = set()
         self._recovered = False
+        self._recovered_at = 0.0
         self._epoch = 0
         self._up = False
         self._greeting = False
@@ -59,6 +70,12 @@ class Session:
     def hellos(self) -> Mapping[str, Hello]:
         """The hooks that answer in this session, by host."""
         return {host: said for host, said in self._hellos.items() if host not in self._silent}
+
+    @property
+    def full(self) -> frozenset[str]:
+        """Hosts whose hook had no room for all requests, when it was last looked at: those that
+        found none were processed as if we were not there."""
+        return frozenset(self._full)
 
     @property
     def ready(self) -> bool:
@@ -70,6 +87,7 @@ class Session:
         self._epoch += 1
         self._hellos.clear()
         self._silent.clear()
+        self._full.clear()
         self._recovered = self._up = self._greeting = False
 
     async def on_up(self) -> None:
@@ -77,18 +95,19 @@ class Session:
         complained: dict[str, str] = {}
         epoch, self._up, self._greeting = self._epoch, True, True
         self._silent.clear()
+        wait = FIRST_RETRY
         try:
             while not self.ready and epoch == self._epoch:
                 await self._greet(complained)
-                instances = {host: hello.instance for host, hello in self._hellos.items()}
-                await self._recovery.run(instances)
+                await self._recover()
                 first, self._recovered = not self._recovered, True
                 if first and self._on_greeted is not None:
                     await self._on_greeted()
                 if self.ready:
                     log.info("ready", hosts=list(self._hosts))
                     return
-                await asyncio.sleep(self._retry_seconds)
+                await asyncio.sleep(min(wait, self._retry_seconds))
+                wait *= 2
         except LinkLost:
             return  # the next session begins anew
         except StoreError as error:
@@ -114,6 +133,16 @@ class Session:
         if not self._recovered or len(self._hellos) < len(self._hosts):
             self._recovered = False
             await self.on_up()
+        elif self._recovery.left and self._tick() - self._recovered_at >= self._again_seconds:
+            await self._recover()
+
+    async def _recover(self) -> None:
+        self._recovered_at = self._tick()
+        await self._recovery.run({host: hello.instance for host, hello in self._hellos.items()})
+
+    @staticmethod
+    def _tick() -> float:
+        return asyncio.get_running_loop().time()
 
     async def _look_at(self, host: str, epoch: int) -> None:
         known = self._hellos[host]
@@ -140,19 +169,41 @@ class Session:
         if hello.instance != known.instance:
             del self._hellos[host]
             log.warning("the hook of a served host was loaded anew", host=host)
+            return
+        self._hellos[host] = hello
+        self._see_room(host, hello, known)
+
+    def _see_room(self, host: str, hello: Hello, known: Hello) -> None:
+        """While the stream stands, requests pass the hook by for one reason only."""
+        passed = hello.passed - known.passed
+        if passed > 0:
+            if host not in self._full:
+                log.error(
+                    "too many requests at once: some pass unfollowed, as ordinary requests; see "
+                    "who sends them, or raise moved_hook_max_held",
+                    host=host,
+                    passed=passed,
+                    max_held=hello.max_held,
+                )
+            self._full.add(host)
+        elif host in self._full:
+            self._full.discard(host)
+            log.info("the hook has room again", host=host)
 
     async def _greet(self, complained: dict[str, str]) -> None:
         for host in self._hosts:
             if host in self._hellos:
                 continue
             try:
-                hello = await self._hook.hello(host)
+                async with asyncio.timeout(LOOK_SECONDS):
+                    hello = await self._hook.hello(host)
             except LinkLost:
                 raise
-            except LinkError as error:
-                if complained.get(host) != str(error):
-                    log.error("no hook on a served host", host=host, error=str(error))
-                complained[host] = str(error)
+            except (LinkError, TimeoutError) as error:
+                why = str(error) or f"no answer in {LOOK_SECONDS:g} s"
+                if complained.get(host) != why:
+                    log.error("no hook on a served host", host=host, error=why)
+                complained[host] = why
                 continue
             if hello.timeout <= self._deadline:
                 log.warning(

@@ -64,6 +64,8 @@ def prosody_lines(setup: HookSetup) -> str:
         "-- 3. At the end.",
         f"Component {lua_string(setup.jid)}",
         f"    component_secret = {secret}{hint}",
+        "    -- Of two streams the later counts: Prosody may take long to see that one is dead.",
+        '    component_conflict_resolve = "kick_old"',
     ]
     return "\n".join(lines) + "\n"
 

@@ -12,6 +12,7 @@ import errno
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -20,6 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 from wsgiref.simple_server import WSGIRequestHandler
 
+import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
@@ -30,6 +32,15 @@ HEALTH_SECONDS: Final = 2.0
 """How long the event loop has to answer a health check."""
 CLIENT_SECONDS: Final = 10.0
 """How long a client may take to send its request."""
+
+MAX_CLIENTS: Final = 32
+"""Served at once; the others are turned away."""
+REST_SECONDS: Final = 0.2
+"""Until a client is looked for again after no descriptor was left for one."""
+COMPLAIN_SECONDS: Final = 60.0
+"""Between log lines about that."""
+
+log = structlog.get_logger(__name__)
 
 
 class ListenError(Exception):
@@ -151,7 +162,39 @@ class HttpServer:
 class _Server(ThreadingWSGIServer):
     def __init__(self, address: tuple[str, int], family: socket.AddressFamily) -> None:
         self.address_family = family
+        self._slots = threading.BoundedSemaphore(MAX_CLIENTS)
+        self._complained = float("-inf")
         super().__init__(address, _Handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept; where no descriptor is left, rest instead of trying without end."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                if time.monotonic() - self._complained > COMPLAIN_SECONDS:
+                    log.error(
+                        "no descriptor is left: the health check cannot be answered; raise the "
+                        "limit (systemd: LimitNOFILE=)",
+                        error=error.strerror,
+                    )
+                    self._complained = time.monotonic()
+                time.sleep(REST_SECONDS)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Whoever comes when too many are there is turned away: they share our descriptors."""
+        if self._slots.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """In the thread of this client."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
 
     def server_bind(self) -> None:
         """As the stdlib does it, without asking the DNS for the name of this machine."""

@@ -7,7 +7,7 @@ Prometheus.  Times are seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -20,10 +20,13 @@ from prometheus_client import (
 )
 
 from component import __version__
+from component.ops.mover_metrics import MoverMetrics
 
 _NETWORK: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0)
 _DISK: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+DOMAINS_SHOWN: Final = 50
+"""Contact domains with figures of their own; the others are counted only."""
 
 
 class Metrics:
@@ -103,6 +106,31 @@ class Metrics:
         self._queue = Gauge(
             "xmpp_moved_queue_depth", "Stanzas waiting to be sent.", registry=registry
         )
+        self._healthy = Gauge(
+            "xmpp_moved_healthy", "1 while /health answers 200.", registry=registry
+        )
+        self._journal_up = Gauge(
+            "xmpp_moved_journal_writable", "1 while the journal can be written.", registry=registry
+        )
+        self._hook_up = Gauge(
+            "xmpp_moved_hook_up",
+            "1 while the server module of a served host answers.",
+            ["host"],
+            registry=registry,
+        )
+        self._pruned = Counter(
+            "xmpp_moved_pruned_total",
+            "Records removed because their time was over, by kind.",
+            ["kind"],
+            registry=registry,
+        )
+        self._reloads = Counter(
+            "xmpp_moved_config_reloads_total",
+            "How often the configuration was read again, by result.",
+            ["result"],
+            registry=registry,
+        )
+        self.movers: Final = MoverMetrics(registry)
 
     def decided(self, verdict: str, reason: str, seconds: float) -> None:
         """A verdict (``take`` or ``release``) left, ``seconds`` after its request came."""
@@ -134,6 +162,21 @@ class Metrics:
         """Read these figures at each scrape: stanzas waiting to be sent, and refused so far."""
         self._queue.set_function(queued)
         self._refused.set_function(refused)
+
+    def health(self, ok: bool, journal: bool, hooks: Mapping[str, bool]) -> None:
+        """How the component is: in all, its journal, and the hook of each served host."""
+        self._healthy.set(ok)
+        self._journal_up.set(journal)
+        for host, up in hooks.items():
+            self._hook_up.labels(host).set(up)
+
+    def pruned(self, kind: str, rows: int) -> None:
+        """So many records were removed: ``moves`` or ``journeys``."""
+        self._pruned.labels(kind).inc(rows)
+
+    def reloaded(self, ok: bool) -> None:
+        """The configuration was read again."""
+        self._reloads.labels("ok" if ok else "refused").inc()
 
     def committed(self, rows: int, seconds: float) -> None:
         """The journal committed ``rows`` rows in one transaction."""

@@ -129,9 +129,13 @@ def note_answer(
 
 
 def prune_journeys(connection: Connection, limit: datetime) -> int:
-    """Delete some journeys that ended before a time; their contacts go by ON DELETE CASCADE."""
+    """Delete some journeys that ended before a time; their contacts go by ON DELETE CASCADE.
+
+    Not those that say where an account of ours went.
+    """
+    went = (_journeys.c.state == JourneyState.DONE.value) & (_journeys.c.kind != Kind.ARRIVE.value)
     chosen = select(_journeys.c.id).where(
-        _journeys.c.state.in_(FINAL), _journeys.c.ended_at < limit
+        _journeys.c.state.in_(FINAL), _journeys.c.ended_at < limit, ~went
     )
     doomed = delete(_journeys).where(_journeys.c.id.in_(chosen.limit(PRUNE_JOURNEYS)))
     return connection.execute(doomed).rowcount

@@ -111,6 +111,9 @@ class Journeys:
     async def prune(self, before: datetime) -> int:
         """Delete journeys that ended, and answers given, before this time; how many in all.
 
+        Those that led away from an account here and were not taken back stay: tombstones,
+        answers to senders and :meth:`successor` need them for ever.
+
         What was deleted until an error stays deleted.
         """
         limit = as_utc(before)
@@ -179,6 +182,13 @@ class Journeys:
                 for id_, state, number in await session.execute(counted):
                     result[id_][rows.contact_state(id_, state)] = number
         return result
+
+    async def states(self) -> dict[JourneyState, int]:
+        """How many journeys are in each state; every state is a key."""
+        wanted = select(JourneyRow.state, func.count().label("n")).group_by(JourneyRow.state)
+        async with self._database.reading() as session:
+            found = {row.state: row.n for row in await session.execute(wanted)}
+        return {state: found.get(state.value, 0) for state in JourneyState}
 
     async def successor(self, old: str) -> Journey | None:
         """The newest journey away from ``old`` that has published its statement, if any."""

@@ -179,7 +179,8 @@ class Store:
     async def prune(self, before: datetime) -> int:
         """Delete rows that ended before this time, with their audit; how many rows.
 
-        Raises StoreError; what was deleted until then stays deleted.
+        Those that were taken back stay: :meth:`declined` needs them for ever.  Raises
+        StoreError; what was deleted until then stays deleted.
         """
         limit = as_utc(before)
         journal = self._database.writing()
@@ -305,7 +306,9 @@ def _make_ready(connection: Connection, where: str, *, create: bool) -> None:
 
 
 def _prune_some(connection: Connection, limit: datetime) -> int:
-    chosen = select(Move.id).where(Move.state.in_(FINAL), Move.settled_at < limit)
+    chosen = select(Move.id).where(
+        Move.state.in_(FINAL), Move.settled_at < limit, Move.undone_at.is_(None)
+    )
     # The audit rows go with their move: ON DELETE CASCADE.
     doomed = delete(Move).where(Move.id.in_(chosen.limit(PRUNE_CHUNK)))
     return connection.execute(doomed).rowcount

@@ -71,6 +71,8 @@ class Hello:
     """Namespaces that may be queried as a user."""
     features: frozenset[str] = frozenset()
     """What it can do beyond the contact's side."""
+    passed: int = 0
+    """Requests that it did not divert, for want of a component or of room."""
 
 
 def _refuse(why: str) -> StanzaError:
@@ -193,6 +195,7 @@ def read_hello(iq: ET.Element) -> Hello | None:
             held=int(hello.get("held", "0")),
             queries=frozenset(q.text or "" for q in hello.findall(tag(NS_HOOK, "query"))),
             features=frozenset(f.text or "" for f in hello.findall(tag(NS_HOOK, "feature"))),
+            passed=int(hello.get("passed", "0")),
         )
     except (KeyError, ValueError):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import secrets
 import xml.etree.ElementTree as ET
@@ -17,6 +18,7 @@ from component.xmpp.disco import CommandList, SelfDescription
 from component.xmpp.errors import (
     BadStanza,
     LinkBusy,
+    LinkError,
     LinkLost,
     RemoteError,
     RequestTimeout,
@@ -76,6 +78,7 @@ class Link:
         self._pending: dict[str, _Pending] = {}
         self._prefix = secrets.token_hex(4)
         self._serial = 0
+        self._probe = f"{self._prefix}-probe"
         self._greeting: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._over = asyncio.Event()
@@ -252,6 +255,8 @@ class Link:
             max_queue_bytes=settings.max_queue_bytes,
             stall=settings.stall_timeout,
             keepalive=settings.keepalive,
+            probe=settings.probe_after,
+            silence=settings.silence_timeout,
         )
         stream = Stream(self._jid, settings.secret, settings.host, settings.port, bounds, self)
         try:
@@ -285,6 +290,8 @@ class Link:
 
     def stream_stanza(self, stream: Stream, stanza: ET.Element) -> None:
         """Called by the stream: a stanza came."""
+        if stanza.tag == IQ and stanza.get("id") == self._probe and self._is_me(stanza):
+            return
         self._received += 1
 
         def answer(reply: ET.Element) -> None:
@@ -309,6 +316,15 @@ class Link:
         if top.tag == IQ and top.get("type") in ("result", "error"):
             error = RemoteError("policy-violation", "modify", f"the answer is {reason}")
             self._settle(top, error)
+
+    def stream_quiet(self, stream: Stream) -> None:
+        """Called by the stream: the server is to show that it is there.
+
+        A stanza to ourselves comes back from every server, and from one that works only.
+        """
+        probe = {"type": "result", "id": self._probe, "to": self._jid, "from": self._jid}
+        with contextlib.suppress(LinkError):
+            stream.write(serialise(ET.Element(IQ, probe)))
 
     def stream_lost(self, stream: Stream, loss: Loss) -> None:
         """Called by the stream: the connection ended, or was never made."""
@@ -365,6 +381,9 @@ class Link:
         if self._stream is None:
             raise LinkLost("there is no session with the server")
         return self._stream
+
+    def _is_me(self, stanza: ET.Element) -> bool:
+        return stanza.get("from") == self._jid
 
     def _own(self, sender: str | None) -> str:
         """Servers close the whole stream over a sender that is not ours (invalid-from)."""

@@ -24,10 +24,16 @@ class LinkSettings:
     """A larger stanza is skipped and refused; the session goes on."""
     stanza_depth: int = 64
     """Likewise one with more elements inside each other."""
-    backoff_first: float = 1.0
-    backoff_max: float = 60.0
-    handshake_timeout: float = 15.0
+    backoff_first: float = 0.5
+    backoff_max: float = 3.0
+    """The server is a hop away, and an attempt costs it nothing: after its return, work goes on
+    within this time."""
+    handshake_timeout: float = 10.0
     """For connecting and authenticating."""
+    probe_after: float = 4.0
+    """After so long without a byte from the server, it is asked for one."""
+    silence_timeout: float = 12.0
+    """After so long without a byte the connection is dead, whatever TCP believes."""
     stall_timeout: float = 60.0
     """How long the server may leave our bytes unread."""
     keepalive: float = 60.0

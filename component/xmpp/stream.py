@@ -55,6 +55,10 @@ class Bounds:
     """Seconds the server may leave our bytes unread."""
     keepalive: float
     """Seconds between whitespace keepalives (RFC 6120 section 4.6.1)."""
+    probe: float
+    """Seconds without a byte from the server after which the owner is to ask for one."""
+    silence: float
+    """Seconds without a byte after which the connection is dead."""
 
 
 class StreamOwner(Protocol):
@@ -68,6 +72,9 @@ class StreamOwner(Protocol):
 
     def stream_refused(self, stream: Stream, top: ET.Element, reason: str) -> None:
         """A stanza beyond the bounds came and is skipped; ``top`` is it without its content."""
+
+    def stream_quiet(self, stream: Stream) -> None:
+        """Nothing came for a while: make the server send something."""
 
     def stream_lost(self, stream: Stream, loss: Loss) -> None:
         """The connection ended; called once, also where it was never up."""
@@ -97,6 +104,8 @@ class Stream(ComponentXMPP):
         self._flushing = False
         self._paused = False
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._heard = 0.0
+        self._silence_timer: asyncio.TimerHandle | None = None
         self.add_event_handler("session_start", self._on_session_start)
         self.add_event_handler("connection_failed", self._on_connection_failed)
 
@@ -145,6 +154,7 @@ class Stream(ComponentXMPP):
         if self.transport is not None:
             self.transport.abort()
         self._cancel_stall()
+        self._cancel_silence()
         if self._run_out_filters is not None:
             # slixmpp leaves this task behind, and with it the whole stream.
             self._run_out_filters.cancel()
@@ -173,6 +183,7 @@ class Stream(ComponentXMPP):
 
     def data_received(self, data: bytes | str) -> None:
         """asyncio: bytes came."""
+        self._heard = self.loop.time()
         if self._loss is not None:
             return  # what follows a stream error or our own close counts for nothing
         try:
@@ -185,6 +196,7 @@ class Stream(ComponentXMPP):
         ended = self.disconnect_reason == "End of stream"
         super().connection_lost(exception)
         self._cancel_stall()
+        self._cancel_silence()
         if exception is not None:
             reason = f"the connection broke: {exception}"
         else:
@@ -233,6 +245,8 @@ class Stream(ComponentXMPP):
     def _on_session_start(self, _event: object) -> None:
         if not self.up.done() and self._loss is None:
             self.up.set_result(None)
+            self._heard = self.loop.time()
+            self._silence_timer = self.loop.call_later(self._bounds.probe, self._on_quiet)
             self._owner.stream_up(self)
 
     def _on_connection_failed(self, error: object) -> None:
@@ -290,6 +304,31 @@ class Stream(ComponentXMPP):
         if self._stall_timer is not None:
             self._stall_timer.cancel()
             self._stall_timer = None
+
+    def _on_quiet(self) -> None:
+        """Look how long nothing came.  TCP alone would not find out: a connection that a firewall
+        has forgotten stays open at both ends, and what is sent on it is lost."""
+        self._silence_timer = None
+        if self.lost.done():
+            return
+        bounds, now = self._bounds, self.loop.time()
+        quiet = now - self._heard
+        if quiet >= bounds.silence:
+            self._note(Loss(f"nothing came from the server for {bounds.silence:g} s"))
+            if self.transport is not None:
+                self.transport.abort()
+            return
+        if quiet >= bounds.probe:
+            self._owner.stream_quiet(self)
+            rest = min(bounds.probe, bounds.silence - quiet)
+        else:
+            rest = bounds.probe - quiet
+        self._silence_timer = self.loop.call_later(max(rest, 0.01), self._on_quiet)
+
+    def _cancel_silence(self) -> None:
+        if self._silence_timer is not None:
+            self._silence_timer.cancel()
+            self._silence_timer = None
 
     def _note(self, loss: Loss) -> None:
         """Keep the first cause: what follows are its consequences."""

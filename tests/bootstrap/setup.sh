@@ -44,6 +44,7 @@ make_venv
 if [ "$lite" != --lite ]; then
     "$here/prosody-13.sh" || say "without Prosody 13.0: its tests will be skipped"
     "$here/ejabberd.sh" || say "without ejabberd 24.12: its tests will be skipped"
+    install_debian libfaketime || say "without libfaketime: the test of clock jumps is skipped"
     "$here/clients.sh" || say "without profanity and poezio: their tests will be skipped"
 fi
 say "ready"

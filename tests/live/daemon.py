@@ -39,6 +39,8 @@ class Daemon:
         self.log_path = folder / "component.log"
         self.config_path = folder / "config.toml"
         self.url = f"sqlite+aiosqlite:///{folder / 'moved.db'}"
+        self.environment: dict[str, str] = {}
+        """Added to the process's environment at its next start."""
         self._process: Process | None = None
         self._seen = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +88,8 @@ class Daemon:
             self.command("run"),
             cwd=Path(component.__file__).parent.parent,
             output=self.log_path,
-            env={k: v for k, v in os.environ.items() if not k.startswith("XMPP_MOVED")},
+            env={k: v for k, v in os.environ.items() if not k.startswith("XMPP_MOVED")}
+            | self.environment,
         )
         if until_ready:
             await self.log_says("ready", READY_TIMEOUT)

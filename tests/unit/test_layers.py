@@ -21,8 +21,9 @@ ALLOWED: dict[str, set[str]] = {
     "ops": {"core", "engine"},
     "ui": {"core", "config", "engine", "store", "xmpp", "hooks", "ops", "app", "checks"},
     "demo": {"core", "store", "hooks"},
-    "app": {"core", "config", "engine", "store", "xmpp", "ops", "ui"},
-    "checks": {"core", "config", "engine", "store", "xmpp", "app"},
+    "app": {"core", "config", "engine", "store", "xmpp", "ops", "ui", "settings"},
+    "checks": {"core", "config", "engine", "store", "xmpp", "settings"},
+    "settings": {"core", "config", "engine", "xmpp"},
     "__main__": {"ui"},
     "__init__": set(),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from component.core import jids
 from component.core.journey import access as access_rules
@@ -178,9 +179,24 @@ class Drafts:
         if facts.owner_trouble is not None or jids.key(old) == jids.key(new):
             return facts
         if asks_code:
-            return replace(facts, target_trouble=await accounts.trouble(other))
+            return await self._own_account(journey, facts)
         facts = await self._history(journey, facts)
         return await self._other_account(journey, facts)
+
+    async def _own_account(self, journey: Journey, facts: Facts) -> Facts:
+        """What the asker may know without a proof; of the other account only that it exists."""
+        old, new, owner, accounts = journey.old, journey.new, journey.owner, self._accounts
+        target = await accounts.trouble(new if owner == old else old)
+        own = await accounts.statement(owner, owner)
+        facts = replace(facts, target_trouble=target)
+        if owner == new:
+            return replace(facts, new_names=own.names)
+        return replace(
+            facts,
+            old_names=own.names,
+            pep_trouble=await accounts.pep_trouble(old),
+            cooldown_until=await self._cooldown(journey),
+        )
 
     async def _other_account(self, journey: Journey, facts: Facts) -> Facts:
         old, new, accounts = journey.old, journey.new, self._accounts
@@ -234,16 +250,20 @@ class Drafts:
             if not into:
                 break
             led_here, at = led_here + 1, into[0].old
-        until = stages.cooldown_until(
-            tuple(j for j in earlier if j.old == journey.old),
-            success=self._settings.cooldown,
-            failure=self._settings.failed_cooldown,
-        )
         return replace(
             facts,
             busy_with=None if busy is None or busy.state is JourneyState.SETTLING else busy.new,
             earlier=led_here,
-            cooldown_until=until,
+            cooldown_until=await self._cooldown(journey),
+        )
+
+    async def _cooldown(self, journey: Journey) -> datetime | None:
+        """When the old account may move again."""
+        started = await self._store.last_started(journey.old)
+        return stages.cooldown_until(
+            tuple(j for j in started if j.old == journey.old and j.id != journey.id),
+            success=self._settings.cooldown,
+            failure=self._settings.failed_cooldown,
         )
 
 

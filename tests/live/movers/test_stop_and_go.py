@@ -321,7 +321,10 @@ async def test_checks_keep_everything_as_it_is(kind: Kind, world_for: WorldFor) 
             assert sentence in said, said
         # The target has moved back here already: a circle.
         await publish(stage.new.device, stage.old.jid, "open", [])
-        assert "moves to" in (said := await guide.order("away", new=stage.new.jid))
+        # What its statement says is looked at once the mover has proven that it is theirs.
+        code = code_of(stage.new, COMPONENT_HOST)
+        said = await guide.order("away", new=stage.new.jid, code=code)
+        assert "moves to" in said
         assert "cannot begin" in said
         await retract(stage.new)
         # The old account says already that it went elsewhere.

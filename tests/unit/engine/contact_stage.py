@@ -52,6 +52,7 @@ class Stage:
         metrics = Metrics()
         self.followed = Followed(Policy())
         self.declined = Declined()
+        self.gate = Gate(Policy())
         for move in await self.store.accepted_since(self.clock.now().replace(year=2020)):
             self.followed.note(move.old, move.new, move.at.timestamp())
         self.preferences = Preferences(self.store.user_settings, self.follow)
@@ -73,7 +74,7 @@ class Stage:
                 self.clock,
                 metrics,
             ),
-            gate=Gate(Policy()),
+            gate=self.gate,
             followed=self.followed,
             declined=self.declined,
             preferences=self.preferences,
@@ -92,6 +93,7 @@ class Stage:
             self.notices,
             self.clock,
             self.side.is_open,
+            lambda: self.side.unfinished,
         )
         self.undo = ContactUndo(
             hosts=(HOST,),
@@ -116,7 +118,7 @@ class Stage:
         # The clock moves on, so that what was learnt before is too old to be used again.
         self.clock.pass_days(0.001)
         id_ = f"d{self._asked}"
-        answer = await self.side.on_divert(self._divert(id_, contact, old, new))
+        answer = await self.side.on_divert(self.divert(id_, contact, old, new))
         send = answer.find(tag(NS_HOOK, "send"))
         taken = answer.tag == tag(NS_HOOK, "take")
         if taken:
@@ -135,7 +137,8 @@ class Stage:
         """The journal, oldest first."""
         return (await self.store.list_moves(contact=contact))[::-1]
 
-    def _divert(self, id_: str, contact: str, old: str, new: str) -> ET.Element:
+    def divert(self, id_: str, contact: str, old: str, new: str) -> ET.Element:
+        """The server's question."""
         iq = ET.Element(tag(NS_COMPONENT, "iq"), {"type": "set", "id": id_, "from": contact})
         divert = ET.SubElement(iq, tag(NS_HOOK, "divert"), {"instance": "i1"})
         forwarded = ET.SubElement(divert, tag(NS_FORWARD, "forwarded"))

@@ -319,7 +319,12 @@ async def test_of_several_that_ask_at_once_one_may_answer(store: Store) -> None:
 
 async def test_prune_takes_what_ended_and_old_answers(store: Store) -> None:
     for number in range(25):
-        ended = journey(JourneyState.DONE, ended_at=after(number - 25), owner=f"{number}@x")
+        ended = journey(
+            JourneyState.DONE,
+            kind=Kind.ARRIVE,
+            ended_at=after(number - 25),
+            owner=f"{number}@x",
+        )
         await store.journeys.create(ended, [contact(1), contact(2)])
     kept = [
         await store.journeys.create(journey(JourneyState.UNDONE, ended_at=NOON), [contact(1)]),
@@ -338,6 +343,34 @@ async def test_prune_takes_what_ended_and_old_answers(store: Store) -> None:
     assert await store.journeys.prune(after(1)) == 3
     again = await store.journeys.create(journey(), [])
     assert again.id > kept[-1].id
+
+
+async def test_prune_leaves_what_tombstones_and_answers_need(store: Store) -> None:
+    long_ago = after(-9)
+    stay = [
+        await store.journeys.create(
+            journey(JourneyState.DONE, kind=kind, old=f"{kind}@x", ended_at=long_ago), [contact(1)]
+        )
+        for kind in (Kind.BOTH, Kind.AWAY)
+    ]
+    for state in (JourneyState.CANCELLED, JourneyState.UNDONE):
+        await store.journeys.create(journey(state, kind=Kind.BOTH, ended_at=long_ago), [])
+    assert await store.journeys.prune(NOON) == 2
+    assert await store.journeys.list() == stay[::-1]
+    for one in stay:
+        assert await store.journeys.successor(one.old) == one
+        assert await store.journeys.contacts(one.id) == [contact(1)]
+
+
+async def test_states_are_counted(store: Store) -> None:
+    for state in (JourneyState.DONE, JourneyState.DONE, JourneyState.PAUSED):
+        await store.journeys.create(journey(state), [])
+    found = await store.journeys.states()
+    assert set(found) == set(JourneyState)
+    assert {state: n for state, n in found.items() if n} == {
+        JourneyState.DONE: 2,
+        JourneyState.PAUSED: 1,
+    }
 
 
 async def test_ids_are_not_used_twice(store: Store) -> None:

@@ -126,3 +126,11 @@ async def test_what_was_declined(store: Store) -> None:
     assert await store.declined() == []
     await store.undone(declined, after(3), BACK, Reason.UNDONE)
     assert await store.declined() == [(CONTACT, "romeo@old.example", "romeo@new.example")]
+
+
+async def test_what_was_taken_back_is_never_forgotten(store: Store) -> None:
+    id_, other = await done(store), await done(store, "r2")
+    await store.undone(id_, after(5), BACK, Reason.UNDONE)
+    assert await store.prune(after(99)) == 1
+    assert await store.get(other) is None
+    assert await store.declined() == [(CONTACT, OLD.jid, NEW.jid)]
