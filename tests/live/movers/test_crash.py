@@ -280,7 +280,8 @@ async def test_both_sides_of_a_move_across_servers_are_killed(
             await bots.until(lambda goal=goal: len(bots.notifications) >= goal, "told")  # type: ignore[misc]
             await kill_and_restart((here, away)[number % 2])
         async with here.orders.watch() as watch:
-            await until(watch, old, new, ("done",), timeout=LONG)
+            if (await progress_of(here, old, new))["journey"]["state"] != "done":
+                await until(watch, old, new, ("done",), timeout=LONG)
         await bots.until_proven()
         assert bots.counts == Counter(dict.fromkeys(((name, new.jid) for name in names), 1))
         assert all(proof.holds for proof in bots.proofs)
@@ -290,5 +291,8 @@ async def test_both_sides_of_a_move_across_servers_are_killed(
         )
         for person in ours:
             assert len(person.notifications) <= 1, person
-        async with away.orders.watch() as watch:
-            await until(watch, old, new, ("settling",), counts={"mutual": 20, "pending": 60})
+        # The old account's side counts those whose servers followed; who was asked while a
+        # component was dead has approved by hand, which nobody tells the old account.
+        counts = (await progress_of(away, old, new))["counts"]
+        assert sum(counts.values()) == 80
+        assert 60 <= counts["pending"] < 80

@@ -1,0 +1,57 @@
+"""Whatever the network does between server and component: nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from tests.live.faults.house import Family, FaultHouse, until
+from tests.live.faults.proxy import Healing
+from tests.live.faults.run import CONVERGED, WORKS, percentile, run_all
+from tests.live.faults.schedule import schedule_of
+from tests.live.servers.differences import Kind
+
+FULL = os.environ.get("XMPP_MOVED_FULL") == "1"
+SCHEDULES = int(os.environ.get("XMPP_MOVED_SCHEDULES", "100" if FULL else "12"))
+HOUSES = min(5 if FULL else 3, SCHEDULES)
+"""Servers with a component each, side by side: a schedule mostly waits."""
+FIRST_SEED = int(os.environ.get("XMPP_MOVED_SEED", "1"))
+
+
+async def test_a_stream_that_only_the_server_believes_in(kind: Kind, tmp_path: Path) -> None:
+    """The server still has the old connection when the component comes anew; it must not answer
+    there, nor turn the component away."""
+    house = FaultHouse(kind, tmp_path)
+    async with house.running(), Family(house, 3) as family:
+        held, after, _ = family.contacts
+        house.proxy.hole()
+        await family.send(held)
+        await house.until_health(False, 12.0)
+        house.proxy.heal(Healing.HALF_OPEN)
+        await house.until_health(True, CONVERGED)
+        await family.send(after)
+
+        async def ended() -> bool:
+            fates = [await family.fate(held), await family.fate(after)]
+            return fates == [(False, True), (True, False)]
+
+        await until(ended, "the held one is released, the next one followed", WORKS)
+        assert not await house.open_records()
+
+
+async def test_every_request_has_one_end_whatever_the_network_does(
+    kind: Kind, tmp_path: Path
+) -> None:
+    """Seeded schedules of faults while requests arrive; each fourth restarts the server too."""
+    schedules = [schedule_of(FIRST_SEED + number) for number in range(SCHEDULES)]
+    async with AsyncExitStack() as stack:
+        houses = [FaultHouse(kind, tmp_path / f"house{number}") for number in range(HOUSES)]
+        for house in houses:
+            await stack.enter_async_context(house.running())
+        figures = await run_all(houses, schedules)
+    print(f"\n{kind.name}: {figures}")
+    assert not figures.failed, "\n".join(figures.failed)
+    assert figures.followed + figures.released > 0
+    assert max(figures.converged) <= CONVERGED
+    assert not figures.returned or percentile(figures.returned, 0.99) <= WORKS
