@@ -80,9 +80,7 @@ def test_the_old_account_asks_to_see_the_contact_again(
     assert regain_plan(record(divert()), entry) == wanted
 
 
-states = st.sampled_from(
-    [*((state, False) for state in S), (S.NONE, True), (S.FROM, True)]
-)
+states = st.sampled_from([*((state, False) for state in S), (S.NONE, True), (S.FROM, True)])
 labels = st.sampled_from([(None, ()), ("Juliet", ("Verona",)), ("J.", ("A", "B")), (None, ("B",))])
 
 

@@ -19,9 +19,14 @@ ROOT = Path(__file__).parents[3]
 PYTHON = Path("/usr/bin/python3")
 CLEAN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("dpkg-deb") is None or not PYTHON.exists(), reason="this is no Debian"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        shutil.which("dpkg-deb") is None or not PYTHON.exists(), reason="this is no Debian"
+    ),
+    pytest.mark.skipif(
+        os.environ.get("XMPP_MOVED_FULL") != "1", reason="takes minutes: make test-full"
+    ),
+]
 
 
 def run(*command: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
