@@ -15,9 +15,10 @@ setup-lite:
 test: setup lint unit live
 
 lint: setup
-	.venv/bin/ruff check component tests packaging
-	.venv/bin/ruff format --check component tests packaging
+	.venv/bin/ruff check component tests packaging docs bench
+	.venv/bin/ruff format --check component tests packaging docs bench
 	.venv/bin/mypy
+	.venv/bin/mypy -p docs.pictures
 
 unit: setup
 	$(PYTHON) -m pytest -q tests --ignore tests/live

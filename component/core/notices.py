@@ -87,7 +87,7 @@ class ProgressMade:
 class Published:
     """Moving away: the statement stands; what to do now at the new account.
 
-    ``contacts``: the addresses, ready to be pasted there.
+    ``contacts``: a line for each, address and name, ready to be pasted there.
     """
 
     journey: Journey

@@ -135,6 +135,16 @@ class JourneyContact:
     """The new account's roster entry before the move; None: there was none."""
 
     @property
+    def line(self) -> str:
+        """Address and name on one line, as a list to be pasted elsewhere has it.
+
+        What separates entries there is left out of the name.
+        """
+        marks = str.maketrans(dict.fromkeys("<>,;", " "))
+        name = " ".join((self.name or "").translate(marks).split())
+        return f"{self.jid} {name}" if name else self.jid
+
+    @property
     def goal(self) -> ContactState:
         """What counts as complete: what the old account had."""
         return (

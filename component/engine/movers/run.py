@@ -259,7 +259,7 @@ class Run:
         journey = self.book.journey
         await self.box.rewatch(journey.old)  # from now on its contacts may be told
         if journey.kind is Kind.AWAY:
-            waiting = [c.jid for c in self.book if c.state is not ContactState.SKIPPED]
+            waiting = [c.line for c in self.book if c.state is not ContactState.SKIPPED]
             await self.tell_once("published", Published(journey, tuple(waiting)))
         await self.become(Word.BEGUN)
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from component.core import jids
+from component.core.journey.model import ContactState, JourneyContact
 from component.core.model import Subscription
 from component.engine.movers.orders import Given
 from component.ui.talk.lists import BadList, Why, parse
@@ -156,3 +157,15 @@ def test_anything_is_read_or_refused(text: str) -> None:
     for entry in found:
         assert jids.bare(entry.jid) == entry.jid
         assert entry.name is None or (entry.name.isprintable() and len(entry.name) <= 200)
+
+
+@given(name=st.none() | st.text())
+def test_what_the_old_account_is_given_can_be_pasted(name: str | None) -> None:
+    known = JourneyContact(
+        "romeo@montague.example", name, (), Subscription.BOTH, ContactState.PENDING
+    )
+    (read,) = parse(known.line)
+    assert read.jid == known.jid
+    assert read.subscription is Subscription.BOTH
+    if name and name.isalnum():
+        assert read.name == name[:200]
