@@ -30,6 +30,9 @@ from component.xmpp.names import (
 
 NS_NICK = "http://jabber.org/protocol/nick"
 """XEP-0172."""
+NS_VCARD = "vcard-temp"
+"""XEP-0054."""
+MAX_NICK = 200
 NS_BLOCKING = "urn:xmpp:blocking"
 """XEP-0191."""
 NS_DATA = "jabber:x:data"
@@ -206,6 +209,34 @@ def read_blocklist(inner: ET.Element) -> frozenset[str]:
     """The addresses on a block list: bare JIDs and domains."""
     items = inner.findall(f"{tag(NS_BLOCKING, 'blocklist')}/{tag(NS_BLOCKING, 'item')}")
     return frozenset(item.get("jid", "") for item in items)
+
+
+def nick_request() -> ET.Element:
+    """A request for the nickname that an account publishes (XEP-0172 section 4.1)."""
+    pubsub = ET.Element(tag(NS_PUBSUB, "pubsub"))
+    ET.SubElement(pubsub, tag(NS_PUBSUB, "items"), {"node": NS_NICK, "max_items": "1"})
+    return pubsub
+
+
+def read_nick(inner: ET.Element) -> str | None:
+    """The nickname in a pubsub result, if there is one."""
+    return _words(inner.find(f".//{tag(NS_NICK, 'nick')}"))
+
+
+def vcard_request() -> ET.Element:
+    """A request for a vCard (XEP-0054)."""
+    return ET.Element(tag(NS_VCARD, "vCard"))
+
+
+def read_vcard_name(inner: ET.Element) -> str | None:
+    """The nickname, else the full name, in a vCard."""
+    found = (inner.find(f"{tag(NS_VCARD, 'vCard')}/{tag(NS_VCARD, n)}") for n in ("NICKNAME", "FN"))
+    return next((words for element in found if (words := _words(element))), None)
+
+
+def _words(element: ET.Element | None) -> str | None:
+    text = " ".join((element.text or "").split()) if element is not None else ""
+    return text[:MAX_NICK] or None
 
 
 # PEP (XEP-0163) ---------------------------------------------------------------------------------

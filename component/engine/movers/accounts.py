@@ -102,6 +102,21 @@ class Accounts:
         items = codecs.read_items(answer.find(codecs.tag(NS_HOOK, "send")))
         return {item.jid: item for item in items}
 
+    async def nick(self, user: str) -> str | None:
+        """What a user calls themself: their nickname (XEP-0172), else a name in their vCard."""
+        asked = (
+            (mover_codecs.nick_request(), mover_codecs.read_nick),
+            (mover_codecs.vcard_request(), mover_codecs.read_vcard_name),
+        )
+        for payload, read_name in asked:
+            try:
+                name = read_name(await self.query(user, "get", payload))
+            except RemoteError:
+                continue
+            if name:
+                return name
+        return None
+
     async def watch(
         self, user: str, *, requests: bool, answers: bool, messages: bool
     ) -> tuple[str, ...]:

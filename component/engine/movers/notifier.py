@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from component.core import jids
 from component.core.journey import contacts as machine
 from component.core.journey.model import JourneyContact, JourneyState
 from component.core.model import PresenceKind, RosterItem, SendPlan, Step, Subscription
@@ -28,6 +29,7 @@ class Notifier:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._known_as: str | None = None
         self._withdrawing: dict[str, asyncio.Event] = {}
 
     def heard_from(self, jid: str) -> bool:
@@ -41,6 +43,7 @@ class Notifier:
     async def send_due(self) -> float:
         """Notify whom the pace allows now; seconds until the next may be."""
         run = self._run
+        nick = await self._nick() if run.book.domains() else ""
         now, tick = run.box.clock.now(), run.box.clock.tick()
         journey = run.book.journey
         if journey.state not in _AT_WORK:
@@ -63,7 +66,7 @@ class Notifier:
         if not batch:
             return wait
         status = run.box.teller.status_text(journey.owner, journey.old, journey.new)
-        words = Notification(journey.old, status)
+        words = Notification(journey.old, status, nick)
         results = await asyncio.gather(
             *(self._notify(contact.jid, machine.repeats(contact), words) for contact in batch),
             return_exceptions=True,
@@ -82,6 +85,20 @@ class Notifier:
         if lost is not None:
             raise lost
         return 0.0
+
+    async def _nick(self) -> str:
+        """What the mover calls themself, for people whose client knows nothing of moves."""
+        if self._known_as is None:
+            run = self._run
+            accounts = [run.book.journey.new, run.book.journey.old]
+            names = [
+                await run.box.accounts.nick(jid)
+                for jid in accounts
+                if jids.domain(jid) in run.box.hosts
+            ]
+            mine = next((name for name in names if name), None)
+            self._known_as = mine or run.book.journey.new.partition("@")[0]
+        return self._known_as
 
     async def _notify(self, jid: str, again: bool, words: Notification) -> machine.Event:
         run = self._run

@@ -84,3 +84,24 @@ async def test_what_the_old_account_says_afterwards(kind: Kind, world_for: World
         _, condition = await stage.romeo.reads_statement(nobody)
         assert condition is not None
         assert not condition.startswith("gone")
+
+
+async def test_what_an_ordinary_contact_is_shown(kind: Kind, world_for: WorldFor) -> None:
+    """On a server that knows nothing of moves: who it is, in words, and what a client may use."""
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        stage = await enter_juliet(world, cast)
+        nick = "<nick xmlns='http://jabber.org/protocol/nick'>Giulietta</nick>"
+        node = "<publish node='http://jabber.org/protocol/nick'><item>" + nick + "</item></publish>"
+        pubsub = f"<pubsub xmlns='http://jabber.org/protocol/pubsub'>{node}</pubsub>"
+        answer = await stage.new.device.request(pubsub, kind="set")
+        assert answer.get("type") == "result"
+        await move_her(stage)
+        (shown,) = stage.friar.notifications
+        status = shown.element.findtext("{jabber:client}status") or ""
+        assert stage.old.jid in status
+        assert stage.new.jid in status
+        assert shown.element.findtext("{http://jabber.org/protocol/nick}nick") == "Giulietta"
+        moved = shown.element.find("{urn:xmpp:moved:1}moved")
+        assert moved is not None
+        assert [child.text for child in moved] == [stage.old.jid]
