@@ -18,7 +18,7 @@ from component.core.roster import Entry, outbound
 from component.xmpp import codecs
 from component.xmpp.codecs import tag
 from component.xmpp.errors import LinkLost, RemoteError
-from component.xmpp.mover_codecs import NS_BLOCKING, NS_DATA
+from component.xmpp.mover_codecs import NS_BLOCKING, NS_DATA, NS_VCARD
 from component.xmpp.names import (
     NS_CLIENT,
     NS_DISCO_INFO,
@@ -226,6 +226,8 @@ class FakeServer:
             for jid in sorted(self.blocks.get(user, ())):
                 ET.SubElement(listed, tag(NS_BLOCKING, "item"), {"jid": jid})
             return answer
+        if payload.tag == tag(NS_VCARD, "vCard"):
+            return _error("item-not-found")
         if payload.tag == tag(NS_PUBSUB, "pubsub") and kind == "get":
             return self._items(user, to)
         if not self.pep:
