@@ -16,6 +16,9 @@ from tests.live.movers.people import Person
 Answer = str | Sequence[str] | Callable[[], Awaitable[str]]
 """What is answered to a question; a callable is asked when the question comes."""
 
+PASTED = r"\A(\S+@\S+( [^\n]*)?(\n|\Z))+\Z"
+"""The message with the contacts, to be pasted at the new account: nothing but such lines."""
+
 _threads = count(1)
 _TURNS = 12
 

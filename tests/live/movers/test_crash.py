@@ -13,7 +13,7 @@ from component.core.records import MoveState
 from tests.live.movers.bots import Bots
 from tests.live.movers.cast import Cast, after_follow, compare
 from tests.live.movers.conftest import WorldFor
-from tests.live.movers.guides import GUIDES, code_of
+from tests.live.movers.guides import GUIDES, PASTED, code_of
 from tests.live.movers.moves import check_views, is_of, progress_of, until
 from tests.live.movers.people import Manner, Person
 from tests.live.movers.world import House, Settings, World
@@ -270,7 +270,7 @@ async def test_both_sides_of_a_move_across_servers_are_killed(
         await cast.enter()
         await GUIDES["chat"](old, away.component).order("away", new=new.jid)
         await kill_and_restart(away)
-        pasted = await old.hears(r"^\S+@\S+( [^\n]*)?\n", sender=away.component)
+        pasted = await old.hears(PASTED, sender=away.component)
         said = await GUIDES["chat"](new, here.component).order(
             "arrive", old=old.jid, list=pasted.body
         )

@@ -6,7 +6,7 @@ import pytest
 
 from tests.live.movers.cast import Cast, compare
 from tests.live.movers.conftest import WorldFor
-from tests.live.movers.guides import GUIDES
+from tests.live.movers.guides import GUIDES, PASTED
 from tests.live.movers.moves import until
 from tests.live.movers.people import Manner
 from tests.live.movers.stage import NAMES, Juliet, enter_juliet, move_her
@@ -106,7 +106,7 @@ async def test_across_servers(pair: Kind, world_for: WorldFor) -> None:
         before = await cast.rosters()
         there, at_home = (GUIDES["chat"](p, world.component_of(p.jid)) for p in (new, old))
         await at_home.order("away", new=new.jid)
-        pasted = await old.hears(r"^\S+@\S+( [^\n]*)?\n", sender=COMPONENTS["montague"])
+        pasted = await old.hears(PASTED, sender=COMPONENTS["montague"])
         await there.order("arrive", old=old.jid, list=pasted.body)
         await until(arrived, old, new, ("done",))
         await until(left, old, new, ("settling",), counts={"mutual": 4, "pending": 1})
