@@ -7,8 +7,6 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.live.servers.base import HookOptions
 from tests.live.servers.differences import Kind
 from tests.live.topology import Arrangement, Topology
@@ -26,18 +24,17 @@ async def told(manager: socket.socket, holds: Callable[[str], bool]) -> str:
                 return message
 
 
-async def test_across_a_restart_of_the_server(
-    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_across_a_restart_of_the_server(kind: Kind, tmp_path: Path) -> None:
     stage = Topology(kind, Arrangement(hook=HookOptions()), tmp_path)
     server, daemon = stage.servers["montague"], stage.daemon
     assert daemon is not None
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(f"\0xmpp-moved-test-{tmp_path.name}-{id(tmp_path)}")
         manager.setblocking(False)
-        monkeypatch.setenv("NOTIFY_SOCKET", "@" + manager.getsockname()[1:].decode())
+        # The component's alone: the server would speak there too.
+        daemon.environment["NOTIFY_SOCKET"] = "@" + manager.getsockname()[1:].decode()
         # Rarely: what nobody reads while the server starts stands in a queue of ten.
-        monkeypatch.setenv("WATCHDOG_USEC", "8000000")
+        daemon.environment["WATCHDOG_USEC"] = "8000000"
         try:
             await daemon.start(until_ready=False)
             waiting = await told(manager, lambda m: m.startswith(("STATUS=No stream", "READY")))
