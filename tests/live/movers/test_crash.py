@@ -227,11 +227,13 @@ async def test_a_server_is_restarted_in_the_middle(
         assert crowd.bots.asked == {(name, crowd.new.jid) for name in crowd.names}
         assert not {bot: n for bot, n in counts.items() if n > attempts[bot]}
         assert not [proof for proof in crowd.bots.proofs if not proof.holds]
-        # A way back that was in a server's hands when it was killed is gone; otherwise it counts.
+        # A way back that was in a server's hands when it went down, or that bounced off it, is
+        # gone: its sender does not repeat it.  That is a handful; all the others count.
         roster = await crowd.new.roster()
         assert len(roster) == TOTAL
-        complete = {"both"} if way == "stop" else {"both", "to"}
-        assert {entry.subscription for entry in roster.values()} <= complete
+        subscriptions = Counter(entry.subscription for entry in roster.values())
+        assert set(subscriptions) <= {"both", "to"}
+        assert subscriptions["to"] <= TOTAL // 20
 
 
 RETRYING: Settings = (
