@@ -23,7 +23,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from component.core import jids
 from component.core.journey import access as access_rules
 from component.core.journey.model import (
     Access,
@@ -33,9 +32,10 @@ from component.core.journey.model import (
     Kind,
 )
 from component.core.journey.stages import Word
-from component.core.model import PresenceKind, RosterItem, SendPlan, Step
+from component.core.model import PresenceKind, Reason, RosterItem, SendPlan, Step
 from component.core.notices import UndoneTold
 from component.core.restore import restore
+from component.core.statement import judge
 from component.xmpp.errors import RemoteError
 from component.xmpp.mover_codecs import Notification
 
@@ -217,7 +217,7 @@ async def _state_way_back(run: Run) -> None:
     if not told:
         return
     answer = await run.box.accounts.statement(journey.new, journey.new)
-    stands = answer.names is not None and jids.key(answer.names) == jids.key(journey.old)
+    stands = judge(answer, journey.old) is Reason.VERIFIED
     if stands and run.way_back_stated:
         return  # after a crash it may stand without its readers
     readers = access_rules.readers(told, journey.old)
@@ -299,7 +299,7 @@ async def _undo_arrival(run: Run, new: Mapping[str, RosterItem]) -> None:
     journey = run.book.journey
     now = run.box.clock.now()
     answer = await run.box.accounts.statement(journey.new, journey.old)
-    gone = answer.names is None or jids.key(answer.names) != jids.key(journey.new)
+    gone = judge(answer, journey.new) is not Reason.VERIFIED
     for contact in run.book:
         if contact.state in _CLOSED:
             continue

@@ -352,13 +352,6 @@ class Run:
             await self._tell_progress(at_once=True)
             await self.tell_once("all-followed", AllFollowed(self.progress()))
 
-    def _waited_enough(self) -> bool:
-        """AWAY: who has not followed while the statement was kept does not follow by itself."""
-        journey = self.book.journey
-        if journey.kind is not Kind.AWAY or journey.started_at is None:
-            return False
-        return journey.started_at + self.box.settings.statement < self.box.clock.now()
-
     # Small things -------------------------------------------------------------------------------
 
     async def save(self) -> None:

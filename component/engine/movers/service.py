@@ -31,8 +31,10 @@ from component.core.journey.model import (
 )
 from component.core.journey.pace import Pace
 from component.core.journey.stages import Word
+from component.core.model import Reason
 from component.core.notices import CodeSent, Settings, Stopped
 from component.core.records import MoveRecord
+from component.core.statement import judge
 from component.engine.movers import backwards
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.book import Book
@@ -391,7 +393,7 @@ class Movers:
     async def _way_back_is_stated(self, journey: Journey) -> None:
         """The new account, elsewhere, must name the old one before its contacts are led back."""
         answer = await self._accounts.statement(journey.old, journey.new)
-        back = answer.names is not None and jids.key(answer.names) == jids.key(journey.old)
+        back = judge(answer, journey.old) is Reason.VERIFIED
         if not back and await self._some_followed(journey):
             raise Refused(Problem.PROOF_MISSING, jid=journey.new, old=journey.old)
 
