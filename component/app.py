@@ -23,6 +23,7 @@ from component.engine.fetcher import Fetcher, FetchLimits
 from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.admin import Admin
+from component.engine.movers.desk import Desk
 from component.engine.movers.drafts import Domains
 from component.engine.movers.inbound import Inbound
 from component.engine.movers.service import Movers
@@ -153,11 +154,10 @@ class App:
             notices=self._notices,
             clock=self._clock,
         )
+        accounts = Accounts(self._link, self._hook, remote_timeout=config.contacts.deadline_seconds)
         movers = Movers(
             hosts=hosts,
-            accounts=Accounts(
-                self._link, self._hook, remote_timeout=config.contacts.deadline_seconds
-            ),
+            accounts=accounts,
             store=store.journeys,
             teller=self._teller,
             clock=self._clock,
@@ -165,6 +165,15 @@ class App:
             preferences=self._preferences,
             contact_undo=undo,
             gauges=self.metrics.movers,
+        )
+        desk = self._desk = Desk(
+            hosts=hosts,
+            accounts=accounts,
+            store=store.journeys,
+            teller=self._teller,
+            clock=self._clock,
+            settings=settings,
+            begin=movers.begin,
         )
         admin = Admin(
             movers,
@@ -191,11 +200,13 @@ class App:
         self._link.route_iq("get", NS_HOOK, "tombstone", inbound.on_tombstone)
         self._link.route_message(NS_HOOK, "outcome", inbound.on_outcome)
         self._link.route_message(NS_HOOK, "heard", inbound.on_heard)
-        Talk(self._link, movers, admin, languages=self._languages, clock=self._clock).register()
+        talk = Talk(self._link, desk, movers, admin, languages=self._languages, clock=self._clock)
+        talk.register()
         return movers, admin
 
     def _apply(self, domains: Domains) -> None:
         self._gate.set_domains(domains.allow, domains.deny)
+        self._desk.drafts.domains = domains
 
     async def _on_up(self) -> None:
         self.metrics.link_up(True)
@@ -292,8 +303,7 @@ class App:
         await self._remember_followed(self._config.contacts.window_days)
         for contact, old, new in await self._store.declined():
             self._declined.note(contact, old, new)
-        await self._preferences.load()
-        for jid, settings in (await self._store.user_settings.all()).items():
+        for jid, settings in (await self._preferences.load()).items():
             self._languages.choose(jid, settings.language)
         await self._admin.load()
         await self._movers.load()

@@ -102,6 +102,13 @@ class AllFollowed:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeOver:
+    """A move away has had its time; some contacts have not followed."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """Paused or cancelled, by the owner, an admin, or because something is wrong (``detail``)."""
 
@@ -131,6 +138,7 @@ Notice = (
     | ProgressMade
     | Published
     | AllFollowed
+    | TimeOver
     | Stopped
     | UndoneTold
     | Failed

@@ -90,6 +90,11 @@ def restore(was: Before, now: Iterable[RosterItem]) -> Restoration:
     return Restoration(send, tuple(entries), tuple(remove), expected)
 
 
+def restore_entry(jid: str, was: RosterItem | None, now: RosterItem | None) -> Restoration:
+    """As :func:`restore`, for a single entry."""
+    return restore({jid: was}, () if now is None else (now,))
+
+
 def move_back_plan(divert: Divert, earlier: MoveRecord) -> SendPlan:
     """The presences for a mover who returns to the address they once left (verified).
 

@@ -34,13 +34,15 @@ class Preferences:
         """Change what is done for users who chose nothing."""
         self._default = Settings(follow)
 
-    async def load(self) -> None:
-        """Read everything; before the first request is answered.
+    async def load(self) -> Mapping[str, Settings]:
+        """Read everything, before the first request is answered, and say what there was.
 
+        :returns: every choice, by prepared bare JID.
         :raises StoreError: the store cannot be read.
         """
         stored = await self._kept.all()
         self._known = {jids.key(jid): settings for jid, settings in stored.items()}
+        return stored
 
     def of(self, jid: str) -> Settings:
         """What a user has chosen, or the default."""

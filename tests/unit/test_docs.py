@@ -16,7 +16,7 @@ from typer.main import get_command
 from component.config import Config
 from component.config.movers import MoversSection
 from component.core.journey.pace import Rates, estimate
-from component.engine.movers.orders import AdminOrders, MoverOrders
+from component.engine.movers.orders import AdminOrders, DraftOrders, MoverOrders
 from component.ui import talk
 from component.ui.cli import app
 from component.ui.talk.admin import Admin
@@ -94,7 +94,7 @@ def commands() -> list[Command]:
     """All of them; nothing is ordered."""
     movers, admin = cast(MoverOrders, None), cast(AdminOrders, None)
     return [
-        *Moving(movers).commands(),
+        *Moving(cast(DraftOrders, None)).commands(),
         *Running(movers).commands(),
         *Choices(movers, Languages("en")).commands(),
         *Admin(admin).commands(),

@@ -5,10 +5,14 @@ Rules:
 * what is on its way is written down before it leaves (``sending``); after a crash the new
   account's roster says whether it left (RFC 6121 A.2.1: a request that left is ``ask``);
 * what stands on the roster counts, not what was heard on the way;
-* a contact whose server fails is tried again after 1 h, 6 h, 1 d, 3 d, 7 d (configurable), with
-  ``unsubscribe`` first, because a second ``subscribe`` while one is pending is dropped (Prosody);
-  ``unsubscribed`` then answers the withdrawal (ejabberd) and is no refusal;
-* one that is pending waits for a person: it is repeated only after the long delays;
+* a contact whose server fails is tried again after 1 h, 6 h, 1 d, 3 d, 7 d (configurable);
+* who has answered is not asked again because the answer was lost: the first repeat of a request
+  that met silence is a bare one, which the contact's server answers by itself then (RFC 6121
+  3.1.3).  The next ones have ``unsubscribe`` first, because a second ``subscribe`` while one is
+  pending is dropped (Prosody); ``unsubscribed`` then answers the withdrawal (ejabberd) and is no
+  refusal;
+* one that is pending waits for a person: it is repeated only after the long delays, or once
+  after a day where none of the delays is long;
 * then it is the mover's to do by hand.
 
 Events that a state does not list change nothing.
@@ -27,6 +31,8 @@ S = ContactState
 
 _LONG_DELAYS = 3
 """Retries before which a request that merely waits for a person is not repeated."""
+_A_PERSONS_TIME = timedelta(days=1)
+"""Nobody is asked again sooner, where the list of delays is too short to have long ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,13 @@ class Schedule:
     retries: tuple[timedelta, ...]
     pending_after: timedelta
     """Silence after which a request counts as waiting for a person."""
+
+    @property
+    def pending_retries(self) -> tuple[timedelta, ...]:
+        """When a request that waits for a person is repeated; empty: never."""
+        if not self.retries:
+            return ()
+        return self.retries[_LONG_DELAYS:] or (max(self.retries[-1], _A_PERSONS_TIME),)
 
 
 # Events ---------------------------------------------------------------------------------------
@@ -85,7 +98,12 @@ class Bounced:
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """The clock was looked at."""
+    """The clock was looked at.
+
+    ``cut_off``: what the contact has said since it was told may be lost with a server.
+    """
+
+    cut_off: bool = False
 
 
 Event = Leaving | NotLeft | Left | Found | Heard | Bounced | TimePassed
@@ -127,8 +145,17 @@ def due(contact: JourneyContact, now: datetime) -> bool:
 
 
 def repeats(contact: JourneyContact) -> bool:
-    """Whether an earlier request may be pending, so that it has to be withdrawn first."""
+    """Whether an earlier request may be pending."""
     return contact.sent_at is not None
+
+
+def withdraws(contact: JourneyContact) -> bool:
+    """Whether that one has to be withdrawn first, for the person to be shown the next.
+
+    It has not where an answer may just have been lost: a contact who had accepted would be asked
+    again, and one who had not is no less shown the first request.
+    """
+    return contact.state is S.PENDING and contact.attempts > 1
 
 
 def asks_back(contact: JourneyContact) -> bool:
@@ -208,6 +235,18 @@ def _found(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyCo
     return _by_roster(c, e.item, c, now, s)
 
 
+def _found_accepted(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
+    """A killed server forgot the answer that we were told of, and still awaits one.
+
+    ejabberd 24.12 with mnesia writes what it hears within two seconds (seen).  The contact's server
+    gives the answer again, as it does where one was lost.
+    """
+    assert isinstance(e, Found)
+    forgotten = e.item is not None and e.item.ask and not e.item.subscription.receives
+    again = replace(c, state=S.UNREACHABLE, due_at=now) if forgotten else c
+    return _by_roster(c, e.item, again, now, s)
+
+
 def _heard(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
     assert isinstance(e, Heard)
     refused = c
@@ -237,15 +276,15 @@ def _silence(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> Journey
     """SENT for long: a person decides there, or the request was lost."""
     if c.due_at is None or c.due_at > now:
         return c
-    pending = replace(c, state=S.PENDING, due_at=None)
-    later = s.retries[_LONG_DELAYS:]
-    if not later:
-        return pending
+    later = s.pending_retries
     repeated = max(0, c.attempts - 1)
     if repeated >= len(later):
-        # Repeated often enough; they may still answer for as long as the last delay.
+        # Repeated often enough; an answer still counts while the journey lasts.
         return replace(c, state=S.GIVEN_UP, due_at=None)
-    return replace(pending, due_at=now + later[repeated])
+    wait = later[repeated]
+    if isinstance(e, TimePassed) and e.cut_off and not repeated:
+        wait = s.retries[0]  # if they have answered, nobody is asked again (``withdraws``)
+    return replace(c, state=S.PENDING, due_at=now + wait)
 
 
 def _no_way_back(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
@@ -271,8 +310,9 @@ TABLE: Mapping[tuple[ContactState, type], _ACTION] = {
     **{(state, Bounced): _bounced for state in _WAITING},
     **{
         (state, Found): _found
-        for state in (S.UNREACHABLE, S.ACCEPTED, S.REFUSED, S.GIVEN_UP, S.QUEUED)
+        for state in (S.UNREACHABLE, S.REFUSED, S.GIVEN_UP, S.QUEUED)
     },
+    (S.ACCEPTED, Found): _found_accepted,
     **{
         (state, Heard): _heard for state in (*_WAITING, S.ACCEPTED, S.REFUSED, S.GIVEN_UP, S.QUEUED)
     },

@@ -224,23 +224,20 @@ def estimate(domains: Iterable[tuple[str, int]], rates: Rates, near: Collection[
 
     :param domains: how many contacts there are at each.
     """
+    capacity = 60.0 * min(rates.per_mover_per_second, rates.overall_per_second)
     pairs = list(domains)
-    total = sum(number for _, number in pairs)
-    slowest = max(0.0, total - max(1.0, rates.per_mover_per_second)) / min(
-        rates.per_mover_per_second, rates.overall_per_second
-    )
-    for domain, number in pairs:
-        if domain not in near:
-            slowest = max(slowest, _at_one_domain(number, rates))
-    return slowest
-
-
-def _at_one_domain(number: int, rates: Rates) -> float:
-    """Minute by minute: the rate of the first minute is there at once, then it doubles."""
-    rate, sent, minutes = rates.domain_per_minute, float(rates.domain_per_minute), 0
-    while sent + rate < number:
-        sent += rate
+    free = float(sum(number for domain, number in pairs if domain in near))
+    far = [float(number) for domain, number in pairs if domain not in near]
+    # Minute by minute: the allowance of the first minute is there at once, then the rate doubles.
+    rate, minutes = rates.domain_per_minute, 0
+    credit = rate
+    while far and max(far) > credit + rate:
+        share = min(1.0, capacity / (free + sum(min(number, credit + rate) for number in far)))
+        far = [number - min(number, credit + rate) * share for number in far]
+        far = [number for number in far if number > 0.0]
+        free -= free * share
         minutes += 1
-        rate = min(rate * 2, rates.domain_per_minute_max)
-    left = max(0.0, number - sent)
-    return 60.0 * (minutes + left / rate)
+        rate, credit = min(rate * 2, rates.domain_per_minute_max), 0.0
+    left = free + sum(far) - (0.0 if minutes else max(1.0, rates.per_mover_per_second))
+    slowest = max((number - credit for number in far), default=0.0) / rate
+    return 60.0 * (minutes + max(0.0, left / capacity, slowest))

@@ -86,6 +86,11 @@ def undo_until(journey: Journey, hours: float) -> datetime | None:
     return journey.started_at + timedelta(hours=hours) if journey.started_at else None
 
 
+def over(journey: Journey, statement: timedelta, now: datetime) -> bool:
+    """Whether a move has had its time: from its start on, the old account says where it went."""
+    return journey.started_at is not None and journey.started_at + statement <= now
+
+
 def publishes(journey: Journey) -> bool:
     """Whether the statement is ours to publish: the old account is here."""
     return journey.kind is not Kind.ARRIVE

@@ -37,7 +37,7 @@ class Admin:
     """Implements :class:`~component.engine.movers.orders.AdminOrders`.
 
     :param configured: what the configuration says, in force where nothing else was set.
-    :param apply: puts the domains in force on the contact's side.
+    :param apply: puts the domains in force, for contacts and for drafts.
     """
 
     def __init__(
@@ -145,9 +145,7 @@ class Admin:
 
     def _enforce(self) -> None:
         now = self._in_force()
-        domains = Domains(frozenset(now.allow_domains or ()), frozenset(now.deny_domains or ()))
-        self._movers.drafts.domains = domains
-        self._apply(domains)
+        self._apply(Domains(frozenset(now.allow_domains or ()), frozenset(now.deny_domains or ())))
         if now.overall_per_second is not None:
             self._movers.pace.set_overall(now.overall_per_second)
         self._movers.paused = now.paused

@@ -34,8 +34,9 @@ from component.core.journey.model import (
 from component.core.journey.stages import Word
 from component.core.model import PresenceKind, Reason, RosterItem, SendPlan, Step
 from component.core.notices import UndoneTold
-from component.core.restore import restore
+from component.core.restore import restore_entry
 from component.core.statement import judge
+from component.engine.movers.statement import publish
 from component.xmpp.errors import RemoteError
 from component.xmpp.mover_codecs import Notification
 
@@ -117,8 +118,7 @@ def _told(contact: JourneyContact) -> bool:
 
 async def _put_back_new(run: Run, contact: JourneyContact, item: RosterItem | None) -> None:
     """The new account's entry of a contact as it was before the move."""
-    now = () if item is None else (item,)
-    restoration = restore({contact.jid: contact.before}, now)
+    restoration = restore_entry(contact.jid, contact.before, item)
     if not restoration.nothing:
         await run.box.accounts.put_back(run.book.journey.new, restoration)
 
@@ -153,7 +153,7 @@ async def undo_round(run: Run) -> None:
             await run.box.accounts.withdraw(journey.old)
             await _undo_round(run, new, await run.box.accounts.roster(journey.old))
         else:
-            await run.tell_once("undo-elsewhere", UndoneTold(run.progress(), journey.old))
+            await run.voice.once("undo-elsewhere", UndoneTold(run.progress(), journey.old))
             await _undo_arrival(run, new)
     await run.save()
     if not all(contact.state in _CLOSED for contact in run.book):
@@ -161,8 +161,7 @@ async def undo_round(run: Run) -> None:
     elif not await _still_moving(run):
         if journey.kind is not Kind.AWAY:
             await run.box.accounts.withdraw(journey.new)
-        if await run.become(Word.UNDONE):
-            await run.tell_once("undone", UndoneTold(run.progress()))
+        await run.become(Word.UNDONE)
 
 
 async def _still_moving(run: Run) -> bool:
@@ -187,10 +186,12 @@ async def _still_moving(run: Run) -> bool:
         if left:
             moving = True
             run.book.put(replace(contact, state=contact.goal, attempts=0, due_at=None))
-        elif here and not _is_put_back(contact, new.get(contact.jid)):
+            continue
+        restoration = restore_entry(contact.jid, contact.before, new.get(contact.jid))
+        if here and not restoration.nothing:
             moving = True
             with contextlib.suppress(RemoteError):
-                await _put_back_new(run, contact, new.get(contact.jid))
+                await accounts.put_back(journey.new, restoration)
     await run.save()
     return moving
 
@@ -201,10 +202,6 @@ _RECHECKS = 5
 def _has_left(contact: JourneyContact, old: RosterItem | None) -> bool:
     """The contact's server has revoked the old account (XEP-0283 4.4)."""
     return contact.subscription.receives and not (old is not None and old.subscription.receives)
-
-
-def _is_put_back(contact: JourneyContact, item: RosterItem | None) -> bool:
-    return restore({contact.jid: contact.before}, () if item is None else (item,)).nothing
 
 
 _CLOSED = frozenset({ContactState.RESTORED, ContactState.GIVEN_UP})
@@ -221,11 +218,7 @@ async def _state_way_back(run: Run) -> None:
     if stands and run.way_back_stated:
         return  # after a crash it may stand without its readers
     readers = access_rules.readers(told, journey.old)
-    try:
-        await run.box.accounts.publish(journey.new, journey.old, Access.WHITELIST, readers)
-    except RemoteError:
-        await run.box.accounts.withdraw(journey.new)
-        await run.box.accounts.publish(journey.new, journey.old, Access.PRESENCE)
+    await publish(run.box.accounts, journey.new, journey.old, Access.WHITELIST, readers)
     run.way_back_stated = True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from itertools import count as numbers
 
@@ -157,6 +158,17 @@ class Book:
         ):
             return False
         return not any(machine.asks_back(c) for c in self)
+
+    def missed(self) -> tuple[JourneyContact, ...]:
+        """Those that the mover has to write to when the time is over, as they are then.
+
+        A contact that the old account could not see may have followed unseen.
+        """
+        return tuple(
+            replace(contact, state=ContactState.GIVEN_UP, due_at=None)
+            for contact in self
+            if contact.state in machine.OPEN and contact.subscription.receives
+        )
 
     def progress(self, rates: Rates, near: frozenset[str]) -> Progress:
         """How far it is."""

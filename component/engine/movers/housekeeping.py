@@ -9,10 +9,12 @@ from datetime import timedelta
 
 import structlog
 
-from component.core.journey.model import JourneyState, Kind
+from component.core.journey import stages
+from component.core.journey.model import JourneyState
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.box import MoverSettings
 from component.engine.movers.ports import JourneyStore
+from component.engine.movers.voice import RETIRED
 from component.engine.ports import Clock
 from component.store.errors import StoreError
 from component.xmpp.errors import LinkError, RemoteError
@@ -21,7 +23,6 @@ log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 3600.0
 DRAFT_LIFE = timedelta(days=1)
-_RETIRED = "statement-withdrawn"
 
 
 class Housekeeping:
@@ -64,15 +65,16 @@ class Housekeeping:
         """
         now = self._clock.now()
         await self._store.drop_drafts(now - DRAFT_LIFE)
-        limit = now - self._settings.statement
         for journey in await self._store.list(limit=1_000_000):
-            over = journey.state is JourneyState.DONE and journey.told != _RETIRED
-            if journey.kind is Kind.ARRIVE or not over or (journey.ended_at or now) > limit:
+            stands = journey.state is JourneyState.DONE and journey.told != RETIRED
+            if not stands or not stages.publishes(journey):
+                continue
+            if not stages.over(journey, self._settings.statement, now):
                 continue
             try:
                 await self._accounts.withdraw(journey.old)
             except RemoteError as error:
                 log.info("no statement to withdraw", old=journey.old, error=str(error))
-            await self._store.save(replace(journey, told=_RETIRED), expect={JourneyState.DONE})
+            await self._store.save(replace(journey, told=RETIRED), expect={JourneyState.DONE})
             await self._renew(journey.old)
             log.info("a statement had its time", id=journey.id, old=journey.old)

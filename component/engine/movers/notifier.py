@@ -1,9 +1,11 @@
-"""Telling contacts: whom the pace allows, each once, withdrawn first where it is a second time."""
+"""Telling contacts: whom the pace allows, each once, and what to do where an answer was lost."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from component.core import jids
@@ -21,6 +23,9 @@ BATCH = 64
 WITHDRAW_SECONDS = 10.0
 """How long the answer to a withdrawn request is awaited; not every server gives one."""
 LOOK_MAX_SECONDS = 3600.0
+_AGAIN = timedelta(seconds=10)
+"""When an approval is tried again whose fate is not known."""
+_EVERYBODY = ""
 _AT_WORK = frozenset({JourneyState.NOTIFYING, JourneyState.SETTLING})
 
 
@@ -31,6 +36,14 @@ class Notifier:
         self._run = run
         self._known_as: str | None = None
         self._withdrawing: dict[str, asyncio.Event] = {}
+        self._gaps: dict[str, datetime] = {}
+
+    def cut_off(self, domain: str = _EVERYBODY) -> None:
+        """What contacts said may be lost: our server was away, or theirs could not be reached.
+
+        Where only we were away, our server has kept it.
+        """
+        self._gaps[domain] = self._run.box.clock.now()
 
     def heard_from(self, jid: str) -> bool:
         """Something came from a contact: whether a withdrawal has waited for it, and may go on."""
@@ -48,8 +61,12 @@ class Notifier:
         journey = run.book.journey
         if journey.state not in _AT_WORK:
             return LOOK_MAX_SECONDS  # stopped while the rosters were looked at
-        for jid in run.book.ripen(now):
-            run.book.apply(jid, machine.TimePassed(), now, run.box.settings.schedule)
+        silent = run.book.ripen(now)
+        lost = [c for jid in silent if (c := run.book.get(jid)) and self._may_have_asked(c)]
+        for jid in set(silent).difference(contact.jid for contact in lost):
+            passed = machine.TimePassed(self._cut_off_since(jid))
+            run.book.apply(jid, passed, now, run.box.settings.schedule)
+        await self._approve(lost)
         batch: list[JourneyContact] = []
         wait = LOOK_MAX_SECONDS
         while len(batch) < BATCH:
@@ -68,23 +85,59 @@ class Notifier:
         status = run.box.teller.status_text(journey.owner, journey.old, journey.new)
         words = Notification(journey.old, status, nick)
         results = await asyncio.gather(
-            *(self._notify(contact.jid, machine.repeats(contact), words) for contact in batch),
+            *(self._notify(contact.jid, machine.withdraws(contact), words) for contact in batch),
             return_exceptions=True,
         )
         now = run.box.clock.now()
-        lost: BaseException | None = None
+        failed: BaseException | None = None
         for contact, result in zip(batch, results, strict=True):
             run.box.gauges.notified(
                 again=machine.repeats(contact), left=isinstance(result, machine.Left)
             )
             if isinstance(result, BaseException):
-                lost = result  # it may have left: the next look tells
+                failed = result  # it may have left: the next look tells
             else:
                 run.book.apply(contact.jid, result, now, run.box.settings.schedule)
         await run.save()
-        if lost is not None:
-            raise lost
+        if failed is not None:
+            raise failed
         return 0.0
+
+    def _may_have_asked(self, contact: JourneyContact) -> bool:
+        """Whether the way back of a contact that accepted may have been lost.
+
+        It may where no answer came to our first request, or somebody was cut off since the last.
+        """
+        lost = contact.attempts > 1 or self._cut_off_since(contact.jid)
+        return lost and machine.asks_back(contact)
+
+    def _cut_off_since(self, jid: str) -> bool:
+        """Whether what a contact has said since it was told may be lost."""
+        contact = self._run.book.get(jid)
+        told = None if contact is None else contact.sent_at
+        gaps = (self._gaps.get(place) for place in (_EVERYBODY, jids.domain(jid)))
+        return told is not None and any(gap is not None and gap >= told for gap in gaps)
+
+    async def _approve(self, contacts: list[JourneyContact]) -> None:
+        """Approve ways back that were never seen; nobody repeats one that was lost.
+
+        The server of a contact that did ask takes it for the answer, that of one that did not
+        ignores it (RFC 6121 section 3.1.6).  Then it stands for the day they ask.
+        """
+        run = self._run
+        now, schedule = run.box.clock.now(), run.box.settings.schedule
+        for contact in contacts:
+            run.book.put(replace(contact, due_at=now + _AGAIN))
+        for contact in contacts:
+            try:
+                items = await run.box.accounts.approve(run.book.journey.new, [contact.jid])
+            except RemoteError as error:
+                if error.condition == "item-not-found":
+                    raise
+                run.book.put(replace(contact, due_at=None))
+            else:
+                item = next((item for item in items if item.jid == contact.jid), None)
+                run.book.apply(contact.jid, machine.Found(item), now, schedule)
 
     async def _nick(self) -> str:
         """What the mover calls themself, for people whose client knows nothing of moves."""
@@ -100,7 +153,7 @@ class Notifier:
             self._known_as = mine or run.book.journey.new.partition("@")[0]
         return self._known_as
 
-    async def _notify(self, jid: str, again: bool, words: Notification) -> machine.Event:
+    async def _notify(self, jid: str, withdraw: bool, words: Notification) -> machine.Event:
         run = self._run
         contact = run.book.get(jid)
         assert contact is not None
@@ -108,7 +161,8 @@ class Notifier:
         item = RosterItem(jid, Subscription.NONE, False, contact.name, contact.groups)
         named = item if contact.name or contact.groups else None
         try:
-            if again or (before is not None and before.ask):
+            asked = contact.attempts == 1 and before is not None and before.ask
+            if withdraw or asked:
                 await self.take_back(jid, words)
             if run.book.journey.state not in _AT_WORK:
                 return machine.NotLeft(run.book.journey.state.value)

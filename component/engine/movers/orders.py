@@ -7,14 +7,39 @@ carried out raises :class:`~component.core.journey.model.Refused`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from component.core.journey.model import Access, Journey, JourneyContact, Preflight, Progress
+import structlog
+
+from component.core.journey.model import (
+    Access,
+    Journey,
+    JourneyContact,
+    Preflight,
+    Problem,
+    Progress,
+    Refused,
+)
 from component.core.model import Subscription
 from component.core.notices import Settings
 from component.core.records import MoveRecord
+from component.store.errors import StoreError
+from component.xmpp.errors import LinkError
+
+log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what the surroundings could not do into a refusal that people understand."""
+    try:
+        yield
+    except (LinkError, StoreError) as error:
+        log.warning("an order could not be carried out", error=str(error))
+        raise Refused(Problem.UNAVAILABLE, why=str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +52,8 @@ class Given:
     subscription: Subscription = Subscription.BOTH
 
 
-class MoverOrders(Protocol):
-    """Orders of a user about moves of their own."""
-
-    def serves(self, jid: str) -> bool:
-        """Whether a bare JID is on a served host."""
-
-    async def journeys(self, asker: str) -> Sequence[Journey]:
-        """The asker's journeys (as old or new account), newest first, drafts left out."""
+class DraftOrders(Protocol):
+    """Orders of a user about a move of their own that has not begun."""
 
     async def prepare_away(self, asker: str, new: str) -> Preflight:
         """Begin a draft of a move from the asker's account to ``new``; all contacts chosen.
@@ -76,6 +95,16 @@ class MoverOrders(Protocol):
 
     async def preflight(self, asker: str, journey: int) -> Preflight:
         """The preflight of a draft as it is now."""
+
+
+class MoverOrders(Protocol):
+    """Orders of a user about moves of their own that have begun, and about other people's."""
+
+    def serves(self, jid: str) -> bool:
+        """Whether a bare JID is on a served host."""
+
+    async def journeys(self, asker: str) -> Sequence[Journey]:
+        """The asker's journeys (as old or new account), newest first, drafts left out."""
 
     async def progress(self, asker: str, journey: int) -> Progress:
         """How far it is."""

@@ -33,16 +33,16 @@ class _Code:
 
 @dataclass(slots=True)
 class Proofs:
-    """The codes that are out.  ``seconds``: how long one is good."""
+    """The codes that are out."""
 
-    seconds: float
     _codes: dict[int, _Code] = field(default_factory=dict)
     _sent: dict[str, deque[float]] = field(default_factory=dict)
 
-    def make(self, journey: int, asker: str, to: str, now: float) -> str:
+    def make(self, journey: int, asker: str, to: str, now: float, seconds: float) -> str:
         """A new code for a journey, to be sent to an account; the one before is void.
 
         :param now: monotonic seconds.
+        :param seconds: how long it is good.
         :raises Refused: too many were sent in the last hour.
         """
         self._count(f"{asker} {to}", PER_HOUR, to, now)
@@ -50,7 +50,7 @@ class Proofs:
         for gone in [id for id, code in self._codes.items() if code.until <= now]:
             del self._codes[gone]
         text = f"{secrets.randbelow(10**DIGITS):0{DIGITS}d}"
-        self._codes[journey] = _Code(text, now + self.seconds)
+        self._codes[journey] = _Code(text, now + seconds)
         return text
 
     def _count(self, key: str, most: int, to: str, now: float) -> None:

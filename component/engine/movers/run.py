@@ -27,12 +27,13 @@ from component.core.journey.model import (
 )
 from component.core.journey.stages import Word
 from component.core.model import PresenceKind, Reason, RosterItem
-from component.core.notices import AllFollowed, Notice, ProgressMade, Published, Stopped
+from component.core.notices import Published
 from component.engine.movers import backwards
 from component.engine.movers.book import Book
 from component.engine.movers.box import Box
 from component.engine.movers.notifier import LOOK_MAX_SECONDS, Notifier
 from component.engine.movers.statement import Statement
+from component.engine.movers.voice import TIME_OVER, Voice, knows_stop, owes_end
 from component.store.errors import StoreError
 from component.xmpp.errors import LinkError, LinkLost, RemoteError
 from component.xmpp.mover_codecs import HeardOf
@@ -41,8 +42,6 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 5.0
 """Wait after the server, or the journal, refused to work."""
-PROGRESS_SECONDS = 5.0
-"""Least time between two corrections of the progress message."""
 GUARD_SECONDS = 0.2
 """For how long a look at the statement holds while notifications leave."""
 UNREADABLE_MAX = 5
@@ -65,15 +64,14 @@ class Run:
         self._guarded_at = float("-inf")
         self._fresh = True
         """Nothing is known of what happened before: watch, and look."""
+        self._worked = False
         self.statement = Statement(box, book, self._note)
         self.notifier = Notifier(self)
         self.way_back_stated = False
         """An undo's statement was published, its readers included, by this very run."""
         self.rechecks = 0
         """Looks at what an undo had already restored."""
-        self._progress_at = float("-inf")
-        self._progress_held = False
-        self._progress_shown: Progress | None = None
+        self.voice = Voice(box, book, self._note)
 
     # What others may do to it -------------------------------------------------------------------
 
@@ -89,7 +87,7 @@ class Run:
 
     def progress(self) -> Progress:
         """How far it is."""
-        return self.book.progress(self.box.settings.rates, self.box.hosts)
+        return self.voice.now()
 
     def wake(self) -> None:
         """Something changed: look now."""
@@ -98,6 +96,8 @@ class Run:
 
     def reconnected(self) -> None:
         """The stream is back: watches are gone, and what was missed stands on the rosters."""
+        if self._worked:
+            self.notifier.cut_off()
         self._fresh = True
         self.wake()
 
@@ -113,11 +113,13 @@ class Run:
             if not stages.allows(before, word):
                 return False
             after = stages.after(before, word, self.box.clock.now(), detail)
-            if word is Word.RESUME and (before.told or "").startswith("stopped"):
+            if word in (Word.RESUME, Word.CANCEL) and knows_stop(before):
                 after = replace(after, told=None)  # the next stop is news again
             if not await self.box.store.save(after, contacts, expect={before.state}):
                 return False
             self.book.journey = after
+            for contact in contacts:
+                self.book.put(contact)
         log.info("journey", id=after.id, state=after.state.value, old=after.old, new=after.new)
         self.box.changed(self.progress())
         self.wake()
@@ -134,6 +136,7 @@ class Run:
             event = machine.Bounced(condition)
             if condition.startswith("remote-server"):
                 self.box.pace.failed(domain, tick)
+                self.notifier.cut_off(domain)
             else:
                 self.box.pace.answered(domain, tick)
         else:
@@ -182,6 +185,7 @@ class Run:
             try:
                 if self._fresh:
                     self._fresh = False
+                    self._worked = True
                     await self.box.rewatch(self.book.journey.new)
                     await self.box.rewatch(self.book.journey.old)
                     self._look_at = 0.0
@@ -206,13 +210,15 @@ class Run:
             return False
         if not await self.become(Word.PAUSE, error.condition):
             return False
-        await self.tell_once("stopped", Stopped(self.progress()))
+        await self.voice.end()
         return True
 
     def busy(self) -> bool:
         """Whether there is something to do."""
         journey = self.book.journey
-        return journey.state.running or backwards.to_withdraw(self.book)
+        return (
+            journey.state.running or backwards.to_withdraw(self.book) or owes_end(self.book.journey)
+        )
 
     async def _round(self) -> None:
         match self.book.journey.state:
@@ -224,6 +230,8 @@ class Run:
                 await self._notify_round()
             case JourneyState.UNDOING:
                 await backwards.undo_round(self)
+            case _ if owes_end(self.book.journey):
+                await self.voice.end()
             case JourneyState.CANCELLED:
                 await backwards.withdraw_round(self)
             case _:
@@ -239,7 +247,7 @@ class Run:
         except LinkLost:
             raise
         except RemoteError as error:
-            await self._give_up(f"{error.condition}")
+            await self.become(Word.UNPUBLISHABLE, error.condition)
             return
         if reason is None:
             self._unreadable = 0
@@ -249,18 +257,14 @@ class Run:
         if reason in _PASSING and self._unreadable < UNREADABLE_MAX:
             await self._pause_for(RETRY_SECONDS)
         else:
-            await self._give_up(reason)
-
-    async def _give_up(self, detail: str) -> None:
-        if await self.become(Word.UNPUBLISHABLE, detail):
-            await self.tell_once("stopped", Stopped(self.progress()))
+            await self.become(Word.UNPUBLISHABLE, reason)
 
     async def _begin(self) -> None:
         journey = self.book.journey
         await self.box.rewatch(journey.old)  # from now on its contacts may be told
         if journey.kind is Kind.AWAY:
             waiting = [c.line for c in self.book if c.state is not ContactState.SKIPPED]
-            await self.tell_once("published", Published(journey, tuple(waiting)))
+            await self.voice.once("published", Published(journey, tuple(waiting)))
         await self.become(Word.BEGUN)
 
     # Notifying ----------------------------------------------------------------------------------
@@ -280,7 +284,7 @@ class Run:
                 return
             wait = await self.notifier.send_due()
         await self._advance()
-        await self._tell_progress()
+        await self.voice.progress()
         if self.book.journey.state not in _APPROVING:
             return
         await self._pause_for(min(wait, self._until_next()))
@@ -289,9 +293,7 @@ class Run:
         """Seconds until the next look, retry or end of a silence."""
         until = max(0.0, self._look_at - self.box.clock.tick())
         due = self.book.next_due()
-        if self._progress_held:
-            shown = self._progress_at + PROGRESS_SECONDS
-            until = min(until, max(0.05, shown - self.box.clock.tick()))
+        until = min(until, self.voice.waits() or until)
         if due is not None and stages.notifies(self.book.journey) and not self.box.held():
             until = min(until, max(0.0, (due - self.box.clock.now()).total_seconds()))
         return until
@@ -320,8 +322,8 @@ class Run:
         # An old server that is down says nothing against the move: nobody is told meanwhile.
         lasting = self._unreadable >= UNREADABLE_MAX and reason not in _PASSING
         hopeless = lasting or reason == Reason.OTHER_JID.value
-        if hopeless and await self.become(Word.PAUSE, reason):
-            await self.tell_once("stopped", Stopped(self.progress()))
+        if hopeless:
+            await self.become(Word.PAUSE, reason)
         return False
 
     async def look(self) -> None:
@@ -343,14 +345,16 @@ class Run:
             stages.notifies(book.journey) and book.any_in(machine.UNSENT)
         ):
             await self.become(Word.ALL_NOTIFIED)
+        if book.journey.state is not JourneyState.SETTLING:
+            return
         settled = book.settled()
-        if (
-            book.journey.state is JourneyState.SETTLING
-            and settled
-            and await self.become(Word.ALL_SETTLED)
-        ):
-            await self._tell_progress(at_once=True)
-            await self.tell_once("all-followed", AllFollowed(self.progress()))
+        over = stages.over(book.journey, self.box.settings.statement, self.box.clock.now())
+        if not settled and not over:
+            return
+        missed = () if settled else book.missed()
+        why = None if settled else TIME_OVER
+        if await self.become(Word.ALL_SETTLED, why, contacts=missed):
+            await self.voice.progress(at_once=True)
 
     # Small things -------------------------------------------------------------------------------
 
@@ -366,43 +370,12 @@ class Run:
             raise
         self.box.changed(self.progress())
 
-    async def tell_once(self, name: str, notice: Notice) -> None:
-        """Tell the owner, at most once over all restarts: it is noted before it is said."""
-        if self.book.journey.told == name:
-            return
-        await self._note(told=name)
-        with contextlib.suppress(LinkError):
-            self.box.teller.tell(self.book.journey.owner, notice)
-
     async def _note(self, **changes: Any) -> None:
         """Write down something about the journey that is not its state."""
         async with self._lock:
             noted = replace(self.book.journey, **changes)
             await self.box.store.save(noted)
             self.book.journey = noted
-
-    async def _tell_progress(self, *, at_once: bool = False) -> None:
-        tick = self.box.clock.tick()
-        progress = self.progress()
-        shown = self._progress_shown
-        if shown is not None and (
-            shown.counts == progress.counts and shown.journey.state is progress.journey.state
-        ):
-            self._progress_held = False
-            return
-        self._progress_held = not at_once and tick - self._progress_at < PROGRESS_SECONDS
-        if self._progress_held:
-            return
-        self._progress_at = tick
-        self._progress_shown = progress
-        with contextlib.suppress(LinkError):
-            said = self.box.teller.tell(
-                self.book.journey.owner,
-                ProgressMade(progress),
-                replaces=progress.journey.progress_id,
-            )
-            if self.book.journey.progress_id is None:
-                await self._note(progress_id=said)
 
     async def _pause_for(self, seconds: float) -> None:
         """Wait, but not past a wake-up."""

@@ -1,30 +1,26 @@
-"""The mover's side as a whole: takes orders and keeps a run for each journey.
+"""The mover's side at work: takes orders about journeys and keeps a run for each.
 
-The authority of an order is its ``asker``: an account that the server has authenticated.  A draft
-obeys its owner; a journey that was started obeys both of its accounts that are here, since both
-were proven then; an admin's orders come through :class:`~component.engine.movers.admin.Admin`.
+The authority of an order is its ``asker``: an account that the server has authenticated.  A
+journey obeys both of its accounts that are here, since both were proven when it was started; an
+admin's orders come through :class:`~component.engine.movers.admin.Admin`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Collection, Sequence
 
 import structlog
 
 from component.core import jids
 from component.core.journey import stages
 from component.core.journey.model import (
-    Access,
     ContactState,
     Journey,
     JourneyContact,
     JourneyState,
     Kind,
-    Preflight,
     Problem,
     Progress,
     Refused,
@@ -32,19 +28,18 @@ from component.core.journey.model import (
 from component.core.journey.pace import Pace
 from component.core.journey.stages import Word
 from component.core.model import Reason
-from component.core.notices import CodeSent, Settings, Stopped
+from component.core.notices import Settings
 from component.core.records import MoveRecord
 from component.core.statement import judge
 from component.engine.movers import backwards
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.book import Book
 from component.engine.movers.box import Box, MoverSettings
-from component.engine.movers.drafts import Drafts
 from component.engine.movers.housekeeping import Housekeeping
-from component.engine.movers.orders import Given
+from component.engine.movers.orders import explained
 from component.engine.movers.ports import JourneyStore, MoverGauges, NoGauges
-from component.engine.movers.proofs import Proofs
 from component.engine.movers.run import Run
+from component.engine.movers.voice import owes_end
 from component.engine.movers.watches import Watches
 from component.engine.ports import Clock, Teller
 from component.engine.preferences import Preferences
@@ -84,18 +79,12 @@ class Movers:
         self._contact_undo = contact_undo
         self._up = asyncio.Event()
         self._runs: dict[int, Run] = {}
-        self._starting = asyncio.Lock()
-        """Held from the checks to the start, so that of two drafts of one account one starts."""
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._renewing: asyncio.Task[None] | None = None
         self._listeners: set[asyncio.Queue[Progress]] = set()
-        self._proven: set[int] = set()
-        """Drafts between two accounts of which the asker has shown that both are theirs."""
-        self._proofs = Proofs(settings.code_minutes * 60.0)
         self.pace = Pace(settings.rates, self._hosts)
         self.paused = False
         """An admin holds everything."""
-        self.drafts = Drafts(accounts, store, clock, settings, hosts)
         self.watches = Watches(accounts, store, clock, settings, self._hosts, self.runs_of)
         self.housekeeping = Housekeeping(
             accounts, store, clock, settings, self._up, self.watches.renew
@@ -120,31 +109,40 @@ class Movers:
     async def load(self) -> None:
         """Take up every journey that was under way; raises StoreError."""
         for journey in await self._store.list(limit=100_000):
-            if journey.state.final and journey.state is not JourneyState.CANCELLED:
+            owed = owes_end(journey)
+            if journey.state.final and journey.state is not JourneyState.CANCELLED and not owed:
                 continue
             book = Book(journey, await self._store.contacts(journey.id))
-            if journey.state is JourneyState.CANCELLED and not backwards.to_withdraw(book):
-                continue
-            self._start(Run(self._box, book))
+            if not journey.state.final or owed or backwards.to_withdraw(book):
+                self._start(Run(self._box, book))
 
     async def on_up(self) -> None:
         """The stream is up and the hooks are greeted."""
         self._up.set()
         for run in self._runs.values():
             run.reconnected()
-        self._renewing = asyncio.create_task(self._renew(), name="renew watches")
+        self._renew_watches()
 
-    async def _renew(self) -> None:
-        try:
-            await self.watches.renew_all()
-        except (LinkError, StoreError) as error:
-            log.warning("old accounts are not watched yet", error=str(error))
+    def _renew_watches(self) -> None:
+        """Have all watches set anew, in the background."""
+
+        async def renew() -> None:
+            try:
+                await self.watches.renew_all()
+            except (LinkError, StoreError) as error:
+                log.warning("old accounts are not watched yet", error=str(error))
+
+        self._stop_renewing()
+        self._renewing = asyncio.create_task(renew(), name="renew watches")
+
+    def _stop_renewing(self) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
 
     def on_down(self) -> None:
         """The stream is lost; every run waits."""
         self._up.clear()
-        if self._renewing is not None:
-            self._renewing.cancel()
+        self._stop_renewing()
 
     async def stop(self) -> None:
         """End the runs; the journal knows where each stood."""
@@ -152,6 +150,14 @@ class Movers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def begin(self, draft: Journey, contacts: Sequence[JourneyContact]) -> Journey:
+        """Set out on a draft that was confirmed; raises Refused: it is no draft any more."""
+        run = Run(self._box, Book(draft, contacts))
+        if not await run.become(Word.CONFIRMED):
+            raise Refused(Problem.WRONG_STATE)
+        self._start(run)
+        return run.book.journey
 
     def _start(self, run: Run) -> None:
         id = run.book.journey.id
@@ -180,13 +186,10 @@ class Movers:
         """Put other settings in force; the overall rate and the domains are the admin's."""
         switched = settings.answer_senders is not self._settings.answer_senders
         self._settings.take_over(settings)
-        self._proofs.seconds = settings.code_minutes * 60.0
         self.pace.set_rates(settings.rates)
         self.wake_all()
         if switched and self._up.is_set():
-            if self._renewing is not None:
-                self._renewing.cancel()
-            self._renewing = asyncio.create_task(self._renew(), name="renew watches")
+            self._renew_watches()
 
     def contact_counts(self) -> Counter[ContactState]:
         """Contacts of the journeys at work, by state."""
@@ -203,119 +206,15 @@ class Movers:
             if jid in (run.book.journey.old, run.book.journey.new)
         ]
 
-    # Drafts -------------------------------------------------------------------------------------
-
     def serves(self, jid: str) -> bool:
         """Whether a bare JID is on a served host."""
         return jids.domain(jid) in self._hosts
-
-    async def prepare_away(self, asker: str, new: str) -> Preflight:
-        """See :class:`MoverOrders`."""
-        prepared = self._prepared(asker, new)
-        with self._explained():
-            return await self.drafts.begin(asker, asker, prepared, None)
-
-    async def prepare_arrive(
-        self, asker: str, old: str, contacts: Sequence[Given] | None = None
-    ) -> Preflight:
-        """See :class:`MoverOrders`."""
-        prepared = self._prepared(asker, old)
-        with self._explained():
-            return await self.drafts.begin(asker, prepared, asker, contacts)
-
-    def _prepared(self, asker: str, other: str) -> str:
-        if not self.serves(asker) or not self._settings.enabled:
-            raise Refused(Problem.NOT_SERVED, jid=asker)
-        prepared = jids.bare(other)
-        if prepared is None:
-            raise Refused(Problem.BAD_JID, jid=other[:200])
-        return prepared
-
-    async def choose(self, asker: str, journey: int, jids: Collection[str]) -> Preflight:
-        """See :class:`MoverOrders`."""
-        with self._explained():
-            draft = await self._draft(asker, journey)
-            if draft.kind is Kind.BOTH and journey not in self._proven:
-                raise Refused(Problem.CODE_EXPIRED)
-            return await self.drafts.choose(draft, jids)
-
-    async def access(self, asker: str, journey: int, access: Access | None) -> Preflight:
-        """See :class:`MoverOrders`."""
-        with self._explained():
-            draft = replace(await self._draft(asker, journey), access=access)
-            if not await self._store.save(draft, expect={JourneyState.DRAFT}):
-                raise Refused(Problem.WRONG_STATE)
-            return await self._examine(draft)
-
-    async def preflight(self, asker: str, journey: int) -> Preflight:
-        """See :class:`MoverOrders`."""
-        with self._explained():
-            return await self._examine(await self._draft(asker, journey))
-
-    async def _examine(self, draft: Journey) -> Preflight:
-        contacts = await self._store.contacts(draft.id)
-        return await self.drafts.examine(draft, contacts, proven=draft.id in self._proven)
-
-    async def send_code(self, asker: str, journey: int) -> None:
-        """See :class:`MoverOrders`."""
-        with self._explained():
-            draft = await self._draft(asker, journey)
-            if draft.kind is not Kind.BOTH:
-                raise Refused(Problem.WRONG_STATE)
-            other = draft.new if draft.owner == draft.old else draft.old
-            if await self._accounts.trouble(other) is not None:
-                raise Refused(Problem.CHECKS_FAILED, jid=other)
-            code = self._proofs.make(journey, asker, other, self._clock.tick())
-            minutes = self._settings.code_minutes
-            self._teller.tell(other, CodeSent(asker, draft.old, draft.new, code, minutes))
-
-    async def prove(self, asker: str, journey: int, code: str) -> Preflight:
-        """See :class:`MoverOrders`."""
-        with self._explained():
-            draft = await self._draft(asker, journey)
-            if draft.kind is not Kind.BOTH:
-                raise Refused(Problem.WRONG_STATE)
-            self._proofs.use(journey, code, self._clock.tick())
-            found = await self.drafts.fill(draft)
-            self._proven.add(journey)
-            return found
-
-    async def start(self, asker: str, journey: int) -> Journey:
-        """See :class:`MoverOrders`."""
-        with self._explained():
-            async with self._starting:
-                return await self._begin(await self._draft(asker, journey))
-
-    async def _begin(self, draft: Journey) -> Journey:
-        if draft.kind is Kind.BOTH and draft.id not in self._proven:
-            raise Refused(Problem.CODE_EXPIRED)
-        found = await self._examine(draft)
-        if not found.ok:
-            failed = ", ".join(check.name.value for check in found.checks if not check.ok)
-            raise Refused(Problem.CHECKS_FAILED, checks=failed)
-        chosen = replace(draft, access=draft.access or found.suggested)
-        run = Run(self._box, Book(chosen, found.contacts))
-        if not await run.become(Word.CONFIRMED):
-            raise Refused(Problem.WRONG_STATE)
-        self._proven.discard(draft.id)
-        self._start(run)
-        return run.book.journey
-
-    async def _draft(self, asker: str, id: int) -> Journey:
-        journey = await self._store.get(id)
-        if journey is None:
-            raise Refused(Problem.NO_SUCH_JOURNEY, id=str(id))
-        if journey.owner != asker or not self.serves(asker):
-            raise Refused(Problem.NOT_YOURS, id=str(id))
-        if journey.state is not JourneyState.DRAFT:
-            raise Refused(Problem.WRONG_STATE, state=journey.state.value)
-        return journey
 
     # Journeys -----------------------------------------------------------------------------------
 
     async def journeys(self, asker: str) -> Sequence[Journey]:
         """See :class:`MoverOrders`."""
-        with self._explained():
+        with explained():
             found = await self._store.list(account=asker, limit=50)
         return [journey for journey in found if _may(asker, journey)]
 
@@ -354,7 +253,7 @@ class Movers:
         :raises Refused: there is none, or it is not the asker's.
         """
         run = self._runs.get(id)
-        with self._explained():
+        with explained():
             if run is None:
                 journey = await self._store.get(id)
                 if journey is None or (journey.started_at is None):
@@ -376,18 +275,13 @@ class Movers:
         journey = run.book.journey
         if not stages.allows(journey, word):
             raise Refused(Problem.WRONG_STATE, state=journey.state.value)
-        with self._explained():
+        with explained():
             if word is Word.UNDO and journey.kind is Kind.AWAY:
                 await self._way_back_is_stated(journey)
             begun = backwards.begin_undo(run.book) if word is Word.UNDO else ()
             if not await run.become(word, contacts=begun):
                 raise Refused(Problem.WRONG_STATE, state=run.book.journey.state.value)
-            if word is Word.UNDO:
-                for contact in backwards.begin_undo(run.book):
-                    run.book.put(contact)
             self._start(run)
-            if word in (Word.PAUSE, Word.CANCEL):
-                await run.tell_once(f"stopped-{journey.state.value}", Stopped(run.progress()))
         return run.progress()
 
     async def _way_back_is_stated(self, journey: Journey) -> None:
@@ -416,17 +310,17 @@ class Movers:
         """See :class:`MoverOrders`."""
         if not self.serves(asker):
             raise Refused(Problem.NOT_SERVED, jid=asker)
-        with self._explained():
+        with explained():
             await self._preferences.put(asker, settings)
 
     async def followed(self, asker: str) -> Sequence[MoveRecord]:
         """See :class:`MoverOrders`."""
-        with self._explained():
+        with explained():
             return await self._contact_undo.undoable(asker)
 
     async def undo_followed(self, asker: str, record: int) -> MoveRecord:
         """See :class:`MoverOrders`."""
-        with self._explained():
+        with explained():
             return await self._contact_undo.undo(asker, record)
 
     # What is shown --------------------------------------------------------------------------------
@@ -451,15 +345,6 @@ class Movers:
         """Something that holds for all changed."""
         for run in self._runs.values():
             run.wake()
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what the surroundings could not do into a refusal that people understand."""
-        try:
-            yield
-        except (LinkError, StoreError) as error:
-            log.warning("an order could not be carried out", error=str(error))
-            raise Refused(Problem.UNAVAILABLE, why=str(error)) from error
 
 
 def _may(asker: str, journey: Journey) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from component.core import jids
@@ -10,9 +10,31 @@ from component.core.journey import access as access_rules
 from component.core.journey.model import Access, ContactState, Kind
 from component.core.model import Reason, Subscription
 from component.core.statement import judge
+from component.engine.movers.accounts import Accounts
 from component.engine.movers.book import Book
 from component.engine.movers.box import Box
 from component.xmpp.errors import RemoteError
+
+
+async def publish(
+    accounts: Accounts, user: str, new: str, access: Access, readers: Iterable[str]
+) -> Access:
+    """Publish a user's statement for these readers (XEP-0283 4.1).
+
+    :returns: the access model that it got: a server without whitelists gets ``presence``, for
+        which the XEP asks.
+    :raises RemoteError: the user's server refuses; after a refusal that may pass (``wait``) no
+        other access model is tried.
+    """
+    try:
+        await accounts.publish(user, new, access, readers)
+    except RemoteError as error:
+        if access is not Access.WHITELIST or error.type == "wait":
+            raise
+        await accounts.withdraw(user)
+        await accounts.publish(user, new, Access.PRESENCE)
+        return Access.PRESENCE
+    return access
 
 
 class Statement:
@@ -27,22 +49,16 @@ class Statement:
         self._note = note
 
     async def put(self) -> None:
-        """Publish it, for the readers that the journey's access model lets in (XEP-0283 4.1).
+        """Publish it, for the readers that the journey's access model lets in.
 
         :raises RemoteError: the old account's server refuses.
         """
         journey = self._book.journey
         access = journey.access or Access.PRESENCE
         readers = access_rules.readers(self._book, journey.new)
-        try:
-            await self._box.accounts.publish(journey.old, journey.new, access, readers)
-        except RemoteError as error:
-            if access is not Access.WHITELIST or error.type == "wait":
-                raise
-            # A server without whitelists: the access model that the XEP asks for.
-            await self._box.accounts.withdraw(journey.old)
-            await self._box.accounts.publish(journey.old, journey.new, Access.PRESENCE)
-            await self._note(access=Access.PRESENCE)
+        given = await publish(self._box.accounts, journey.old, journey.new, access, readers)
+        if given is not access:
+            await self._note(access=given)
 
     async def unreadable(self) -> str | None:
         """Why contacts cannot read the statement now; None: they can.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from component.core import jids
+from component.core.journey import stages
 from component.core.journey.model import Journey, JourneyState, Kind
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.box import MoverSettings
@@ -110,7 +111,5 @@ class Watches:
         journey = await self._store.successor(old)
         if journey is None or journey.state not in _LEFT:
             return None
-        ended = journey.ended_at
-        if ended is not None and ended + self._settings.statement < self._clock.now():
-            return None
-        return journey
+        over = stages.over(journey, self._settings.statement, self._clock.now())
+        return None if over else journey

@@ -12,7 +12,7 @@ from component.core.journey.model import (
     Problem,
     Refused,
 )
-from component.engine.movers.orders import MoverOrders
+from component.engine.movers.orders import DraftOrders
 from component.ui.talk import lists, phrases
 from component.ui.talk import moving_words as words_of
 from component.ui.talk.commands import Command
@@ -39,8 +39,8 @@ _ANOTHER: Final = N_("new, resend")
 class Moving:
     """Begins moves.  A draft is the engine's; pages hold no more than its number."""
 
-    def __init__(self, movers: MoverOrders) -> None:
-        self._movers = movers
+    def __init__(self, drafts: DraftOrders) -> None:
+        self._drafts = drafts
 
     def commands(self) -> list[Command]:
         """Move away, and arrive."""
@@ -66,7 +66,7 @@ class Moving:
     async def _away(self, turn: Turn) -> Page:
         async def then(turn: Turn, answers: Answers) -> Page:
             return await self._checked(
-                turn, await self._movers.prepare_away(turn.asker, answers.text("new"))
+                turn, await self._drafts.prepare_away(turn.asker, answers.text("new"))
             )
 
         return Form(
@@ -84,7 +84,7 @@ class Moving:
         async def then(turn: Turn, answers: Answers) -> Page:
             old = answers.text("old")
             try:
-                return await self._checked(turn, await self._movers.prepare_arrive(turn.asker, old))
+                return await self._checked(turn, await self._drafts.prepare_arrive(turn.asker, old))
             except Refused as refused:
                 if refused.problem is not Problem.NO_CONTACTS:
                     raise
@@ -108,7 +108,7 @@ class Moving:
             except lists.BadList as bad:
                 raise BadInput(words_of.bad_list(turn.words, bad), "list") from None
             return await self._checked(
-                turn, await self._movers.prepare_arrive(turn.asker, old, given)
+                turn, await self._drafts.prepare_arrive(turn.asker, old, given)
             )
 
         return Form(
@@ -134,7 +134,7 @@ class Moving:
         if not found.ok:
             return Done(phrases.failed(words, found), warning=True)
         if found.needs_code is not None:
-            await self._movers.send_code(turn.asker, found.journey.id)
+            await self._drafts.send_code(turn.asker, found.journey.id)
             return self._ask_code(turn, found, found.needs_code)
         fields: list[Field] = []
         if any(map(words_of.choosable, found.contacts)):
@@ -158,7 +158,7 @@ class Moving:
             after = found
             if found.suggested is not None:
                 access = Access.OPEN if answers.text("access") == "open" else None
-                after = await self._movers.access(turn.asker, number, access)
+                after = await self._drafts.access(turn.asker, number, access)
             if answers.text("who") == "choose":
                 return self._choose(turn, after)
             return await self._confirm(turn, after)
@@ -254,7 +254,7 @@ class Moving:
     async def _chosen(self, turn: Turn, found: Preflight, chosen: set[str]) -> Page:
         if not chosen:
             raise BadInput(turn.words.say("Please choose at least one."))
-        after = await self._movers.choose(turn.asker, found.journey.id, chosen)
+        after = await self._drafts.choose(turn.asker, found.journey.id, chosen)
         return await self._confirm(turn, after)
 
     # The last word ------------------------------------------------------------------------------
@@ -270,11 +270,11 @@ class Moving:
         async def then(turn: Turn, answers: Answers) -> Page:
             code = answers.text("code")
             if code.casefold() in turn.words.either(_ANOTHER):
-                await self._movers.send_code(turn.asker, found.journey.id)
+                await self._drafts.send_code(turn.asker, found.journey.id)
                 raise BadInput(
                     turn.words.say("Another code is on its way to {other}.", other=other)
                 )
-            after = await self._movers.prove(turn.asker, found.journey.id, code)
+            after = await self._drafts.prove(turn.asker, found.journey.id, code)
             return await self._checked(turn, after)
 
         return Form(
@@ -290,12 +290,12 @@ class Moving:
 
     async def _start(self, turn: Turn, found: Preflight) -> Page:
         try:
-            journey = await self._movers.start(turn.asker, found.journey.id)
+            journey = await self._drafts.start(turn.asker, found.journey.id)
         except Refused as refused:
             if refused.problem is not Problem.CHECKS_FAILED:
                 raise
             # What failed is more use than that something did.
-            after = await self._movers.preflight(turn.asker, found.journey.id)
+            after = await self._drafts.preflight(turn.asker, found.journey.id)
             if after.ok:
                 raise
             return Done(phrases.failed(turn.words, after), warning=True)

@@ -15,10 +15,11 @@ from component.core.notices import (
     ProgressMade,
     Published,
     Stopped,
+    TimeOver,
     UndoneTold,
 )
 from component.ui.talk import phrases
-from component.ui.talk.language import Words
+from component.ui.talk.language import N_, Words
 from component.ui.talk.pages import short
 
 _BLOCKS = 20
@@ -41,7 +42,9 @@ def notice_texts(words: Words, notice: Notice) -> list[str]:
         case Published():
             return _published(words, notice)
         case AllFollowed():
-            return [_all_followed(words, notice.progress)]
+            return [_ended(words, notice.progress, _ALL_FOLLOWED)]
+        case TimeOver():
+            return [_ended(words, notice.progress, _TIME_OVER)]
         case Stopped():
             return [_stopped(words, notice.progress)]
         case UndoneTold():
@@ -194,19 +197,20 @@ def _published(words: Words, notice: Published) -> list[str]:
     return [text, "\n".join(notice.contacts)]
 
 
-def _all_followed(words: Words, progress: Progress) -> str:
+_ALL_FOLLOWED = N_(
+    "Everybody who can follow you to {new} has done so. You can now delete the old "
+    "account {old} when you like."
+)
+_TIME_OVER = N_(
+    "The move from {old} to {new} has had its time: from now on {old} no longer says where you "
+    "are. Not everybody has followed."
+)
+
+
+def _ended(words: Words, progress: Progress, text: str) -> str:
     journey = progress.journey
-    lines = [
-        words.say(
-            "Everybody who can follow you to {new} has done so. You can now delete the old "
-            "account {old} when you like.",
-            old=journey.old,
-            new=journey.new,
-        ),
-        *phrases.counts(words, progress),
-        *_by_hand(words, progress),
-    ]
-    return "\n".join(lines)
+    first = words.say(text, old=journey.old, new=journey.new)
+    return "\n".join([first, *phrases.counts(words, progress), *_by_hand(words, progress)])
 
 
 def _stopped(words: Words, progress: Progress) -> str:

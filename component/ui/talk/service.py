@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal, Protocol
 
 from component.core import jids
-from component.engine.movers.orders import AdminOrders, MoverOrders
+from component.engine.movers.orders import AdminOrders, DraftOrders, MoverOrders
 from component.engine.ports import Clock
 from component.ui.talk.adhoc import AdHoc
 from component.ui.talk.admin import Admin
@@ -53,6 +53,7 @@ class Talk:
     def __init__(
         self,
         link: TalkLink,
+        drafts: DraftOrders,
         movers: MoverOrders,
         admin: AdminOrders,
         *,
@@ -62,7 +63,7 @@ class Talk:
         self._link = link
         self._languages = languages
         commands = [
-            *Moving(movers).commands(),
+            *Moving(drafts).commands(),
             *Running(movers).commands(),
             *Choices(movers, languages).commands(),
             *Admin(admin).commands(),

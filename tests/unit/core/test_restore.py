@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from component.core.model import PresenceKind, RosterItem, SendPlan, Step, Subscription
-from component.core.restore import before, move_back_plan, regain_plan, restore
+from component.core.restore import before, move_back_plan, regain_plan, restore, restore_entry
 from component.core.roster import Carry, Entry, expect, follow_plan, outbound
 from tests.unit.core.samples import NEW, OLD, ROMEO, divert, record
 
@@ -49,6 +49,14 @@ def test_an_old_entry_that_was_deleted_is_made_anew() -> None:
     plan = restore(before(record(divert(subscription=S.FROM))), ())
     assert plan.send == SendPlan((Step(P.SUBSCRIBED, OLD),))
     assert plan.entries == (divert(subscription=S.FROM).old_item,)
+
+
+@pytest.mark.parametrize("was", [None, RosterItem(NEW, S.TO, False, "Juliet", ("Verona",))])
+def test_a_single_entry(was: RosterItem | None) -> None:
+    now = RosterItem(NEW, S.BOTH)
+    assert restore_entry(NEW, was, now) == restore({NEW: was}, (now,))
+    assert restore_entry(NEW, was, was).nothing
+    assert restore_entry(NEW, was, None).nothing is (was is None)
 
 
 def test_a_return_answers_the_request_whatever_else_it_does() -> None:

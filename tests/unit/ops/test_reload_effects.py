@@ -91,6 +91,7 @@ async def test_what_an_admin_has_set_wins_over_the_file(store: Store) -> None:
     )
     assert await app._admin.run_time() == RunTime(True, 5.0, ("a.example",), ())
     assert app._movers.paused
+    assert app._desk.drafts.domains.allow == {"a.example"}
     assert app._gate.admit(divert(), open_requests=0, now=0.0) is Reason.DENIED
 
 

@@ -155,6 +155,24 @@ def test_a_person_who_does_not_look_is_asked_three_times() -> None:
     assert asked == 3
 
 
+@pytest.mark.parametrize(
+    ("hours", "repeated"),
+    [((), []), ((1,), [24]), ((1, 6, 48), [48]), ((1, 6, 24, 72), [72])],
+)
+def test_silence_ends_whatever_the_delays(hours: tuple[int, ...], repeated: list[int]) -> None:
+    schedule = Schedule(tuple(timedelta(hours=h) for h in hours), timedelta(minutes=10))
+    now, it, waited = NOW, contact(S.QUEUED), []
+    while it.state is not S.GIVEN_UP:
+        it = step(it, Leaving(), now, schedule)
+        it = step(it, Left(entry(Subscription.NONE, True)), now, schedule)
+        now += schedule.pending_after
+        it = step(it, TimePassed(), now, schedule)
+        if it.due_at is not None:
+            waited.append(round((it.due_at - now) / timedelta(hours=1)))
+            now = it.due_at
+    assert waited == repeated
+
+
 def test_the_way_back_is_awaited_for_a_while_only() -> None:
     sent = contact(S.SENT, sent_at=NOW, attempts=1)
     accepted = step(sent, Found(entry(Subscription.TO)), NOW, SCHEDULE)

@@ -198,7 +198,6 @@ def test_the_estimate_is_never_far_off(counts: list[int], near: bool) -> None:
     assert 0.9 * expected - 5 <= told.end <= 1.4 * expected + 5
 
 
-@pytest.mark.xfail(strict=True, reason="the ramps of several domains are not added up")
 def test_the_estimate_of_three_domains_that_are_still_slow() -> None:
     domains = {f"d{n}.example": 100 for n in range(3)}
     told = simulate(domains)

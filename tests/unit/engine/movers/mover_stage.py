@@ -20,6 +20,8 @@ from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.admin import Admin
 from component.engine.movers.box import MoverSettings
+from component.engine.movers.desk import Desk
+from component.engine.movers.drafts import Domains
 from component.engine.movers.inbound import Inbound
 from component.engine.movers.orders import Given, RunTime
 from component.engine.movers.ports import JourneyStore
@@ -117,6 +119,7 @@ class Stage:
     faults: Callable[[str], None] = lambda _: None
     """Called at each gate: may raise what the wire or the store would."""
     movers: Movers = field(init=False)
+    desk: Desk = field(init=False)
     admin: Admin = field(init=False)
     inbound: Inbound = field(init=False)
     _moved_on: asyncio.Event = field(default_factory=asyncio.Event)
@@ -148,15 +151,25 @@ class Stage:
             notices=ContactNotices(self.messages),
             clock=self.clock,
         )
+        accounts = Accounts(self.server, hook)
         self.movers = Movers(
             hosts=(HOST,),
-            accounts=Accounts(self.server, hook),
+            accounts=accounts,
             store=journeys,
             teller=self.messages,
             clock=self.clock,
             settings=self.settings,
             preferences=preferences,
             contact_undo=undo,
+        )
+        self.desk = Desk(
+            hosts=(HOST,),
+            accounts=accounts,
+            store=journeys,
+            teller=self.messages,
+            clock=self.clock,
+            settings=self.settings,
+            begin=self.movers.begin,
         )
         self.admin = Admin(
             self.movers,
@@ -165,7 +178,7 @@ class Stage:
             undo,
             (f"admin@{HOST}",),
             RunTime(False, self.settings.rates.overall_per_second, (), ()),
-            lambda _: None,
+            self._apply,
         )
         self.inbound = Inbound(
             self.movers,
@@ -182,6 +195,9 @@ class Stage:
         await self.admin.load()
         await self.movers.load()
         await self.connect()
+
+    def _apply(self, domains: Domains) -> None:
+        self.desk.drafts.domains = domains
 
     async def _watch(self) -> None:
         async for progress in self.movers.changes():
@@ -232,23 +248,23 @@ class Stage:
 
     async def begin(self, *, new: str = NEW, choose: Sequence[str] | None = None) -> Journey:
         """The owner of OLD moves away to ``new``; the code is read in the other chat."""
-        found = await self.movers.prepare_away(OLD, new)
+        found = await self.desk.prepare_away(OLD, new)
         assert found.ok, [check for check in found.checks if not check.ok]
         id_ = found.journey.id
         if found.needs_code is not None:
             assert not found.contacts
-            await self.movers.send_code(OLD, id_)
-            proven = await self.movers.prove(OLD, id_, self.messages.of(CodeSent)[-1].code)
+            await self.desk.send_code(OLD, id_)
+            proven = await self.desk.prove(OLD, id_, self.messages.of(CodeSent)[-1].code)
             assert proven.ok, [check for check in proven.checks if not check.ok]
         if choose is not None:
-            await self.movers.choose(OLD, id_, choose)
-        return await self.movers.start(OLD, id_)
+            await self.desk.choose(OLD, id_, choose)
+        return await self.desk.start(OLD, id_)
 
     async def arrive(self, *contacts: Given) -> Journey:
         """The owner of NEW arrives from FAR, whose statement is there."""
-        found = await self.movers.prepare_arrive(NEW, FAR, contacts)
+        found = await self.desk.prepare_arrive(NEW, FAR, contacts)
         assert found.ok, [check for check in found.checks if not check.ok]
-        return await self.movers.start(NEW, found.journey.id)
+        return await self.desk.start(NEW, found.journey.id)
 
     # What became of it --------------------------------------------------------------------------
 

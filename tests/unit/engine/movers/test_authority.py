@@ -11,7 +11,7 @@ from component.core.journey.model import JourneyState, Preflight, Problem, Refus
 from component.core.notices import CodeSent
 from tests.unit.engine.movers.fast_loop import play
 from tests.unit.engine.movers.model_world import Manner
-from tests.unit.engine.movers.mover_stage import MALLORY, NEW, OLD, Stage, opened
+from tests.unit.engine.movers.mover_stage import MALLORY, NEW, OLD, Stage, opened, quick
 
 FRIENDS = ("a@d1.example", "b@d2.example")
 
@@ -20,12 +20,12 @@ async def drafted(stage: Stage) -> Preflight:
     """OLD's draft of a move to NEW."""
     stage.server.add(MALLORY)
     stage.people(*FRIENDS, manner=Manner.SILENT)
-    return await stage.movers.prepare_away(OLD, NEW)
+    return await stage.desk.prepare_away(OLD, NEW)
 
 
 async def code(stage: Stage, id_: int) -> str:
     """The code that NEW gets."""
-    await stage.movers.send_code(OLD, id_)
+    await stage.desk.send_code(OLD, id_)
     to, notice, _ = stage.messages.told[-1]
     assert to == NEW
     assert isinstance(notice, CodeSent)
@@ -37,14 +37,14 @@ def test_a_draft_obeys_its_owner_only(tmp_path: Path, asker: str) -> None:
     async def main() -> None:
         async with opened(tmp_path) as stage:
             id_ = (await drafted(stage)).journey.id
-            right, movers = await code(stage, id_), stage.movers
+            right, desk = await code(stage, id_), stage.desk
             for order in (
-                lambda: movers.choose(asker, id_, FRIENDS),
-                lambda: movers.access(asker, id_, None),
-                lambda: movers.preflight(asker, id_),
-                lambda: movers.send_code(asker, id_),
-                lambda: movers.prove(asker, id_, right),
-                lambda: movers.start(asker, id_),
+                lambda: desk.choose(asker, id_, FRIENDS),
+                lambda: desk.access(asker, id_, None),
+                lambda: desk.preflight(asker, id_),
+                lambda: desk.send_code(asker, id_),
+                lambda: desk.prove(asker, id_, right),
+                lambda: desk.start(asker, id_),
             ):
                 with pytest.raises(Refused) as refused:
                     await order()
@@ -58,8 +58,8 @@ def test_a_started_journey_obeys_its_two_accounts_only(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as stage:
             id_ = (await drafted(stage)).journey.id
-            await stage.movers.prove(OLD, id_, await code(stage, id_))
-            await stage.movers.start(OLD, id_)
+            await stage.desk.prove(OLD, id_, await code(stage, id_))
+            await stage.desk.start(OLD, id_)
             await stage.until_state(id_, JourneyState.SETTLING)
             before, movers = await stage.stored(id_), stage.movers
             for order in (
@@ -88,10 +88,10 @@ def test_a_wrong_code(tmp_path: Path, given: str) -> None:
             right = await code(stage, id_)
             for _ in range(5):
                 with pytest.raises(Refused) as refused:
-                    await stage.movers.prove(OLD, id_, given)
+                    await stage.desk.prove(OLD, id_, given)
                 assert refused.value.problem is Problem.CODE_WRONG
             with pytest.raises(Refused) as refused:
-                await stage.movers.prove(OLD, id_, right)
+                await stage.desk.prove(OLD, id_, right)
             assert refused.value.problem is Problem.CODE_EXPIRED
             assert not stage.server.told
 
@@ -102,14 +102,29 @@ def test_a_code_of_another_journey_and_one_that_is_too_old(tmp_path: Path) -> No
     async def main() -> None:
         async with opened(tmp_path) as stage:
             first = (await drafted(stage)).journey.id
-            other = (await stage.movers.prepare_away(MALLORY, NEW)).journey.id
+            other = (await stage.desk.prepare_away(MALLORY, NEW)).journey.id
             right = await code(stage, first)
             with pytest.raises(Refused) as refused:
-                await stage.movers.prove(MALLORY, other, right)
+                await stage.desk.prove(MALLORY, other, right)
             assert refused.value.problem is Problem.CODE_EXPIRED
             stage.clock.jump(601)
             with pytest.raises(Refused) as refused:
-                await stage.movers.prove(OLD, first, right)
+                await stage.desk.prove(OLD, first, right)
+            assert refused.value.problem is Problem.CODE_EXPIRED
+
+    play(main())
+
+
+def test_a_code_lasts_as_long_as_the_settings_of_now_say(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            id_ = (await drafted(stage)).journey.id
+            stage.movers.reconfigure(quick(code_minutes=3))
+            right = await code(stage, id_)
+            assert stage.messages.of(CodeSent)[-1].minutes == 3
+            stage.clock.jump(181)
+            with pytest.raises(Refused) as refused:
+                await stage.desk.prove(OLD, id_, right)
             assert refused.value.problem is Problem.CODE_EXPIRED
 
     play(main())
@@ -122,7 +137,7 @@ def test_codes_are_few(tmp_path: Path) -> None:
             for _ in range(5):
                 await code(stage, id_)
             with pytest.raises(Refused) as refused:
-                await stage.movers.send_code(OLD, id_)
+                await stage.desk.send_code(OLD, id_)
             assert refused.value.problem is Problem.TOO_MANY_CODES
 
     play(main())
@@ -134,15 +149,15 @@ def test_both_accounts_start_at_once(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as stage:
             mine = (await drafted(stage)).journey.id
-            theirs = (await stage.movers.prepare_arrive(NEW, OLD)).journey.id
+            theirs = (await stage.desk.prepare_arrive(NEW, OLD)).journey.id
             my_code = await code(stage, mine)
-            await stage.movers.send_code(NEW, theirs)
+            await stage.desk.send_code(NEW, theirs)
             their_code = stage.messages.of(CodeSent)[-1].code
-            await stage.movers.prove(OLD, mine, my_code)
-            await stage.movers.prove(NEW, theirs, their_code)
+            await stage.desk.prove(OLD, mine, my_code)
+            await stage.desk.prove(NEW, theirs, their_code)
             results = await asyncio.gather(
-                stage.movers.start(OLD, mine),
-                stage.movers.start(NEW, theirs),
+                stage.desk.start(OLD, mine),
+                stage.desk.start(NEW, theirs),
                 return_exceptions=True,
             )
             assert sum(isinstance(result, Refused) for result in results) == 1
@@ -156,19 +171,19 @@ def test_nobody_sees_the_contacts_of_another(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as stage:
             await drafted(stage)
-            found = await stage.movers.prepare_arrive(MALLORY, OLD)
+            found = await stage.desk.prepare_arrive(MALLORY, OLD)
             id_ = found.journey.id
             for seen in (
                 found,
-                await stage.movers.preflight(MALLORY, id_),
-                await stage.movers.access(MALLORY, id_, None),
+                await stage.desk.preflight(MALLORY, id_),
+                await stage.desk.access(MALLORY, id_, None),
             ):
                 assert not seen.contacts
                 assert not seen.by_domain
             with pytest.raises(Refused):
-                await stage.movers.choose(MALLORY, id_, FRIENDS)
+                await stage.desk.choose(MALLORY, id_, FRIENDS)
             with pytest.raises(Refused):
-                await stage.movers.start(MALLORY, id_)
+                await stage.desk.start(MALLORY, id_)
             assert await stage.contacts(id_) == {}
 
     play(main())

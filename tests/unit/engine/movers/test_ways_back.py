@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from component.core.journey.model import ContactState, JourneyState, Problem, Refused
+from component.core.journey.model import (
+    Access,
+    ContactState,
+    JourneyState,
+    Problem,
+    Refused,
+)
 from component.core.model import RosterItem, Subscription
 from component.store.errors import StoreBusy
+from component.xmpp.errors import RemoteError
 from tests.unit.engine.movers.fast_loop import play
 from tests.unit.engine.movers.model_world import Manner
 from tests.unit.engine.movers.mover_stage import NEW, OLD, Stage, opened
@@ -54,6 +61,35 @@ def test_an_undo_restores_both_rosters(tmp_path: Path) -> None:
             assert stage.server.rosters[NEW] == before[NEW]
             assert not stage.server.nodes
             assert not stage.server.world.trouble
+
+    play(main())
+
+
+@pytest.mark.parametrize("whitelists", [True, False])
+def test_who_may_read_that_an_undo_leads_back(tmp_path: Path, whitelists: bool) -> None:
+    """A whitelist where there are any, also after a refusal that passes; else as the XEP asks."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            before = arrange(stage)
+            id_ = await moved(stage)
+            stage.server.whitelists = whitelists
+            refusals = [RemoteError("resource-constraint", "wait")]
+            seen: set[Access | None] = set()
+
+            def refuse_once(name: str) -> None:
+                if NEW in stage.server.nodes:
+                    seen.add(stage.server.nodes[NEW].access)
+                if name == "before set pubsub publish" and refusals:
+                    raise refusals.pop()
+
+            stage.faults = refuse_once
+            await stage.movers.undo(OLD, id_)
+            await stage.until_state(id_, S.UNDONE)
+            await stage.server.world.idle()
+            assert not refusals
+            assert seen == {Access.WHITELIST if whitelists else Access.PRESENCE}
+            assert stage.server.rosters[NEW] == before[NEW]
 
     play(main())
 

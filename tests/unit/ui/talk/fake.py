@@ -85,7 +85,7 @@ def record(number: int, contact: str = ROMEO, old: str = AFAR, new: str = JULIET
 
 
 class FakeOrders:
-    """Both kinds of orders.  ``ordered`` keeps those that change something, with their askers."""
+    """All kinds of orders.  ``ordered`` keeps those that change something, with their askers."""
 
     def __init__(self) -> None:
         self.ordered: list[tuple[object, ...]] = []
@@ -359,7 +359,12 @@ class World:
         self.link = FakeLink()
         self.languages = Languages(language)
         self.talk = Talk(
-            self.link, self.orders, self.orders, languages=self.languages, clock=self.clock
+            self.link,
+            self.orders,
+            self.orders,
+            self.orders,
+            languages=self.languages,
+            clock=self.clock,
         )
         self.talk.register()
 

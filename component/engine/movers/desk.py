@@ -1,0 +1,159 @@
+"""Where a user draws up a move: a draft, the proof of the other account, and the start.
+
+The authority of an order is its ``asker``: a draft obeys its owner, nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
+
+from component.core import jids
+from component.core.journey.model import (
+    Access,
+    Journey,
+    JourneyContact,
+    JourneyState,
+    Kind,
+    Preflight,
+    Problem,
+    Refused,
+)
+from component.core.notices import CodeSent
+from component.engine.movers.accounts import Accounts
+from component.engine.movers.box import MoverSettings
+from component.engine.movers.drafts import Drafts
+from component.engine.movers.orders import Given, explained
+from component.engine.movers.ports import JourneyStore
+from component.engine.movers.proofs import Proofs
+from component.engine.ports import Clock, Teller
+
+
+class Desk:
+    """Implements :class:`~component.engine.movers.orders.DraftOrders`.
+
+    :param begin: sets out on a draft that may begin; raises Refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        hosts: Collection[str],
+        accounts: Accounts,
+        store: JourneyStore,
+        teller: Teller,
+        clock: Clock,
+        settings: MoverSettings,
+        begin: Callable[[Journey, Sequence[JourneyContact]], Awaitable[Journey]],
+    ) -> None:
+        self._accounts = accounts
+        self._store = store
+        self._teller = teller
+        self._clock = clock
+        self._settings = settings
+        self._begin = begin
+        self._starting = asyncio.Lock()
+        """Held from the checks to the start, so that of two drafts of one account one starts."""
+        self._proofs = Proofs()
+        self._proven: set[int] = set()
+        """Drafts between two accounts of which the asker has shown that both are theirs."""
+        self.drafts = Drafts(accounts, store, clock, settings, hosts)
+
+    async def prepare_away(self, asker: str, new: str) -> Preflight:
+        """See :class:`DraftOrders`."""
+        prepared = self._prepared(asker, new)
+        with explained():
+            return await self.drafts.begin(asker, asker, prepared, None)
+
+    async def prepare_arrive(
+        self, asker: str, old: str, contacts: Sequence[Given] | None = None
+    ) -> Preflight:
+        """See :class:`DraftOrders`."""
+        prepared = self._prepared(asker, old)
+        with explained():
+            return await self.drafts.begin(asker, prepared, asker, contacts)
+
+    def _prepared(self, asker: str, other: str) -> str:
+        if not self.drafts.serves(asker) or not self._settings.enabled:
+            raise Refused(Problem.NOT_SERVED, jid=asker)
+        prepared = jids.bare(other)
+        if prepared is None:
+            raise Refused(Problem.BAD_JID, jid=other[:200])
+        return prepared
+
+    async def choose(self, asker: str, journey: int, jids: Collection[str]) -> Preflight:
+        """See :class:`DraftOrders`."""
+        with explained():
+            draft = await self._draft(asker, journey)
+            self._need_proof(draft)
+            return await self.drafts.choose(draft, jids)
+
+    async def access(self, asker: str, journey: int, access: Access | None) -> Preflight:
+        """See :class:`DraftOrders`."""
+        with explained():
+            draft = replace(await self._draft(asker, journey), access=access)
+            if not await self._store.save(draft, expect={JourneyState.DRAFT}):
+                raise Refused(Problem.WRONG_STATE)
+            return await self._examine(draft)
+
+    async def preflight(self, asker: str, journey: int) -> Preflight:
+        """See :class:`DraftOrders`."""
+        with explained():
+            return await self._examine(await self._draft(asker, journey))
+
+    async def _examine(self, draft: Journey) -> Preflight:
+        contacts = await self._store.contacts(draft.id)
+        return await self.drafts.examine(draft, contacts, proven=draft.id in self._proven)
+
+    async def send_code(self, asker: str, journey: int) -> None:
+        """See :class:`DraftOrders`."""
+        with explained():
+            draft = await self._draft(asker, journey, Kind.BOTH)
+            other = draft.new if draft.owner == draft.old else draft.old
+            if await self._accounts.trouble(other) is not None:
+                raise Refused(Problem.CHECKS_FAILED, jid=other)
+            minutes = self._settings.code_minutes
+            code = self._proofs.make(journey, asker, other, self._clock.tick(), minutes * 60.0)
+            self._teller.tell(other, CodeSent(asker, draft.old, draft.new, code, minutes))
+
+    async def prove(self, asker: str, journey: int, code: str) -> Preflight:
+        """See :class:`DraftOrders`."""
+        with explained():
+            draft = await self._draft(asker, journey, Kind.BOTH)
+            self._proofs.use(journey, code, self._clock.tick())
+            found = await self.drafts.fill(draft)
+            self._proven.add(journey)
+            return found
+
+    async def start(self, asker: str, journey: int) -> Journey:
+        """See :class:`DraftOrders`."""
+        with explained():
+            async with self._starting:
+                draft = await self._draft(asker, journey)
+                self._need_proof(draft)
+                found = await self._examine(draft)
+                if not found.ok:
+                    failed = ", ".join(check.name.value for check in found.checks if not check.ok)
+                    raise Refused(Problem.CHECKS_FAILED, checks=failed)
+                chosen = replace(draft, access=draft.access or found.suggested)
+                begun = await self._begin(chosen, found.contacts)
+                self._proven.discard(journey)
+                return begun
+
+    def _need_proof(self, draft: Journey) -> None:
+        if draft.kind is Kind.BOTH and draft.id not in self._proven:
+            raise Refused(Problem.CODE_EXPIRED)
+
+    async def _draft(self, asker: str, id: int, kind: Kind | None = None) -> Journey:
+        """The asker's own draft, of this kind if one is given."""
+        journey = await self._store.get(id)
+        if journey is None:
+            raise Refused(Problem.NO_SUCH_JOURNEY, id=str(id))
+        if journey.owner != asker or not self.drafts.serves(asker):
+            raise Refused(Problem.NOT_YOURS, id=str(id))
+        if journey.state is not JourneyState.DRAFT:
+            raise Refused(Problem.WRONG_STATE, state=journey.state.value)
+        if kind not in (None, journey.kind):
+            raise Refused(Problem.WRONG_STATE)
+        return journey

@@ -1,0 +1,118 @@
+"""What the owner of a journey is told: each piece of news once, and one message of progress."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from component.core.journey.model import Journey, JourneyState, Progress
+from component.core.notices import (
+    AllFollowed,
+    Notice,
+    ProgressMade,
+    Stopped,
+    TimeOver,
+    UndoneTold,
+)
+from component.engine.movers.book import Book
+from component.engine.movers.box import Box
+from component.xmpp.errors import LinkError
+
+PROGRESS_SECONDS = 5.0
+"""Least time between two corrections of the progress message (XEP-0308)."""
+TIME_OVER = "time-over"
+"""Detail of a journey that ended because it had had its time."""
+RETIRED = "statement-withdrawn"
+"""Noted of a journey whose owner knows its end, once its statement is withdrawn."""
+_ENDED = "all-followed"
+_STOPPED = "stopped"
+_UNDONE = "undone"
+
+
+class Voice:
+    """Speaks to the owner of one journey.
+
+    :param note: writes down a change of the journey's own row; raises StoreError.
+    """
+
+    def __init__(self, box: Box, book: Book, note: Callable[..., Awaitable[Any]]) -> None:
+        self._box = box
+        self._book = book
+        self._note = note
+        self._told_at = float("-inf")
+        self._held = False
+        self._shown: Progress | None = None
+
+    def now(self) -> Progress:
+        """How far the journey is."""
+        return self._book.progress(self._box.settings.rates, self._box.hosts)
+
+    async def once(self, name: str, notice: Notice) -> None:
+        """Tell the owner, at most once over all restarts: it is noted before it is said."""
+        if self._book.journey.told == name:
+            return
+        await self._note(told=name)
+        with contextlib.suppress(LinkError):
+            self._box.teller.tell(self._book.journey.owner, notice)
+
+    async def end(self) -> None:
+        """Say how the journey ended, or that and why it stopped."""
+        journey, progress = self._book.journey, self.now()
+        match journey.state:
+            case JourneyState.DONE if journey.detail == TIME_OVER:
+                await self.once(_ENDED, TimeOver(progress))
+            case JourneyState.DONE:
+                await self.once(_ENDED, AllFollowed(progress))
+            case JourneyState.UNDONE:
+                await self.once(_UNDONE, UndoneTold(progress))
+            case _:
+                await self.once(f"{_STOPPED}-{journey.state.value}", Stopped(progress))
+
+    async def progress(self, *, at_once: bool = False) -> None:
+        """Correct the message of progress, if it has changed and was not corrected just now."""
+        tick, progress, shown = self._box.clock.tick(), self.now(), self._shown
+        if shown is not None and (
+            shown.counts == progress.counts and shown.journey.state is progress.journey.state
+        ):
+            self._held = False
+            return
+        self._held = not at_once and tick - self._told_at < PROGRESS_SECONDS
+        if self._held:
+            return
+        self._told_at = tick
+        self._shown = progress
+        with contextlib.suppress(LinkError):
+            said = self._box.teller.tell(
+                self._book.journey.owner,
+                ProgressMade(progress),
+                replaces=progress.journey.progress_id,
+            )
+            if self._book.journey.progress_id is None:
+                await self._note(progress_id=said)
+
+    def waits(self) -> float | None:
+        """Seconds until a held correction may leave; None: there is none."""
+        if not self._held:
+            return None
+        return max(0.05, self._told_at + PROGRESS_SECONDS - self._box.clock.tick())
+
+
+def knows_stop(journey: Journey) -> bool:
+    """Whether the owner was told that the journey had stopped."""
+    return (journey.told or "").startswith(_STOPPED)
+
+
+def owes_end(journey: Journey) -> bool:
+    """Whether the owner has still to hear that the journey ended or stopped."""
+    if journey.started_at is None:
+        return False
+    match journey.state:
+        case JourneyState.DONE:
+            return journey.told not in (_ENDED, RETIRED)
+        case JourneyState.UNDONE:
+            return journey.told != _UNDONE
+        case JourneyState.PAUSED | JourneyState.CANCELLED:
+            return not knows_stop(journey)
+        case _:
+            return False

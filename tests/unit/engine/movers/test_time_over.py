@@ -1,0 +1,60 @@
+"""A move has its time: then the old account no longer says where it went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from component.core.journey.model import ContactState, JourneyState
+from component.core.model import Subscription
+from component.core.notices import AllFollowed, TimeOver
+from tests.unit.engine.movers.fast_loop import play
+from tests.unit.engine.movers.model_world import Manner
+from tests.unit.engine.movers.mover_stage import FAR, OLD, opened
+
+S = JourneyState
+STAYS = "stays@d1.example"
+UNSEEN = "unseen@d1.example"
+
+
+def test_a_move_away_ends_though_some_never_follow(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(STAYS)
+            stage.contact(UNSEEN, Subscription.FROM, Manner.FOLLOWS)
+            journey = await stage.begin(new=FAR)
+            await stage.until_state(journey.id, S.SETTLING)
+            stage.later(days=179)
+            await stage.movers.housekeeping.once()
+            assert (await stage.stored(journey.id)).state is S.SETTLING
+            assert OLD in stage.server.nodes
+
+            stage.later(days=1)
+            assert (await stage.ended(journey.id)).state is S.DONE
+            states = {jid: c.state for jid, c in (await stage.contacts(journey.id)).items()}
+            assert states[STAYS] is ContactState.GIVEN_UP
+            assert states[UNSEEN] is not ContactState.GIVEN_UP
+            (over,) = stage.messages.of(TimeOver)
+            assert over.progress.by_hand == (STAYS,)
+            assert not stage.messages.of(AllFollowed)
+            await stage.movers.housekeeping.once()
+            assert OLD not in stage.server.nodes
+
+    play(main())
+
+
+def test_the_time_is_counted_from_the_start(tmp_path: Path) -> None:
+    """Who was waited for to the end does not double the time of the statement."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(STAYS)
+            journey = await stage.begin()
+            await stage.ended(journey.id)
+            stage.later(days=179)
+            await stage.movers.housekeeping.once()
+            assert OLD in stage.server.nodes
+            stage.later(days=1)
+            await stage.movers.housekeeping.once()
+            assert OLD not in stage.server.nodes
+
+    play(main())
