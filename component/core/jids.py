@@ -26,6 +26,12 @@ def bare_of(text: str | None) -> str | None:
     return str(jid.bare) if jid is not None and jid.local else None
 
 
+def entity(text: str | None) -> str | None:
+    """Prepare any address: an account's, a service's (no localpart) or a device's (a resource)."""
+    jid = _parse(text)
+    return str(jid) if jid is not None else None
+
+
 def key(prepared: str) -> str:
     """One spelling for comparing JIDs that :func:`bare` has prepared.
 
@@ -33,7 +39,7 @@ def key(prepared: str) -> str:
     it was given; two spellings of one domain are the same address all the same (RFC 7622 3.2).
     """
     local, at, host = prepared.rpartition("@")
-    labels = [_u_label(label) for label in host.split(".")]
+    labels = [_u_label(label) for label in host.replace(_IDEOGRAPHIC_STOP, ".").split(".")]
     return f"{local}{at}{'.'.join(labels)}"
 
 
@@ -66,6 +72,10 @@ def to_uri(prepared: str) -> str:
     return f"xmpp:{quote(local, safe=_URI_NODE)}{at}{quote(host, safe=_URI_HOST)}"
 
 
+_IDEOGRAPHIC_STOP = "\u3002"
+"""Separates labels as a full stop does (RFC 3490 section 3.1); preparation leaves it alone, and so
+one domain would have as many spellings as it has dots."""
+_STOPS = (".", _IDEOGRAPHIC_STOP)
 _URI_NODE = "!$'()*+,;=-._~"
 _URI_HOST = "!$'()*+,;=-._~:[]"
 
@@ -76,9 +86,14 @@ def _parse(text: str | None) -> JID | None:
         return None
     try:
         jid = JID(stripped)
+        if jid.domain.endswith(_STOPS):
+            # RFC 7622 3.2 strips it; slixmpp 1.17 does where it has to prepare anything else.
+            before = f"{jid.local}@" if jid.local else ""
+            after = f"/{jid.resource}" if jid.resource else ""
+            jid = JID(f"{before}{jid.domain[:-1]}{after}")
     except (InvalidJID, UnicodeError):
         return None
-    return jid if jid.domain else None
+    return jid if jid.domain and not jid.domain.endswith(_STOPS) else None
 
 
 def _u_label(label: str) -> str:
