@@ -134,7 +134,8 @@ class DatabaseSection(Section):
     url: DatabaseUrl = Field(
         default="sqlite+aiosqlite:////var/lib/xmpp-moved/moved.db",
         repr=False,
-        description="An SQLAlchemy URL. Four slashes before an absolute SQLite path.",
+        description="An SQLAlchemy URL. Four slashes before an absolute SQLite path. PostgreSQL\n"
+        "is for several instances with one database; it needs the Python package asyncpg.",
     )
     keep_days: int = Field(
         default=365,

@@ -6,6 +6,7 @@ The only names the rest of the component uses are those exported here.
 from __future__ import annotations
 
 from component.store.errors import (
+    LeaseLost,
     RowDamaged,
     RowRefused,
     SchemaTooNew,
@@ -22,6 +23,7 @@ from component.store.schema import upgrade
 from component.store.store import Store
 
 __all__ = [
+    "LeaseLost",
     "RowDamaged",
     "RowRefused",
     "SchemaTooNew",

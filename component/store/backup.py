@@ -127,7 +127,8 @@ def _file(url: str, remedy: str) -> Path:
     if location.path is None:
         raise StoreError(
             f"{location.name} is a PostgreSQL database; use {remedy}, which is made for it "
-            "(pg_dump --format=custom NAME > FILE, pg_restore --clean --dbname NAME FILE)"
+            "(pg_dump --format=custom NAME > FILE also while it is used; with every instance "
+            "stopped: pg_restore --clean --if-exists --dbname NAME FILE)"
         )
     return location.path
 

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import (
+    URL,
+    AsyncAdaptedQueuePool,
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    make_url,
+)
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -18,6 +26,21 @@ from component.store.errors import StoreError, StoreMissing, StoreReadOnly
 
 BUSY_TIMEOUT_MS = 5000
 """How long a statement waits for another process's lock, milliseconds."""
+CONNECT_SECONDS = 5.0
+"""How long a database server may take to let us in."""
+STATEMENT_SECONDS = 10.0
+"""How long it may take for one statement, and we between two of a transaction.
+
+Less than a lease: what a stopped process has locked is free again when others may claim it.
+"""
+
+READERS = 4
+"""Connections that read an SQLite file, each with a thread.
+
+Without a bound a burst would open one for each request: its descriptor is kept by SQLite for as
+long as any other connection of the process has the file (https://sqlite.org/howtocorrupt.html,
+section 2.2), and its thread leaves an arena of the allocator behind.
+"""
 
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 _FOLDER_REMEDY = "create it, owned by the user that runs xmpp-moved, or change [database] url"
@@ -117,31 +140,82 @@ def writer_engine(path: Path) -> Engine:
     return engine
 
 
-def server_engine(location: Location) -> AsyncEngine:
-    """One connection to a database server, for writing."""
-    return _server_engine(location, pool_size=1, max_overflow=0, pool_pre_ping=True)
+def server_engine(
+    location: Location,
+    *,
+    connections: int = 1,
+    seconds: float | None = STATEMENT_SECONDS,
+) -> AsyncEngine:
+    """Connections to a database server, for writing; one that was cut is replaced.
+
+    :param seconds: how long one statement may take; None: as long as it needs
+    """
+    engine = _server_engine(location, {}, seconds, pool_size=connections, max_overflow=0)
+    event.listen(engine.sync_engine, "connect", _commit_to_disk)
+    return engine
 
 
 def reader_engine(location: Location) -> AsyncEngine:
-    """Connections that cannot write, each closed after use."""
+    """Connections that cannot write; to an SQLite file there are few, and they stay."""
     if location.path is None:
-        settings = {"server_settings": {"default_transaction_read_only": "on"}}
-        return _server_engine(location, poolclass=NullPool, connect_args=settings)
+        only = {"default_transaction_read_only": "on"}
+        return _server_engine(location, only, STATEMENT_SECONDS, pool_size=2, max_overflow=6)
     engine = create_async_engine(
-        _file_url("sqlite+aiosqlite", location.path, "ro"), poolclass=NullPool
+        _file_url("sqlite+aiosqlite", location.path, "ro"),
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=READERS,
+        max_overflow=0,
+        pool_timeout=STATEMENT_SECONDS,
     )
     _on_connect(engine.sync_engine, "PRAGMA query_only=ON", "PRAGMA foreign_keys=ON")
     _on_begin(engine.sync_engine, "BEGIN")
     return engine
 
 
-def _server_engine(location: Location, **options: Any) -> AsyncEngine:
+def _server_engine(
+    location: Location, settings: Mapping[str, str], seconds: float | None, **pool: int
+) -> AsyncEngine:
+    limit = {} if seconds is None else {"statement_timeout": f"{seconds:g}s"}
+    options: dict[str, object] = {
+        "timeout": CONNECT_SECONDS,
+        # Ours is for a server that is silent, and later than its own, which says why.
+        "command_timeout": None if seconds is None else seconds + 1.0,
+        "server_settings": {
+            "application_name": "xmpp-moved",
+            "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS:g}s",
+            **limit,
+            **settings,
+        },
+    }
     try:
-        return create_async_engine(location.url, **options)
+        return create_async_engine(
+            location.url,
+            connect_args=options,
+            pool_pre_ping=True,
+            pool_timeout=STATEMENT_SECONDS,
+            **pool,
+        )
     except ModuleNotFoundError as error:
         raise StoreError(
-            f"[database] url needs the Python package {error.name}; install it beside xmpp-moved"
+            f"[database] url needs the Python package {error.name}; install it beside xmpp-moved "
+            f"(pip install 'xmpp-moved[postgres]')"
         ) from error
+
+
+def _commit_to_disk(connection: Any, _record: object) -> None:
+    """What was acknowledged has to survive a crash of the server, whatever its default is.
+
+    PostgreSQL manual, "Asynchronous Commit".
+    """
+    cursor = connection.cursor()
+    try:
+        cursor.execute(
+            "SELECT set_config('synchronous_commit', 'on', false) "
+            "WHERE current_setting('synchronous_commit') = 'off'"
+        )
+    finally:
+        cursor.close()
+    connection.commit()
 
 
 def _file_url(driver: str, path: Path, mode: str) -> URL:

@@ -49,6 +49,10 @@ class StoreReadOnly(StoreError):
     """The file, its folder or its file system does not allow writing."""
 
 
+class LeaseLost(StoreError):
+    """Another instance holds this now; nothing was written."""
+
+
 class RowRefused(StoreError):
     """The database refused this one row; other rows are not affected."""
 
@@ -57,6 +61,7 @@ class RowDamaged(StoreError):
     """A stored row cannot be understood."""
 
 
+_TOLD_ALREADY = (LeaseLost, RowDamaged, RowRefused)
 _ROW_FAULTS = (IntegrityError, SADataError, SAInterfaceError, SAProgrammingError)
 _PLAIN_FAULTS = (TypeError, ValueError, OverflowError)
 
@@ -70,7 +75,15 @@ def is_row_fault(error: BaseException) -> bool:
         if isinstance(state, str) and state[:2] in ("22", "23"):
             return True  # SQL standard classes: data exception, integrity constraint violation
         return isinstance(error, _ROW_FAULTS)
-    return isinstance(error, (SAStatementError, *_PLAIN_FAULTS))
+    return isinstance(error, (SAStatementError, *_TOLD_ALREADY, *_PLAIN_FAULTS))
+
+
+def was_rolled_back(error: DBAPIError) -> bool:
+    """True where PostgreSQL undid a transaction that may succeed when it is tried again.
+
+    ``serialization_failure`` and ``deadlock_detected`` (its manual, appendix "Error Codes").
+    """
+    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
 
 
 def translate(error: BaseException, where: str) -> StoreError:
@@ -84,6 +97,8 @@ def translate(error: BaseException, where: str) -> StoreError:
     cause = error.orig if isinstance(error, SAStatementError) and error.orig else error
     code = getattr(cause, "sqlite_errorname", "") or ""
     found = _from_sqlite(code, where, str(cause))
+    if found is None:
+        found = _from_postgresql(getattr(cause, "sqlstate", "") or "", where, _short(cause))
     if found is None and is_row_fault(error):
         found = RowRefused(f"{where} refused this row: {_short(cause)}; report this as a bug")
     if found is None and isinstance(error, (OperationalError, DatabaseError, DBAPIError)):
@@ -133,7 +148,29 @@ def _from_sqlite(code: str, where: str, text: str) -> StoreError | None:
     return None
 
 
+def _from_postgresql(state: str, where: str, text: str) -> StoreError | None:
+    """Meaning of an SQLSTATE (PostgreSQL manual, appendix "Error Codes")."""
+    if state in ("53100", "53200"):
+        return StoreFull(f"{where}: no disk space or memory is left ({text}); free some")
+    if state == "25006":
+        return StoreReadOnly(
+            f"{where} takes no writes ({text}); set [database] url to the primary server"
+        )
+    if state in ("55P03", "57014"):
+        return StoreError(
+            f"{where}: something else holds its tables, or it is overloaded ({text}); see "
+            f"pg_stat_activity, and try again"
+        )
+    if state[:2] in ("28", "3D") or state == "42501":
+        return StoreError(
+            f"{where} does not let us in ({text}); check the user, the password and the name in "
+            f"[database] url, and the rights of that user"
+        )
+    return None
+
+
 __all__ = [
+    "LeaseLost",
     "RowDamaged",
     "RowRefused",
     "SchemaTooNew",
@@ -147,4 +184,5 @@ __all__ = [
     "StoreReadOnly",
     "is_row_fault",
     "translate",
+    "was_rolled_back",
 ]

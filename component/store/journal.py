@@ -12,6 +12,7 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from component.store.errors import StoreBusy, StoreClosed, StoreError, is_row_fault, translate
+from component.store.holder import ALONE, Holder
 from component.store.writer import Writer
 from component.store.writes import AddRow, Result, Write, apply
 
@@ -44,11 +45,14 @@ class Journal:
         *,
         max_queue: int = MAX_QUEUE,
         max_batch: int = MAX_BATCH,
+        holder: Holder = ALONE,
     ) -> None:
         self._transactions = writer
         self._where = where
         self._max_queue = max_queue
         self._max_batch = max_batch
+        self.holder = holder
+        """In whose name it writes."""
         self.on_commit: Callable[[int, float], None] | None = None
         """Told the writes and the seconds of each transaction that succeeded."""
         self.trouble: str | None = None
@@ -144,13 +148,13 @@ class Journal:
         try:
             try:
                 results = await self._transactions.transact(
-                    lambda connection: list(_together(connection, works))
+                    lambda connection: [*_together(connection, works, self.holder)]
                 )
             except Exception as error:
                 if len(batch) == 1 or not is_row_fault(error):
                     raise
                 results = await self._transactions.transact(
-                    lambda connection: _one_by_one(connection, works, self._where)
+                    lambda connection: _one_by_one(connection, works, self._where, self.holder)
                 )
         except Exception as error:
             results = [_told(error, self._where) for _ in batch]
@@ -169,22 +173,22 @@ class Journal:
                 entry.done.set_result(result)
 
 
-def _together(connection: Connection, works: list[Write | Job]) -> list[Result]:
+def _together(connection: Connection, works: list[Write | Job], holder: Holder) -> list[Result]:
     first = works[0]
     if callable(first):
         return [first(connection)]
-    return apply(connection, [work for work in works if not callable(work)])
+    return apply(connection, [work for work in works if not callable(work)], holder)
 
 
 def _one_by_one(
-    connection: Connection, works: list[Write | Job], where: str
+    connection: Connection, works: list[Write | Job], where: str, holder: Holder
 ) -> list[Result | StoreError]:
     """Still one commit, but each write in a savepoint: only the bad ones are undone."""
     results: list[Result | StoreError] = []
     for work in works:
         try:
             with connection.begin_nested():
-                results.extend(_together(connection, [work]))
+                results.extend(_together(connection, [work], holder))
         except Exception as error:
             if not is_row_fault(error):
                 raise

@@ -6,9 +6,29 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
+from component.core.journey import contacts as machine
+from component.core.journey import told
 from component.core.journey.model import (
     Access,
     ContactState,
@@ -19,6 +39,7 @@ from component.core.journey.model import (
 )
 from component.core.model import Subscription
 from component.store.errors import RowDamaged
+from component.store.holder import Holder
 from component.store.jsonio import (
     groups_from_json,
     groups_to_json,
@@ -35,9 +56,16 @@ PRUNE_JOURNEYS = 10
 """Journeys deleted in one transaction: each takes thousands of contacts with it."""
 PRUNE_ANSWERS = 1000
 """Answers forgotten in one transaction."""
+_PUT_CHUNK = 1000  # a slow server has its time (STATEMENT_SECONDS) for each of these
 FINAL = tuple(state.value for state in JourneyState if state.final)
+UNENDED = tuple(s.value for s in JourneyState if s.running or s is JourneyState.PAUSED)
+_UNANSWERED = tuple(state.value for state in machine.OPEN)
 
-_STATE = select(_journeys.c.state).where(_journeys.c.id == bindparam("b_id")).with_for_update()
+_STATE = (
+    select(_journeys.c.state, _journeys.c.holder)
+    .where(_journeys.c.id == bindparam("b_id"))
+    .with_for_update()
+)
 _DROP_OLDER = delete(_journeys).where(
     _journeys.c.owner == bindparam("b_owner"), _journeys.c.state == JourneyState.DRAFT.value
 )
@@ -74,10 +102,44 @@ _ANSWER = {
 }
 
 
-def create(connection: Connection, journey: Journey, contacts: Sequence[JourneyContact]) -> int:
+def has_work(journeys: Table) -> ColumnElement[bool]:
+    """Whether a journey is one to be taken up at a start.
+
+    It is under way, or to be withdrawn still, or its owner has to hear of its end.
+    """
+    unanswered = exists().where(
+        _contacts.c.journey_id == journeys.c.id, _contacts.c.state.in_(_UNANSWERED)
+    )
+    return or_(
+        journeys.c.state.in_(UNENDED),
+        and_(journeys.c.state == JourneyState.CANCELLED.value, unanswered),
+        and_(journeys.c.started_at.is_not(None), _owes_end(journeys)),
+    )
+
+
+def _owes_end(journeys: Table) -> ColumnElement[bool]:
+    """As :func:`component.core.journey.told.owes_end`, for those that ended."""
+    heard = func.coalesce(journeys.c.told, "")
+    return case(
+        (journeys.c.state == JourneyState.DONE.value, heard.not_in((told.ENDED, told.RETIRED))),
+        (journeys.c.state == JourneyState.UNDONE.value, heard != told.UNDONE),
+        (
+            journeys.c.state == JourneyState.CANCELLED.value,
+            not_(heard.startswith(told.STOPPED)),
+        ),
+        else_=false(),
+    )
+
+
+def create(
+    connection: Connection,
+    journey: Journey,
+    contacts: Sequence[JourneyContact],
+    holder: Holder,
+) -> int:
     """Insert a journey with its contacts, dropping older drafts of its owner; its id."""
     connection.execute(_DROP_OLDER, {"b_owner": journey.owner})
-    id_ = connection.execute(_CREATE, _values(journey)).scalar_one()
+    id_ = connection.execute(_CREATE, {**_values(journey), "holder": holder.name}).scalar_one()
     put_contacts(connection, id_, contacts)
     return int(id_)
 
@@ -88,10 +150,17 @@ def save(
     journey: Journey | None,
     contacts: Sequence[JourneyContact],
     expect: Collection[str],
+    holder: Holder,
 ) -> bool:
-    """Update a journey and contacts; False where it is absent or in none of these states."""
-    state = connection.execute(_STATE, {"b_id": id_}).scalar_one_or_none()
-    if state is None or (expect and state not in expect):
+    """Update a journey and contacts; False where it is absent or in none of these states.
+
+    LeaseLost where it is not the holder's.
+    """
+    found = connection.execute(_STATE, {"b_id": id_}).first()
+    if found is None:
+        return False
+    holder.require(id_, found.holder)
+    if expect and found.state not in expect:
         return False
     if journey is not None:
         connection.execute(_UPDATE.values(_values(journey)), {"b_id": id_})
@@ -99,16 +168,21 @@ def save(
     return True
 
 
-def replace_contacts(connection: Connection, id_: int, contacts: Sequence[JourneyContact]) -> None:
-    """Make these the journey's contacts, and no others."""
+def replace_contacts(
+    connection: Connection, id_: int, contacts: Sequence[JourneyContact], holder: Holder
+) -> None:
+    """Make these the journey's contacts, and no others; LeaseLost where it is not the holder's."""
+    found = connection.execute(_STATE, {"b_id": id_}).first()
+    if found is not None:
+        holder.require(id_, found.holder)
     connection.execute(_CLEAR, {"b_id": id_})
     put_contacts(connection, id_, contacts)
 
 
 def put_contacts(connection: Connection, id_: int, contacts: Sequence[JourneyContact]) -> None:
     """Insert or update contacts of a journey."""
-    if contacts:
-        rows = [_contact_values(id_, contact) for contact in contacts]
+    for start in range(0, len(contacts), _PUT_CHUNK):
+        rows = [_contact_values(id_, one) for one in contacts[start : start + _PUT_CHUNK]]
         connection.execute(_PUT_CONTACT[connection.dialect.name], rows)
 
 

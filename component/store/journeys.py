@@ -24,6 +24,7 @@ from component.store.models import ContactRow, JourneyRow, as_utc, table
 # Under other names, because a method below is called ``list``.
 Found: TypeAlias = list[Journey]
 Contacts: TypeAlias = list[JourneyContact]
+Ids: TypeAlias = list[int]
 
 STARTED_LIMIT = 20
 """Journeys that :meth:`Journeys.last_started` looks at."""
@@ -35,7 +36,6 @@ _PUBLISHED = (
     JourneyState.SETTLING.value,
     JourneyState.DONE.value,
 )
-_UNENDED = tuple(s.value for s in JourneyState if s.running or s is JourneyState.PAUSED)
 
 
 class Journeys:
@@ -56,7 +56,8 @@ class Journeys:
         """
         some = tuple(contacts)
         journal = self._database.writing()
-        return replace(journey, id=await journal.run(lambda c: rows.create(c, journey, some)))
+        id_ = await journal.run(lambda c: rows.create(c, journey, some, journal.holder))
+        return replace(journey, id=id_)
 
     async def save(
         self,
@@ -72,25 +73,32 @@ class Journeys:
         :param id: of the journey, where ``journey`` is None
         :param expect: only if the stored journey is in one of these states
         :returns: False, and nothing changes, if it is in none of them or does not exist
+        :raises LeaseLost: another instance holds it
         :raises ValueError: neither ``journey`` nor ``id`` is given, or they contradict each other
         """
         number = _number(journey, id)
         some, states = tuple(contacts), frozenset(state.value for state in expect)
 
-        def job(connection: Connection) -> int:
-            return rows.save(connection, number, journey, some, states)
+        journal = self._database.writing()
 
-        return bool(await self._database.writing().run(job))
+        def job(connection: Connection) -> int:
+            return rows.save(connection, number, journey, some, states, journal.holder)
+
+        return bool(await journal.run(job))
 
     async def replace_contacts(self, id: int, contacts: Sequence[JourneyContact]) -> None:
-        """Make these a draft's contacts, and no others; RowRefused where there is no journey."""
+        """Make these a draft's contacts, and no others.
+
+        Raises RowRefused where there is no journey, LeaseLost where another instance holds it.
+        """
         some = tuple(contacts)
+        journal = self._database.writing()
 
         def job(connection: Connection) -> int:
-            rows.replace_contacts(connection, id, some)
+            rows.replace_contacts(connection, id, some, journal.holder)
             return len(some)
 
-        await self._database.writing().run(job)
+        await journal.run(job)
 
     async def drop_drafts(self, before: datetime) -> int:
         """Delete drafts made before this time; how many."""
@@ -162,7 +170,7 @@ class Journeys:
                 )
             )
         if running:
-            wanted = wanted.where(JourneyRow.state.in_(_UNENDED))
+            wanted = wanted.where(JourneyRow.state.in_(rows.UNENDED))
         wanted = wanted.order_by(JourneyRow.id.desc()).limit(max(0, limit))
         async with self._database.reading() as session:
             return [rows.journey_of(row) for row in await session.scalars(wanted)]
@@ -182,6 +190,15 @@ class Journeys:
                 for id_, state, number in await session.execute(counted):
                     result[id_][rows.contact_state(id_, state)] = number
         return result
+
+    async def with_work(self, holder: str | None = None) -> Ids:
+        """Ids of those that a start takes up (of one holder only, if given), the oldest first."""
+        journeys = table(JourneyRow)
+        wanted = select(journeys.c.id).where(rows.has_work(journeys)).order_by(journeys.c.id)
+        if holder is not None:
+            wanted = wanted.where(journeys.c.holder == holder)
+        async with self._database.reading() as session:
+            return [*await session.scalars(wanted)]
 
     async def states(self) -> dict[JourneyState, int]:
         """How many journeys are in each state; every state is a key."""

@@ -94,6 +94,7 @@ class Move(Base):
     stanza: Mapped[str]
     noticed_at: Mapped[datetime | None]
     undone_at: Mapped[datetime | None]
+    holder: Mapped[str | None]
 
     __table_args__ = (
         UniqueConstraint("request_id", "instance", "contact"),
@@ -154,6 +155,8 @@ class JourneyRow(Base):
     detail: Mapped[str | None]
     progress_id: Mapped[str | None]
     told: Mapped[str | None]
+    holder: Mapped[str | None]
+    wanted_by: Mapped[str | None] = mapped_column(index=True)
 
     __table_args__ = ({"sqlite_autoincrement": True},)  # users are shown the ids
 
@@ -205,6 +208,32 @@ class AnsweredRow(Base):
     old: Mapped[str] = mapped_column(primary_key=True)
     sender: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)
+
+
+class InstanceRow(Base):
+    """A component that shares this database; times are of the database's clock.
+
+    No ``beat_at``: one of schema 0002, which holds every row without a holder.
+    """
+
+    __tablename__ = "instances"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[datetime]
+    beat_at: Mapped[datetime | None]
+    run: Mapped[str | None]
+
+
+class ChangedRow(Base):
+    """Something that other instances have to learn; PostgreSQL's triggers write it (0003)."""
+
+    __tablename__ = "changes"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    xact: Mapped[int] = mapped_column(BigInteger, index=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    what: Mapped[str]
+    ref: Mapped[str]
 
 
 def table(model: type[Base]) -> Table:

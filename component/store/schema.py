@@ -13,6 +13,7 @@ from component.store.migrations import HEAD, REVISIONS
 from component.store.writer import open_writer
 
 _VERSIONS = "alembic_version"
+_LOCK_SECONDS = 5
 _MIGRATION_LOCK = 0x6D6F766564  # any constant: serialises migrations on PostgreSQL
 
 
@@ -44,43 +45,50 @@ def require_current(connection: Connection, where: str, known: Sequence[str] = R
         return False
     _refuse_newer(found, where, known)
     if found != known[-1]:
+        # On PostgreSQL what is at work may stay so, from schema 0002 on.
+        stop = "stop xmpp-moved, " if connection.dialect.name == "sqlite" or found < "0002" else ""
         raise SchemaTooOld(
-            f"{where} has schema {found}, this release needs {known[-1]}; stop xmpp-moved, make a "
-            f"backup and run `xmpp-moved db upgrade`"
+            f"{where} has schema {found}, this release needs {known[-1]}; {stop}make a backup and "
+            f"run `xmpp-moved db upgrade`"
         )
     return True
 
 
-def migrate(connection: Connection, where: str) -> None:
+def migrate(connection: Connection, where: str, instance: str | None = None) -> None:
     """Bring an empty or older database to :data:`HEAD` in the caller's transaction."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        # A component at work waits behind us: rather give up than wait long for, say, a pg_dump.
+        connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
     found = revision(connection, where)
     if found is not None:
         _refuse_newer(found, where, REVISIONS)
     if found != HEAD:
-        _alembic_upgrade(connection)
+        _alembic_upgrade(connection, instance if found is not None else None)
 
 
-async def upgrade(url: str) -> str:
+async def upgrade(url: str, instance: str | None = None) -> str:
     """Bring the database at ``url`` to the newest schema, creating it if need be.
 
     Returns the revision it has then.  All or nothing.  Raises StoreLocked while another
-    process writes, SchemaTooNew, or StoreError.
+    process writes to an SQLite file, SchemaTooNew, or StoreError.
+
+    :param instance: the component that uses a PostgreSQL database now; it may be at work, and
+        keeps what it works on until one of a later release has beaten under its name
     """
     location = locate(url)
     if location.path is None:
-        return await _upgrade(location)
+        return await _upgrade(location, instance)
     check_folder(location.path)
     with FileLock.acquire(location.path):
         prepare_file(location.path, create=True)
         return await _upgrade(location)
 
 
-async def _upgrade(location: Location) -> str:
-    writer = open_writer(location)
+async def _upgrade(location: Location, instance: str | None = None) -> str:
+    writer = open_writer(location, seconds=None)
     try:
-        await writer.transact(lambda connection: migrate(connection, location.name))
+        await writer.transact(lambda connection: migrate(connection, location.name, instance))
     except Exception as error:
         raise translate(error, location.name) from error
     finally:
@@ -96,7 +104,7 @@ def _refuse_newer(found: str, where: str, known: Sequence[str]) -> None:
         )
 
 
-def _alembic_upgrade(connection: Connection) -> None:
+def _alembic_upgrade(connection: Connection, instance: str | None) -> None:
     # Loaded only here: it costs 11 MiB and half a second, and most starts need none of it.
     from alembic import command
     from alembic.config import Config
@@ -104,4 +112,5 @@ def _alembic_upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", "component.store:migrations")
     config.attributes["connection"] = connection
+    config.attributes["instance"] = instance
     command.upgrade(config, HEAD)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from component.core.notices import Follow, Settings
@@ -39,7 +40,7 @@ class UserSettings:
     async def all(self) -> dict[str, Settings]:
         """What each user has chosen who chose something.  Raises StoreError."""
         async with self._database.reading() as session:
-            return {row.jid: _settings_of(row) for row in await session.scalars(_ALL)}
+            return {row.jid: settings_of(row) for row in await session.scalars(_ALL)}
 
     async def put(self, jid: str, s: Settings) -> None:
         """Keep what a user has chosen; durable on return.  Raises StoreError."""
@@ -53,7 +54,7 @@ class UserSettings:
     async def run_time(self) -> dict[str, object]:
         """What :meth:`put_run_time` kept last; lists come for tuples.  Raises StoreError."""
         async with self._database.reading() as session:
-            return {row.key: _value_of(row) for row in await session.scalars(select(RunTimeRow))}
+            return {row.key: value_of(row) for row in await session.scalars(select(RunTimeRow))}
 
     async def put_run_time(self, values: Mapping[str, object]) -> None:
         """Keep exactly these values (JSON can hold them), no others; durable on return.
@@ -63,6 +64,9 @@ class UserSettings:
         wanted = [{"key": key, "value": value_to_json(value)} for key, value in values.items()]
 
         def job(connection: Connection) -> int:
+            if connection.dialect.name == "postgresql":
+                # Or of two instances that put at once, neither would delete the other's rows.
+                connection.execute(_LOCK)
             connection.execute(delete(_run_time))
             if wanted:
                 connection.execute(insert(_run_time), wanted)
@@ -71,10 +75,12 @@ class UserSettings:
         await self._database.writing().run(job)
 
 
+_LOCK = text("LOCK TABLE run_time IN SHARE ROW EXCLUSIVE MODE")  # readers go on
 _ALL = select(SettingsRow).order_by(SettingsRow.jid)
 
 
-def _settings_of(row: SettingsRow) -> Settings:
+def settings_of(row: SettingsRow | Row[Any]) -> Settings:
+    """What a user chose, out of a row; RowDamaged where it is what no release wrote."""
     try:
         return Settings(Follow(row.follow), row.language)
     except ValueError as error:
@@ -83,7 +89,8 @@ def _settings_of(row: SettingsRow) -> Settings:
         ) from error
 
 
-def _value_of(row: RunTimeRow) -> object:
+def value_of(row: RunTimeRow | Row[Any]) -> object:
+    """A run-time value, out of a row; RowDamaged as for :func:`settings_of`."""
     try:
         return value_from_json(row.value)
     except ValueError as error:

@@ -21,22 +21,27 @@ from component.core.records import (
     VerdictRecord,
 )
 from component.store import rows
+from component.store.alone import Alone
 from component.store.connect import (
     Location,
     check_folder,
     locate,
     prepare_file,
     reader_engine,
+    server_engine,
 )
 from component.store.database import Database
 from component.store.errors import StoreMissing, translate
+from component.store.holder import Holder
 from component.store.journal import Journal
 from component.store.journeys import Journeys
+from component.store.leases import Leases
 from component.store.lock import FileLock
 from component.store.models import Audit, Meta, Move, as_utc
 from component.store.schema import migrate, require_current
 from component.store.settings import UserSettings
-from component.store.writer import Writer, open_writer
+from component.store.shared import LEASE_SECONDS, Shared
+from component.store.writer import ServerWriter, Writer, open_writer
 from component.store.writes import FINAL, OPEN, undo
 
 PRUNE_CHUNK = 500
@@ -52,24 +57,53 @@ class Store:
         reader: AsyncEngine,
         writer: Writer | None,
         lock: FileLock | None,
+        name: str | None = None,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._lock = lock
-        self._journal = Journal(writer, location.name) if writer else None
+        server = location.path is None
+        self._holder = Holder(name if server else None, fenced=server)
+        self._journal = Journal(writer, location.name, holder=self._holder) if writer else None
         self._database = Database(location.name, reader, self._journal)
         self.journeys = Journeys(self._database)
         """Users' own moves."""
         self.user_settings = UserSettings(self._database)
         """What users and admins have chosen."""
+        self._leases: Leases | None = None
+        self.shared: Shared
+        """The other instances that use a PostgreSQL database."""
+        if server:
+            own = None
+            if writer and name:
+                # In time for another try before the lease is over.
+                own = ServerWriter(
+                    server_engine(location, connections=2, seconds=LEASE_SECONDS / 3)
+                )
+            self._leases = self.shared = Leases(
+                self._database, location.name, name, own, self.unsettled, self.journeys
+            )
+        else:
+            self.shared = Alone(self._database, name, self.unsettled, self.journeys)
 
     @classmethod
-    async def open(cls, url: str, *, writer: bool = True, create: bool = True) -> Store:
+    async def open(
+        cls,
+        url: str,
+        *,
+        holder: str | None = None,
+        writer: bool = True,
+        create: bool = True,
+    ) -> Store:
         """Open the database at ``url``.
 
         A writer locks an SQLite file against a second one, and with ``create`` makes a
         missing database; an existing one is never migrated.  With ``writer=False`` nothing
         can be written and no database is made; it works beside an active writer.
+
+        :param holder: the name of this instance (:mod:`component.store.shared`), which on
+            PostgreSQL holds what it adds, may change only what it holds, and has to beat from now
+            on; None: a tool, which there may change what no instance holds
 
         Raises StoreMissing, StoreLocked, SchemaTooOld, SchemaTooNew or StoreError; nothing
         stays open then.
@@ -78,6 +112,8 @@ class Store:
         create = create and writer
         lock: FileLock | None = None
         opened: Writer | None = None
+        reader: AsyncEngine | None = None
+        store: Store | None = None
         try:
             if location.path is not None:
                 if create:
@@ -98,11 +134,18 @@ class Store:
             else:
                 async with reader.begin() as connection:
                     await connection.run_sync(ready)
-            return cls(location, reader, opened, lock)
+            store = cls(location, reader, opened, lock, holder)
+            if writer and holder is not None:
+                await store.shared.beat()  # nobody may hold a row without having beaten
+            return store
         except BaseException as error:
             try:
+                if store is not None:
+                    await store.close()
                 if opened is not None:
                     await opened.close()
+                if reader is not None:
+                    await reader.dispose()
             finally:
                 if lock is not None:
                     lock.release()
@@ -122,6 +165,8 @@ class Store:
             try:
                 if self._writer is not None:
                     await self._writer.close()
+                if self._leases is not None:
+                    await self._leases.close()
                 await self._reader.dispose()
             finally:
                 if self._lock is not None:
@@ -144,14 +189,16 @@ class Store:
         """Journal a diverted request; durable on return.
 
         The same (request_id, instance, contact) again returns the id of the first row and
-        changes nothing.  Raises StoreError; StoreBusy if too much is waiting.
+        changes nothing but, on PostgreSQL, the holder of an open one: a server that diverts it
+        again does so to an instance that it reaches.  Raises StoreError; StoreBusy if too much is
+        waiting.
         """
         return int(await self._database.writing().submit(rows.add_row(d)))
 
     async def verdict(self, id: int, v: VerdictRecord) -> bool:
         """Journal a decision (TAKING or RELEASING); durable on return.
 
-        False, and nothing changes, unless the row is DIVERTED.  Raises StoreError, or
+        False, and nothing changes, unless the row is DIVERTED and held.  Raises StoreError, or
         ValueError for another state.
         """
         return bool(await self._database.writing().submit(rows.decide_row(id, v)))
@@ -159,8 +206,8 @@ class Store:
     async def settle(self, id: int, s: Settlement) -> bool:
         """End a row and journal its roster changes; durable on return.
 
-        False, and nothing changes, if it ended before or does not exist.  Raises
-        StoreError, or ValueError for a state that is not final.
+        False, and nothing changes, if it ended before, is held by another instance, or does not
+        exist.  Raises StoreError, or ValueError for a state that is not final.
         """
         return bool(await self._database.writing().submit(rows.settle_row(id, s)))
 
@@ -174,7 +221,11 @@ class Store:
         """
         moment, texts = as_utc(at), rows.change_texts(changes)
         journal = self._database.writing()
-        return bool(await journal.run(lambda c: undo(c, id, moment, reason.value, texts)))
+
+        def job(connection: Connection) -> int:
+            return undo(connection, id, moment, reason.value, texts, self._holder)
+
+        return bool(await journal.run(job))
 
     async def prune(self, before: datetime) -> int:
         """Delete rows that ended before this time, with their audit; how many rows.
@@ -199,6 +250,11 @@ class Store:
             self._journal.on_commit = told
 
     @property
+    def several(self) -> bool:
+        """Whether other instances may use the same database."""
+        return self._leases is not None
+
+    @property
     def trouble(self) -> str | None:
         """Why the last write failed; None while writing works."""
         return self._journal.trouble if self._journal else None
@@ -221,9 +277,14 @@ class Store:
             return rows.move_record(move), [rows.audit_record(row) for row in audit]
 
     async def unsettled(self) -> list[MoveRecord]:
-        """All rows that have not ended, oldest first: what a start has to look after."""
+        """Rows that have not ended, oldest first: what a start has to look after.
+
+        On PostgreSQL those that this instance holds; all where the store has no holder.
+        """
+        wanted = select(Move).where(Move.state.in_(OPEN)).order_by(Move.id)
+        if self._holder.name is not None:
+            wanted = wanted.where(Move.holder == self._holder.name)
         async with self._database.reading() as session:
-            wanted = select(Move).where(Move.state.in_(OPEN)).order_by(Move.id)
             return [rows.move_record(row) for row in await session.scalars(wanted)]
 
     async def list_moves(

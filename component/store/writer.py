@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from component.store.connect import Location, server_engine, writer_engine
+from component.store.connect import STATEMENT_SECONDS, Location, server_engine, writer_engine
+from component.store.errors import was_rolled_back
 
 T = TypeVar("T")
+
+_TRIES = 3
 
 
 class Writer(Protocol):
@@ -70,7 +74,16 @@ class ServerWriter:
         self._engine = engine
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
-        """See :class:`Writer`."""
+        """See :class:`Writer`.  ``work`` runs again where the server chose it to end a deadlock."""
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._once(work)
+            except DBAPIError as error:
+                if not was_rolled_back(error):
+                    raise
+        return await self._once(work)
+
+    async def _once(self, work: Callable[[Connection], T]) -> T:
         async with self._engine.begin() as connection:
             return await connection.run_sync(work)
 
@@ -79,8 +92,12 @@ class ServerWriter:
         await self._engine.dispose()
 
 
-def open_writer(location: Location) -> Writer:
-    """The writer that fits; it connects at its first transaction."""
+def open_writer(location: Location, *, seconds: float | None = STATEMENT_SECONDS) -> Writer:
+    """The writer that fits; it connects at its first transaction.
+
+    :param seconds: how long a database server may take for one statement; None: as long as it
+        needs, as for a migration
+    """
     if location.path is not None:
         return FileWriter(location.path)
-    return ServerWriter(server_engine(location))
+    return ServerWriter(server_engine(location, seconds=seconds))

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, case, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from component.core.records import MoveState
+from component.store.holder import ALONE, Holder
 from component.store.models import Audit, Move, table
 
 _moves = table(Move)
@@ -80,11 +81,18 @@ _ADD = {
         index_elements=_ON_CONFLICT, set_={"request_id": _lite.excluded.request_id}
     ).returning(*_RETURNED),
     "postgresql": _post.on_conflict_do_update(
-        index_elements=_ON_CONFLICT, set_={"request_id": _post.excluded.request_id}
+        index_elements=_ON_CONFLICT,
+        set_={
+            # Diverted again, to us: the server knows best which instance it can reach.  Without
+            # parameters of its own, which would keep many rows from being one statement.
+            "holder": case(
+                (_moves.c.settled_at.is_(None), _post.excluded.holder), else_=_moves.c.holder
+            )
+        },
     ).returning(*_RETURNED),
 }
 _FOUND = (
-    select(_moves.c.id, _moves.c.state, _moves.c.contact, _moves.c.evidence)
+    select(_moves.c.id, _moves.c.state, _moves.c.contact, _moves.c.evidence, _moves.c.holder)
     .where(_moves.c.id.in_(bindparam("ids", expanding=True)))
     .order_by(_moves.c.id)
     .with_for_update()
@@ -121,25 +129,31 @@ _UNDOABLE = (
     )
     .with_for_update()
 )
-_UNDO = update(_moves).where(_moves.c.id == bindparam("b_id")).values(undone_at=bindparam("b_at"))
+_UNDO = (
+    update(_moves)
+    .where(_moves.c.id == bindparam("b_id"))
+    .values(undone_at=bindparam("b_at"), holder=bindparam("b_holder"))
+)
 
 
-def apply(connection: Connection, writes: Sequence[Write]) -> list[Result]:
+def apply(connection: Connection, writes: Sequence[Write], holder: Holder = ALONE) -> list[Result]:
     """Execute ``writes`` in the caller's transaction; the results have the same order.
 
-    The outcome is that of executing them one after the other.  Errors of the driver are
-    passed on: the caller rolls back.
+    The outcome is that of executing them one after the other; verdicts and settlements of what
+    ``holder`` may not change are False.  Errors of the driver are passed on: the caller rolls
+    back.
     """
     adds = [write for write in writes if isinstance(write, AddRow)]
-    ids = _add(connection, adds) if adds else {}
-    later = _change(connection, [w for w in writes if not isinstance(w, AddRow)])
+    ids = _add(connection, adds, holder.name) if adds else {}
+    later = _change(connection, [w for w in writes if not isinstance(w, AddRow)], holder)
     changed = iter(later)
     return [ids[write.key] if isinstance(write, AddRow) else next(changed) for write in writes]
 
 
-def _add(connection: Connection, adds: list[AddRow]) -> dict[Key, int]:
+def _add(connection: Connection, adds: list[AddRow], holder: str | None) -> dict[Key, int]:
     rows = {write.key: write.values for write in reversed(adds)}  # of equals the first counts
-    ordered = [rows[key] for key in dict.fromkeys(write.key for write in adds)]
+    keys = dict.fromkeys(write.key for write in adds)
+    ordered = [{**rows[key], "holder": holder} for key in keys]
     result = connection.execute(_ADD[connection.dialect.name], ordered)
     return {(request, instance, contact): id_ for id_, request, instance, contact in result}
 
@@ -151,11 +165,17 @@ class _Row:
     evidence: str | None
 
 
-def _change(connection: Connection, writes: list[DecideRow | SettleRow]) -> list[Result]:
+def _change(
+    connection: Connection, writes: list[DecideRow | SettleRow], holder: Holder
+) -> list[Result]:
     if not writes:
         return []
     found = connection.execute(_FOUND, {"ids": sorted({write.id for write in writes})})
-    rows = {id_: _Row(state, contact, evidence) for id_, state, contact, evidence in found}
+    rows = {
+        row.id: _Row(row.state, row.contact, row.evidence)
+        for row in found
+        if holder.may_change(row.holder)
+    }
     results: list[Result] = []
     decided: list[dict[str, Any]] = []
     settled: list[dict[str, Any]] = []
@@ -192,12 +212,16 @@ def undo(
     at: datetime,
     reason: str,
     changes: Changes,
+    holder: Holder = ALONE,
 ) -> bool:
-    """Mark a move that is DONE as taken back and explain how; False where it is not, or was."""
+    """Mark a move that is DONE as taken back and explain how; False where it is not, or was.
+
+    Nobody works on it any more, so anybody may; of several one does.
+    """
     found = connection.execute(_UNDOABLE, {"b_id": id_}).first()
     if found is None:
         return False
-    connection.execute(_UNDO, {"b_id": id_, "b_at": at})
+    connection.execute(_UNDO, {"b_id": id_, "b_at": at, "b_holder": holder.name})
     if changes:
         row = _Row(MoveState.DONE, found.contact, found.evidence)
         connection.execute(_EXPLAIN, _audit_rows(id_, at, reason, changes, row))

@@ -22,7 +22,7 @@ def upgrade(context: typer.Context) -> None:
     from component.store import upgrade as upgrade_store
 
     with store_failures():
-        revision = asyncio.run(upgrade_store(config.database.url))
+        revision = asyncio.run(upgrade_store(config.database.url, config.component.jid))
     typer.echo(f"The database has schema {revision}, the newest.")
 
 

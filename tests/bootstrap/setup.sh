@@ -39,11 +39,30 @@ make_venv() {
     touch "$stamp"
 }
 
+# Only the programs: the tests run servers of their own.  Debian's package makes a cluster for the
+# machine, and starts it at each boot, unless a file tells it not to (pg_createcluster(1),
+# postgresql-common's createcluster.conf); ours is there for the time of the installation only.
+install_postgresql() {
+    [ -n "$(missing postgresql)" ] || return 0
+    folder=/etc/postgresql-common/createcluster.d
+    no_cluster=$folder/xmpp-moved-tests.conf
+    if [ "$(id -u)" -eq 0 ]; then
+        mkdir -p "$folder"
+        echo "create_main_cluster = false" > "$no_cluster"
+    fi
+    failed=0
+    (install_debian postgresql) || failed=1
+    rm -f "$no_cluster"
+    rmdir "$folder" 2>/dev/null || true
+    return "$failed"
+}
+
 install_debian prosody lua-dbi-sqlite3 lua-unbound python3 python3-venv
 make_venv
 if [ "$lite" != --lite ]; then
     "$here/prosody-13.sh" || say "without Prosody 13.0: its tests will be skipped"
     "$here/ejabberd.sh" || say "without ejabberd 24.12: its tests will be skipped"
+    install_postgresql || say "without PostgreSQL: its tests will be skipped"
     install_debian libfaketime || say "without libfaketime: the test of clock jumps is skipped"
     "$here/clients.sh" || say "without profanity and poezio: their tests will be skipped"
 fi

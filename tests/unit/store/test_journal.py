@@ -13,9 +13,11 @@ from sqlalchemy import Connection
 from component.core.model import Reason
 from component.core.records import MoveState
 from component.store import StoreBusy, StoreClosed, StoreError, upgrade
+from component.store.connect import locate
 from component.store.journal import Journal
 from component.store.rows import add_row, settle_row
-from component.store.writer import FileWriter
+from component.store.writer import FileWriter, open_writer
+from component.store.writes import apply
 
 from .support import record, settlement, url_of
 
@@ -54,6 +56,19 @@ async def writer(tmp_path: Path) -> AsyncIterator[GatedWriter]:
 
 def adding(journal: Journal, *names: str) -> list[asyncio.Task[int]]:
     return [asyncio.ensure_future(journal.submit(add_row(record(name)))) for name in names]
+
+
+async def test_a_group_of_writes_is_executed_together(url: str) -> None:
+    """And not one by one, as it is when a statement does not take many rows."""
+    await upgrade(url)
+    writer = open_writer(locate(url))
+    adds = [add_row(record(f"r{number}")) for number in range(3)]
+    ids = await writer.transact(lambda connection: apply(connection, adds))
+    assert len(set(ids)) == 3
+    ends = [settle_row(id_, settlement()) for id_ in ids]
+    found = await writer.transact(lambda connection: apply(connection, [*adds, *ends]))
+    assert found == [*ids, True, True, True]
+    await writer.close()
 
 
 async def test_what_arrives_meanwhile_shares_one_transaction(writer: GatedWriter) -> None:

@@ -47,11 +47,11 @@ def plain_url(path: Path) -> str:
     return url_of(path).replace("?", "%3F").replace("#", "%23") if "?" in path.name else ""
 
 
-async def failing_open(url: str, **options: bool) -> StoreError:
+async def failing_open(url: str, *, writer: bool = True, create: bool = True) -> StoreError:
     """The error of an open, after making sure that no thread is left."""
     before = set(threading.enumerate())
     with pytest.raises(StoreError) as caught:
-        await Store.open(url, **options)
+        await Store.open(url, writer=writer, create=create)
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
         assert not thread.is_alive()
