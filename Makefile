@@ -4,7 +4,7 @@ SERVER ?=
 KEEP ?=
 CONFIG ?= config.toml
 
-.PHONY: setup setup-lite test test-full test-matrix unit live lint demo pictures deb man run clean
+.PHONY: setup setup-lite test test-full test-matrix unit live lint demo pictures deb man run soak fuzz clean
 
 setup:
 	@tests/bootstrap/setup.sh
@@ -46,6 +46,21 @@ deb:
 
 man: setup-lite
 	$(PYTHON) packaging/man.py
+
+# MINUTES, RATE (moves a second), SERVER, RESTART_EVERY (seconds, 0: never).
+soak: setup
+	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || \
+		$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(PYTHON) -m bench.soak --minutes $(or $(MINUTES),120) --rate $(or $(RATE),20) \
+		--server $(or $(SERVER),prosody-0.12) --restart-every $(or $(RESTART_EVERY),600) \
+		--docs docs
+
+# MINUTES, TARGET (tests/fuzz/targets.py); guided by coverage where atheris can be had.
+fuzz: setup
+	@$(PYTHON) -c 'import atheris' 2>/dev/null || \
+		$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[fuzz]' || true
+	nice -n 19 $(PYTHON) -m tests.fuzz --minutes $(or $(MINUTES),60) \
+		$(if $(TARGET),--target $(TARGET))
 
 run: setup-lite
 	$(PYTHON) -m component --config $(CONFIG) run

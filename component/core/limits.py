@@ -100,6 +100,11 @@ class Followed:
         """Put other limits in force."""
         self._policy = policy
 
+    def clear(self) -> None:
+        """Forget all of them: they are noted anew."""
+        self._into.clear()
+        self._where.clear()
+
     def note(self, old: str, new: str, at: float) -> None:
         """Remember a move that was accepted at ``at`` (seconds since the epoch).
 

@@ -3,6 +3,7 @@
 Rules (XEP-0283 4.3 and 4.4):
 
 * the statement is the item ``current``; a result without an item is no statement;
+* nobody but the account published it, as far as the server tells;
 * it holds one ``<moved/>`` with one ``<new-jid/>``, a bare JID; children in other namespaces are
   ignored, and whatever could be read in two ways counts as unreadable;
 * an error counts as a failure, except ``<gone/>`` with a valid ``xmpp:`` URI, which equals a
@@ -23,6 +24,8 @@ class Item:
 
     id: str | None
     moved: tuple[tuple[str, ...], ...]
+    publisher: str | None = None
+    """Who published it, where the server says so (XEP-0060 7.1.2.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +74,21 @@ _CONDITIONS = {
 }
 
 
-def read(reply: ItemsRead | ErrorRead) -> Answer:
-    """Interpret a reply to the request for the item ``current`` of ``urn:xmpp:moved:1``."""
+def read(reply: ItemsRead | ErrorRead, of: str) -> Answer:
+    """Interpret a reply to the request for the item ``current`` of ``urn:xmpp:moved:1``.
+
+    :param of: the account that was asked, as a prepared bare JID.
+    """
     if isinstance(reply, ErrorRead):
         return _read_error(reply)
     if not reply.items:
         return Answer(None, Reason.NO_STATEMENT, "an empty node")
     if len(reply.items) > 1 or reply.items[0].id != "current":
         return Answer(None, Reason.BAD_STATEMENT, "several items, or one that is not 'current'")
+    publisher = reply.items[0].publisher
+    if publisher is not None and jids.key(jids.bare_of(publisher) or "") != jids.key(of):
+        # Its owner may have let others publish there; they cannot say that the owner moved.
+        return Answer(None, Reason.BAD_STATEMENT, "published by somebody else")
     moved = reply.items[0].moved
     if len(moved) != 1 or len(moved[0]) != 1:
         return Answer(None, Reason.BAD_STATEMENT, "not exactly one <new-jid/>")

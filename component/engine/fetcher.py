@@ -80,7 +80,7 @@ class Fetcher:
         try:
             async with lane.gate, self._overall:
                 started = self._clock.tick()
-                answer = read(await self._ask(contact, old))
+                answer = read(await self._ask(contact, old), old)
         finally:
             lane.users -= 1
             if not lane.users:

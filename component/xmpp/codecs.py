@@ -14,6 +14,7 @@ from component.core import jids
 from component.core.model import Divert, RosterItem, SendPlan, Subscription
 from component.core.statement import Item, ItemsRead
 from component.xmpp.errors import StanzaError
+from component.xmpp.guard import read_element
 from component.xmpp.names import (
     NS_CLIENT,
     NS_FORWARD,
@@ -202,8 +203,12 @@ def read_hello(iq: ET.Element) -> Hello | None:
 
 
 def read_statement(inner: ET.Element) -> ItemsRead:
-    """The items of a pubsub result; children in namespaces we don't know are ignored."""
-    items = inner.findall(f"{tag(NS_PUBSUB, 'pubsub')}/{tag(NS_PUBSUB, 'items')}/*")
+    """The items of a pubsub result; children in namespaces we don't know are ignored.
+
+    Items of another node than was asked for are none.
+    """
+    node = f"{tag(NS_PUBSUB, 'items')}[@node='{STATEMENT_NODE}']"
+    items = inner.findall(f"{tag(NS_PUBSUB, 'pubsub')}/{node}/*")
     return ItemsRead(
         tuple(
             Item(
@@ -212,6 +217,7 @@ def read_statement(inner: ET.Element) -> ItemsRead:
                     tuple(new.text or "" for new in moved.findall(tag(NS_MOVED, "new-jid")))
                     for moved in item.findall(tag(NS_MOVED, "moved"))
                 ),
+                item.get("publisher"),
             )
             for item in items
             if item.tag == tag(NS_PUBSUB, "item")
@@ -262,10 +268,11 @@ def write_hand_back(stanza: str) -> ET.Element:
     """``<release/>`` with a stanza from the journal (hook protocol 4.4).
 
     :param stanza: as :func:`read_divert` serialised it.
+    :raises BadStanza: it is not.
     """
     release = ET.Element(tag(NS_HOOK, "release"))
     forwarded = ET.SubElement(release, tag(NS_FORWARD, "forwarded"))
-    forwarded.append(ET.fromstring(stanza))
+    forwarded.append(read_element(stanza))
     return release
 
 

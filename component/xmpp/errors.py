@@ -31,6 +31,17 @@ class SecretRefused(LinkError):
     """The server does not take our secret.  Trying again is of no use; the text says what is."""
 
 
+class GuardError(Exception):
+    """The peer broke a rule of the stream, which cannot be used any further.
+
+    ``condition`` is the stream error to close with (RFC 6120 section 4.9.3).
+    """
+
+    def __init__(self, condition: str, text: str) -> None:
+        super().__init__(text)
+        self.condition = condition
+
+
 class RemoteError(LinkError):
     """The answer to a request was an error (RFC 6120 section 8.3).
 

@@ -3,16 +3,20 @@
 slixmpp builds any stanza of any size and depth (1.17: 20 MiB and 20,000 levels were taken).
 :class:`StanzaParser` stands in for its parser.  A stanza beyond the bounds is dropped where it
 passes them and read to its end without keeping anything, so whoever can send us a stanza can
-neither fill the memory nor end the stream that everyone shares.
+neither fill the memory nor end the stream that everyone shares.  Nor can they by names that XML
+does not allow, which a server may hand on.
 """
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from itertools import islice
 from xml.parsers import expat
+
+from component.xmpp.errors import BadStanza, GuardError
+from component.xmpp.skipper import TAG, Skipper
+
+__all__ = ["GuardError", "StanzaParser", "read_element"]
 
 _STREAM = 1
 """Depth inside the stream's root element: stanzas begin and end here."""
@@ -22,28 +26,27 @@ _TOKEN = 4 * 1024 * 1024
 """The longest tag: expat keeps an unfinished one whole, and stanza_bytes may be no larger."""
 _RENEW = 1024 * 1024
 """Bytes after which expat is replaced: it remembers every name it has ever seen."""
-_SLASH = ord("/")
-_TAG = re.compile(rb"<(?!\?)[^<>'\"]*(?:(?:'[^'<]*'|\"[^\"<]*\")[^<>'\"]*)*>|<")
-"""A whole tag, or the beginning of anything else."""
-_IN_TAG = re.compile(rb"[<>'\"]")
-_CDATA = b"[CDATA["
+_DEEPEST = 1000
+"""Elements inside each other in what was serialised: more than a stream lets in."""
 _SEPARATOR = "\x01"
 """Between namespace and name.  Not in XML: expat fails over a namespace that holds it, so with
 ElementTree's own parser anyone could end the stream by a namespace with a ``}``."""
+_NAMESPACES = frozenset(
+    expat.errors.codes[text]
+    for text in (
+        expat.errors.XML_ERROR_UNBOUND_PREFIX,
+        expat.errors.XML_ERROR_UNDECLARING_PREFIX,
+        expat.errors.XML_ERROR_RESERVED_PREFIX_XML,
+        expat.errors.XML_ERROR_RESERVED_PREFIX_XMLNS,
+        expat.errors.XML_ERROR_RESERVED_NAMESPACE_URI,
+    )
+)
+"""expat's errors over a whole tag whose names make no sense.  A server may hand on what was sense
+when it came: Prosody writes ``<xml:x/>``, which anybody may send, as ``<x xmlns='...'/>`` with the
+namespace of ``xml:``, which nobody may declare (Namespaces in XML 1.0 section 3)."""
 
 Refused = Callable[[ET.Element, str], None]
 """Told of a skipped stanza: its top element, without content, and why."""
-
-
-class GuardError(Exception):
-    """The peer broke a rule of the stream, which cannot be used any further.
-
-    ``condition`` is the stream error to close with (RFC 6120 section 4.9.3).
-    """
-
-    def __init__(self, condition: str, text: str) -> None:
-        super().__init__(text)
-        self.condition = condition
 
 
 class _Renew(Exception):
@@ -86,7 +89,9 @@ class StanzaParser:
         self._depth = 0
         self._skipping = False
         self._in_cdata = False
-        self._skipper: _Skipper | None = None
+        self._skipper: Skipper | None = None
+        self._tail = bytearray()
+        """What came of a tag that is not whole yet."""
         self._begin()
 
     def feed(self, data: bytes | str) -> None:
@@ -137,6 +142,7 @@ class StanzaParser:
         self._parser = parser
         self._names = _Names()
         self._base = self._fed = self._mark = self._unfinished = 0
+        self._tail.clear()
         self._renew_at = len(self._head) + _RENEW
         self._depth = 0
         self._build()
@@ -173,16 +179,31 @@ class StanzaParser:
             self._begin()
             return rest
         except expat.ExpatError as error:
+            if error.code in _NAMESPACES and self._depth > _STREAM:
+                return self._leave(piece)
             raise GuardError("not-well-formed", f"the stream is not well-formed: {error}") from None
         token = self._parser.CurrentByteIndex  # where what is unfinished begins, or the end
         self._unfinished = self._fed - token
+        if token >= self._base:
+            self._tail[:] = piece[token - self._base :]
+        else:
+            self._tail += piece
         self._check_token(self._unfinished)
         if self._top is not None and self._fed - self._mark > self._max_bytes:
             self._refuse(self._too_large())
         if self._skipping and not self._in_cdata and token >= self._base:
-            self._skipper = _Skipper(self._depth - _STREAM)
+            self._skipper = Skipper(self._depth - _STREAM)
             return piece[token - self._base :]
         return b""
+
+    def _leave(self, piece: bytes) -> bytes:
+        """Give up a stanza in which expat cannot go on; what is to be skipped begins at the tag
+        that it stopped at."""
+        rest = bytes(self._tail) + piece
+        if self._top is not None:
+            self._refuse("with a namespace that XML does not allow")
+        self._skipper = Skipper(self._depth - _STREAM)
+        return rest[self._parser.ErrorByteIndex - self._base + len(self._tail) :]
 
     def _skip(self, piece: bytes) -> bytes:
         assert self._skipper is not None
@@ -255,7 +276,7 @@ class StanzaParser:
     def _open(self, root: ET.Element) -> None:
         self._root = root
         self._events.append(("start", root))
-        found = _TAG.match(self._head, self._parser.CurrentByteIndex)
+        found = TAG.match(self._head, self._parser.CurrentByteIndex)
         assert found is not None
         self._head = found.group()
 
@@ -288,127 +309,20 @@ class StanzaParser:
         self._in_cdata = False
 
 
-class _Skipper:
-    """Finds the end of a stanza, keeping nothing but a count.
+def read_element(text: str) -> ET.Element:
+    """Read an element that :func:`component.xmpp.wire.serialise` wrote for no namespace.
 
-    expat would keep every open element, and every new name.  Markup alone tells where a stanza
-    ends: a ``<`` stands nowhere else in well-formed XML, but for CDATA sections.
+    ElementTree's own parser stops at a namespace with a ``}``, which anybody may send.
 
-    :param depth: elements that are open; what is fed begins outside any tag.
+    :raises BadStanza: it is none, or holds names that XML does not allow.
     """
-
-    def __init__(self, depth: int) -> None:
-        self._depth = depth
-        self._go: Callable[[bytes, int], int] = self._text
-        self._closing = False
-        self._slash = False
-        """The byte before was a slash, which may make the tag an empty element's."""
-        self._quote = b""
-        self._tail = b""
-
-    def feed(self, data: bytes) -> int | None:
-        """Read on; returns the index after the end tag that closes the stanza, once it comes.
-
-        :raises GuardError: what cannot be in a stanza.
-        """
-        at = 0
-        while at < len(data):
-            at = self._go(data, at)
-            if not self._depth:
-                return at
-        return None
-
-    # Each takes data and an index in it, sets who goes on, and returns the index there.
-
-    def _text(self, data: bytes, at: int) -> int:
-        limit = data.find(b"<!", at)
-        if limit < 0:
-            limit = len(data)
-        # All the whole tags at once, for speed.
-        for number, tag in enumerate(_TAG.findall(data, at, limit)):
-            if tag == b"<":
-                self._go = self._markup
-                return self._nth(number, data, at, limit).end()
-            if tag[1] == _SLASH:
-                self._depth -= 1
-                if not self._depth:
-                    return self._nth(number, data, at, limit).end()
-            elif tag[-2] != _SLASH:
-                self._depth += 1
-        if limit == len(data):
-            return limit
-        self._go = self._markup
-        return limit + 1
-
-    def _nth(self, number: int, data: bytes, at: int, limit: int) -> re.Match[bytes]:
-        return next(islice(_TAG.finditer(data, at, limit), number, None))
-
-    def _markup(self, data: bytes, at: int) -> int:
-        first = data[at : at + 1]
-        if first == b"?":
-            raise GuardError("restricted-xml", "a processing instruction")
-        if first == b"!":
-            self._tail = b""
-            self._go = self._declaration
-        else:
-            self._closing = first == b"/"
-            self._slash = False
-            self._go = self._tag
-        return at + 1
-
-    def _tag(self, data: bytes, at: int) -> int:
-        found = _IN_TAG.search(data, at)
-        end = len(data) if found is None else found.start()
-        if end > at:
-            self._slash = data[end - 1 : end] == b"/"
-        if found is None:
-            return end
-        mark = found.group()
-        if mark == b"<":
-            raise GuardError("not-well-formed", "a tag inside a tag")
-        if mark == b">":
-            if self._closing:
-                self._depth -= 1
-            elif not self._slash:
-                self._depth += 1
-            self._go = self._text
-        else:
-            self._quote = mark
-            self._slash = False
-            self._go = self._value
-        return end + 1
-
-    def _value(self, data: bytes, at: int) -> int:
-        end = data.find(self._quote, at)
-        if end < 0:
-            end = len(data)
-        else:
-            self._go = self._tag
-        if data.find(b"<", at, end) >= 0:
-            raise GuardError("not-well-formed", "a tag inside a tag")
-        return end + 1
-
-    def _declaration(self, data: bytes, at: int) -> int:
-        self._tail += data[at : at + 1]
-        if not _CDATA.startswith(self._tail):
-            raise GuardError("restricted-xml", "a comment or a declaration")
-        if self._tail == _CDATA:
-            self._tail = b""
-            self._go = self._cdata
-        return at + 1
-
-    def _cdata(self, data: bytes, at: int) -> int:
-        if self._tail:
-            # At the beginning of a piece only: its end may be spread over two or three.
-            seam = self._tail + data[at : at + 2]
-            end = seam.find(b"]]>")
-            if end >= 0:
-                at += end + 3 - len(self._tail)
-                self._go = self._text
-                return at
-        end = data.find(b"]]>", at)
-        if end < 0:
-            self._tail = (self._tail + data[max(at, len(data) - 2) :])[-2:]
-            return len(data)
-        self._go = self._text
-        return end + 3
+    data = text.encode()
+    parser = StanzaParser(len(data), _DEEPEST, lambda _top, _reason: None)
+    parser.feed(b"<r>" + data)
+    try:
+        found = [element for event, element in parser.read_events() if event == "end"]
+    except GuardError as error:
+        raise BadStanza(f"an element cannot be read: {error}") from None
+    if len(found) != 1:
+        raise BadStanza("an element cannot be read")
+    return found[0]

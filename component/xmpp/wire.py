@@ -48,6 +48,9 @@ def _escape(value: str, table: dict[int, str]) -> str:
 
 def _write(element: ET.Element, default: str, out: list[str]) -> None:
     namespace, name = _split(element.tag)
+    if namespace == NS_XML:
+        # Always bound to its prefix, and never to be declared (Namespaces in XML 1.0 section 3).
+        namespace, name = default, f"xml:{name}"
     out.append(f"<{name}")
     if namespace != default:
         out.append(f' xmlns="{_escape(namespace, _ATTRIBUTE)}"')

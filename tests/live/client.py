@@ -82,11 +82,11 @@ class Stream:
         """True while the stream can carry stanzas."""
         return self._task is not None and not self._task.done()
 
-    def send(self, xml: str) -> None:
-        """Write raw XML; the stream's default namespace applies."""
+    def send(self, xml: str | bytes) -> None:
+        """Write raw XML, or what is none; the stream's default namespace applies."""
         if self._writer is None or not self.connected:
             raise ClientError(f"{self.name} is not connected")
-        self._writer.write(xml.encode())
+        self._writer.write(xml.encode() if isinstance(xml, str) else xml)
 
     async def request(
         self, payload: str, *, kind: str = "get", to: str | None = None, sender: str | None = None

@@ -37,7 +37,7 @@ def divert(
 
 def naming(jid: str) -> Answer:
     """What a well-formed statement naming ``jid`` comes to."""
-    return read(ItemsRead((Item("current", ((jid,),)),)))
+    return read(ItemsRead((Item("current", ((jid,),)),)), OLD)
 
 
 def record(asked: Divert, state: MoveState = MoveState.DONE, *, id: int = 1) -> MoveRecord:

@@ -91,7 +91,7 @@ def test_nobody_moves_to_themselves() -> None:
     ("event", "reason"),
     [
         (core.StatementAnswered(naming("eve@evil.example")), Reason.OTHER_JID),
-        (core.StatementAnswered(read(ErrorRead("forbidden"))), Reason.REFUSED),
+        (core.StatementAnswered(read(ErrorRead("forbidden"), OLD)), Reason.REFUSED),
         (core.StatementAnswered(naming(NEW), Reason.TOO_MANY_INTO), Reason.TOO_MANY_INTO),
         (core.DeadlinePassed(), Reason.DEADLINE),
         (core.JournalFailed(), Reason.JOURNAL_FAILED),
@@ -243,7 +243,12 @@ def test_a_return_that_could_not_be_put_back_says_so() -> None:
 
 
 answers = st.sampled_from(
-    [naming(NEW), naming("eve@evil.example"), read(ErrorRead("forbidden")), read(ErrorRead("x"))]
+    [
+        naming(NEW),
+        naming("eve@evil.example"),
+        read(ErrorRead("forbidden"), OLD),
+        read(ErrorRead("x"), OLD),
+    ]
 )
 objections = st.sampled_from([None, None, Reason.ALREADY_MOVED, Reason.OVERLOADED])
 events: st.SearchStrategy[core.Event] = st.one_of(

@@ -33,6 +33,18 @@ def test_bare_of_drops_the_resource() -> None:
     assert jids.bare_of("capulet.example/x") is None
 
 
+@pytest.mark.parametrize("text", ["a@b.example.", "A@b.example.", "a@B.example", "a@127.0.0.1."])
+def test_a_final_stop_is_no_part_of_a_domain(text: str) -> None:
+    """Else one domain would have two spellings for lists and limits (RFC 7622 section 3.2)."""
+    assert jids.bare(text) == text.rstrip(".").lower()
+    assert jids.bare_of(f"{text}/x") == jids.bare(text)
+
+
+def test_every_stop_separates_labels() -> None:
+    spellings = ("a@b.c.example", "a@b\u3002c.example", "a@b\uff0ec\uff61example")
+    assert {jids.key(jids.bare(text) or "") for text in spellings} == {"a@b.c.example"}
+
+
 def test_key_unites_both_spellings_of_a_domain() -> None:
     assert jids.key("juliet@xn--bcher-kva.example") == jids.key("juliet@bücher.example")
     assert jids.key("juliet@xn--99999999.example") == "juliet@xn--99999999.example"

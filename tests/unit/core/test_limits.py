@@ -99,7 +99,7 @@ def test_answers_age() -> None:
 
 def test_a_refusal_is_kept_for_the_refused_alone() -> None:
     answers = Answers(failure_seconds=10)
-    refusal = read(ErrorRead("forbidden"))
+    refusal = read(ErrorRead("forbidden"), OLD)
     answers.note(OLD, "a@x.example", refusal, 0)
     assert answers.lookup(OLD, NEW, "a@x.example", 10) == refusal
     assert answers.lookup(OLD, NEW, "a@x.example", 11) is None
@@ -112,7 +112,7 @@ def test_answers_are_bounded() -> None:
     answers = Answers(size=2)
     for n in range(3):
         answers.note(f"u{n}@a.example", "a@x.example", naming(NEW), 0)
-        answers.note(f"u{n}@b.example", "a@x.example", read(ErrorRead("forbidden")), 0)
+        answers.note(f"u{n}@b.example", "a@x.example", read(ErrorRead("forbidden"), OLD), 0)
     assert answers.lookup("u0@a.example", NEW, "a@x.example", 0) is None
     assert answers.lookup("u0@b.example", NEW, "a@x.example", 0) is None
     assert answers.lookup("u2@a.example", NEW, "a@x.example", 0) is not None

@@ -6,7 +6,7 @@ import pytest
 
 from component.core.model import Reason
 from component.core.statement import ErrorRead, Item, ItemsRead, judge, read
-from tests.unit.core.samples import NEW, naming
+from tests.unit.core.samples import NEW, OLD, naming
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,11 @@ from tests.unit.core.samples import NEW, naming
         (ItemsRead((Item("current", ((),)),)), Reason.BAD_STATEMENT),
         (ItemsRead((Item("current", ()),)), Reason.BAD_STATEMENT),
         (ItemsRead((Item("current", ((NEW + "/phone",),)),)), Reason.BAD_STATEMENT),
+        (ItemsRead((Item("current", ((NEW,),), OLD.upper()),)), Reason.VERIFIED),
+        (ItemsRead((Item("current", ((NEW,),), f"{OLD}/phone"),)), Reason.VERIFIED),
+        (ItemsRead((Item("current", ((NEW,),), NEW),)), Reason.BAD_STATEMENT),
+        (ItemsRead((Item("current", ((NEW,),), ""),)), Reason.BAD_STATEMENT),
+        (ItemsRead((Item("current", ((NEW,),), "@"),)), Reason.BAD_STATEMENT),
         (ErrorRead("item-not-found"), Reason.NO_STATEMENT),
         (ErrorRead("forbidden"), Reason.REFUSED),
         (ErrorRead("not-authorized"), Reason.REFUSED),
@@ -41,7 +46,7 @@ from tests.unit.core.samples import NEW, naming
     ],
 )
 def test_judged(reply: ItemsRead | ErrorRead, verdict: Reason) -> None:
-    assert judge(read(reply), NEW) is verdict
+    assert judge(read(reply, OLD), NEW) is verdict
 
 
 def test_the_two_forms_of_a_domain_are_one() -> None:
@@ -49,6 +54,6 @@ def test_the_two_forms_of_a_domain_are_one() -> None:
 
 
 def test_only_refusals_are_private() -> None:
-    assert not read(ErrorRead("forbidden")).shareable
-    assert read(ErrorRead("item-not-found")).shareable
+    assert not read(ErrorRead("forbidden"), OLD).shareable
+    assert read(ErrorRead("item-not-found"), OLD).shareable
     assert naming(NEW).shareable

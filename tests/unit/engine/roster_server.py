@@ -128,7 +128,7 @@ class RosterServer:
         if payload.tag == tag(NS_PUBSUB, "pubsub"):
             self.log.append(f"{user} asks {inner.get('to')}")
             pubsub = ET.SubElement(answer, tag(NS_PUBSUB, "pubsub"))
-            items = ET.SubElement(pubsub, tag(NS_PUBSUB, "items"))
+            items = ET.SubElement(pubsub, tag(NS_PUBSUB, "items"), {"node": NS_MOVED})
             named = self.statements.get(inner.get("to", ""))
             if named is not None:
                 item = ET.SubElement(items, tag(NS_PUBSUB, "item"), {"id": "current"})

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from component.xmpp.guard import GuardError, StanzaParser
+from component.xmpp.errors import BadStanza
+from component.xmpp.guard import GuardError, StanzaParser, read_element
+from component.xmpp.wire import serialise
 
 HEADER = b"<?xml version='1.0'?><s:stream xmlns='a' xmlns:s='b' id='1' note=\"'>\">"
 BEFORE, AFTER = b"<iq n='before'><x>1</x></iq>", b"<iq n='after'><x>2</x></iq>"
@@ -187,6 +189,34 @@ def test_forbidden(data: bytes, condition: str, size: int) -> None:
     seen = feed(data, size=size)
     assert seen.error is not None
     assert seen.error.condition == condition
+
+
+@pytest.mark.parametrize("size", range(0, 60, 3))
+@pytest.mark.parametrize("deep", [1, 9])
+@pytest.mark.parametrize(
+    "tag",
+    [
+        # Prosody and ejabberd make this of <xml:x/>, which anybody may send them.
+        b"<x xmlns='http://www.w3.org/XML/1998/namespace'/>",
+        b"<x y='>' xmlns='http://www.w3.org/XML/1998/namespace'><y/>&z;</x>",
+        b"<p:x a='/>'/>",
+        b"<x xmlns:p=''/>",
+        b"<x xmlns:xml='u'/>",
+    ],
+)
+def test_names_that_xml_does_not_allow_cost_one_stanza(tag: bytes, deep: int, size: int) -> None:
+    bad = b"<iq n='bad'>" + b"<b>" * deep + tag + b"</b>" * deep + b"<c/></iq>"
+    seen = feed(HEADER + BEFORE + bad + bad + AFTER + b"</s:stream>", size=size)
+    assert seen.order == ["before", "bad", "bad", "after"]
+    assert (seen.error, seen.ended) == (None, True)
+
+
+def test_an_element_is_read_as_it_was_written() -> None:
+    (given,) = feed(HEADER + b"<iq><x xmlns='{}' xml:lang='a'>b<xml:y/></x>c</iq>").stanzas
+    assert ET.tostring(read_element(serialise(given, ""))) == ET.tostring(given)
+    for broken in ("", "<a/><b/>", "<a>", "<p:a/>", "a", "<a/>a"):
+        with pytest.raises(BadStanza):
+            read_element(broken)
 
 
 def test_what_came_before_an_error_is_delivered() -> None:

@@ -56,7 +56,10 @@ end
 
 local function give_back(stanza)
 	passing[stanza] = true;
-	module:send(stanza);
+	-- What the server cannot do with it must not keep the component from being told, nor from having
+	-- its other stanzas read.
+	local ok, err = pcall(module.send, module, stanza);
+	if not ok then module:log("error", "a request of %s could not be processed: %s", stanza.attr.from, err); end
 end
 
 local function tell_outcome(entry, state, reason, touched)

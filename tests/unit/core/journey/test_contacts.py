@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
@@ -184,6 +185,33 @@ def test_the_way_back_is_awaited_for_a_while_only() -> None:
     assert not machine.asks_back(later)
 
 
+def test_only_who_stayed_silent_twice_is_shown_the_request_again() -> None:
+    """Where the answer was lost, a bare repeat has the contact's server give it again."""
+    assert not machine.withdraws(contact(S.QUEUED))
+    assert not machine.withdraws(contact(S.UNREACHABLE, sent_at=NOW, attempts=3))
+    assert not machine.withdraws(contact(S.PENDING, sent_at=NOW, attempts=1))
+    assert machine.withdraws(contact(S.PENDING, sent_at=NOW, attempts=2))
+
+
+def test_silence_across_a_restart_is_looked_into_soon() -> None:
+    sent = contact(S.SENT, sent_at=NOW, due_at=NOW, attempts=1)
+    pending = step(sent, TimePassed(cut_off=True), NOW, SCHEDULE)
+    assert (pending.state, pending.due_at) == (S.PENDING, NOW + SCHEDULE.retries[0])
+    # The second time it is a person who does not look.
+    again = step(replace(sent, attempts=2), TimePassed(cut_off=True), NOW, SCHEDULE)
+    assert again.due_at == NOW + SCHEDULE.pending_retries[1]
+
+
+def test_an_answer_that_our_server_forgot_is_asked_for_again() -> None:
+    accepted = contact(S.ACCEPTED, sent_at=NOW, attempts=1)
+    forgotten = step(accepted, Found(entry(Subscription.NONE, True)), NOW, SCHEDULE)
+    assert (forgotten.state, forgotten.due_at) == (S.UNREACHABLE, NOW + SCHEDULE.retries[0])
+    assert not machine.withdraws(forgotten)
+    # Who takes it back, or asks anew, has not been forgotten.
+    for item in (None, entry(Subscription.NONE), entry(Subscription.TO, True)):
+        assert step(accepted, Found(item), NOW, SCHEDULE).state is S.ACCEPTED
+
+
 class ContactMachine(RuleBasedStateMachine):
     """Any events in any order that the engine could feed."""
 
@@ -226,10 +254,10 @@ class ContactMachine(RuleBasedStateMachine):
     def bounced(self, condition: str) -> None:
         self.feed(Bounced(condition))
 
-    @rule(hours=st.integers(0, 200))
-    def time_passes(self, hours: int) -> None:
+    @rule(hours=st.integers(0, 200), cut_off=st.booleans())
+    def time_passes(self, hours: int, cut_off: bool) -> None:
         self.now += timedelta(hours=hours)
-        self.feed(TimePassed())
+        self.feed(TimePassed(cut_off))
 
     @invariant()
     def attempts_are_bounded(self) -> None:

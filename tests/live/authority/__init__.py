@@ -1,0 +1,1 @@
+"""Who may say what: forged stanzas and statements, and floods of them, on real servers."""

@@ -1,0 +1,124 @@
+"""Thousands of senders who claim to be contacts that have moved."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from bench.common import usage
+from tests.live.authority.conftest import HouseFor
+from tests.live.authority.domain import Domain, moved, statement
+from tests.live.authority.house import HOST, House
+from tests.live.client import Client
+from tests.live.hooked import CAPULET
+from tests.live.servers.base import STRANGER_HOST, Fault, HookOptions, RosterEntry
+from tests.live.topology import Arrangement
+
+FULL = os.environ.get("XMPP_MOVED_FULL") == "1"
+SENDERS = 14_000 if FULL else 400
+CONTACTS = 350 if FULL else 8
+OLDS = 5
+"""Real old addresses on each contact's roster, all of which are claimed."""
+HONEST = 40 if FULL else 8
+PER_MINUTE = 600 if FULL else 100
+"""``[limits] per_domain_per_minute``; 600 is its default."""
+GROWTH_MIB = 24
+"""What our memory may grow by: the journal's first writes, and bounded tables of answers."""
+HONEST_SECONDS = 30.0
+"""What a real move may take meanwhile, below the deadline of 45 s; on an idle machine it is one
+second, and most of that is the server's work on the flood."""
+_AT_ONCE = 50
+"""Requests that may wait for the server: what is measured is us, not its queue."""
+
+
+async def test_forging_senders(house_for: HouseFor) -> None:
+    """At most a question for each pair, flat memory, ordinary requests, and real moves go on.
+
+    Each pair of an old and a new address is claimed once, so there may be as many questions as
+    there are senders; in fact there is one for each old address and ten seconds.
+    """
+    arrangement = Arrangement(
+        hook=HookOptions(),
+        component=True,
+        settings=(
+            ("contacts.max_old_into_new", 1000),
+            ("limits.per_domain_per_minute", PER_MINUTE),
+        ),
+    )
+    house = await house_for(arrangement)
+    said: dict[str, str | None] = {}
+    domain = Domain(house.server.spec.address, lambda account, _iq: said.get(account))
+    await domain.open()
+    house.stack.push_async_callback(domain.close)
+    olds = [f"old{n}@{STRANGER_HOST}" for n in range(OLDS)]
+    said |= {old: statement(f"elsewhere@{STRANGER_HOST}") for old in olds}
+    contacts = [
+        house.account("juliet", *(RosterEntry(old, "both") for old in olds))
+        for _ in range(CONTACTS)
+    ]
+    mover = house.account("new", host=CAPULET)
+    moves = iter(_family(house, mover))
+    moving = await house.device(mover)
+    before = usage(house.daemon.pid).resident
+    peak, slowest = before, 0.0
+    began = time.perf_counter()
+    for number in range(SENDERS):
+        contact = contacts[number % CONTACTS]
+        domain.asks(f"forger{number}@{STRANGER_HOST}", contact, moved(olds[number % OLDS]))
+        if number % (SENDERS // HONEST) == 0 and (pair := next(moves, None)) is not None:
+            old, friend = pair
+            sent = time.perf_counter()
+            moving.send(f"<presence type='subscribe' to='{friend}'>{moved(old)}</presence>")
+            await _approved(moving, friend)
+            slowest = max(slowest, time.perf_counter() - sent)
+        if number % _AT_ONCE == 0:
+            await domain.ping(to=HOST)
+            peak = max(peak, usage(house.daemon.pid).resident)
+    await domain.ping(to=HOST)
+    seconds = time.perf_counter() - began
+    await house.daemon.settled(contacts, timeout=60)
+    after = usage(house.daemon.pid).resident
+    figures = await house.metrics()
+    print(
+        f"{house.server.kind}: {SENDERS} forging senders in {seconds:.1f} s;"
+        f" {sum(domain.asked[old] for old in olds)} questions about {OLDS} old addresses;"
+        f" resident {before:.0f} MiB before, {peak:.0f} at most, {after:.0f} after;"
+        f" {HONEST} real moves, the slowest {slowest:.2f} s"
+    )
+    decided = {name: n for name, n in figures.items() if name.startswith("xmpp_moved_moves_total")}
+    print(decided)
+    pairs = SENDERS
+    assert sum(domain.asked[old] for old in olds) <= min(pairs, OLDS * (seconds / 10 + 2))
+    assert max(peak, after) - before <= GROWTH_MIB
+    assert slowest <= HONEST_SECONDS
+    told = sum(decided.values())
+    assert told == SENDERS + HONEST
+    limited = sum(n for name, n in decided.items() if "rate-limited" in name)
+    assert limited >= SENDERS + HONEST - PER_MINUTE * (2 + seconds / 60)
+    for n, contact in enumerate(contacts):
+        device = await house.device(contact)
+        claims = {r.element.get("from") for r in device.history if _is_request(r.element.attrib)}
+        assert claims == {f"forger{k}@{STRANGER_HOST}" for k in range(n, SENDERS, CONTACTS)}
+        await device.close()
+    assert not [key for key in domain.heard if key[0] == "subscribed"]
+    assert not house.logged()
+
+
+def _family(house: House, mover: str) -> list[tuple[str, str]]:
+    """Old accounts that name the mover, each with a friend of ours."""
+    fault = Fault("result", statement(mover))
+    olds = [house.account("true", host=CAPULET, fault=fault) for _ in range(HONEST)]
+    return [(old, house.account("friend", RosterEntry(old, "both"))) for old in olds]
+
+
+async def _approved(mover: Client, friend: str) -> None:
+    while await mover.wait_for_inbox(1, HONEST_SECONDS):
+        element = mover.inbox.pop(0).element
+        sender = element.get("from", "").partition("/")[0]
+        if (element.get("type"), sender) == ("subscribed", friend):
+            return
+    raise AssertionError(f"{friend} did not follow in {HONEST_SECONDS:g} s")
+
+
+def _is_request(attributes: dict[str, str]) -> bool:
+    return attributes.get("type") == "subscribe" and attributes["from"].startswith("forger")
