@@ -5,48 +5,37 @@ answers for its domain instead leaves the contact side alone on the scale.  Figu
 machine: quote ratios of one run (``bench/`` holds no limits).
 
     python -m bench.contact_side [--contacts 500] [--roster 1] [--rounds 3]
+        [--server prosody-0.12] [--database sqlite|postgresql] [--instances 1]
+
+Several instances need PostgreSQL, which is started here, with its files synced as by default.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import statistics
 import tempfile
 import time
 import urllib.request
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.common import cpu_of_family, server_process, usage
 from tests.live.client import RawComponent
+from tests.live.daemon import Daemon
+from tests.live.instances.fleet import NAMES
 from tests.live.servers.base import STRANGER_HOST, HookOptions, RosterEntry
 from tests.live.servers.differences import KINDS
-from tests.live.topology import Arrangement, Topology
+from tests.live.topology import Arrangement, Topology, component_settings
+from tests.postgres import cluster
 
 HOST = "montague.example"
-TICKS_PER_SECOND = 100
-"""USER_HZ of /proc/PID/stat on Linux."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """CPU seconds and resident MiB of a process."""
-
-    cpu: float
-    resident: float
-
-
-def usage(pid: int) -> Usage:
-    """Read /proc (proc(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    cpu = (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return Usage(cpu, int(line.split()[1]) / 1024)
-    return Usage(cpu, 0.0)
+METRICS_PORT = 29347
 
 
 class Mover(RawComponent):
@@ -86,14 +75,50 @@ def new_of(old: str) -> str:
     return old.replace("old", "new", 1)
 
 
-async def measure(contacts: int, roster: int, rounds: int, server: str) -> None:
+@contextlib.asynccontextmanager
+async def database(kind: str) -> AsyncIterator[tuple[str | None, Callable[[], float]]]:
+    """The URL of a database, None for SQLite's file; and the CPU seconds of its server so far."""
+    if kind == "sqlite":
+        yield None, lambda: 0.0
+        return
+    async with cluster(durable=True) as server:
+        with server.database() as url:
+            yield url, lambda: cpu_of_family(server.pid)
+
+
+def daemons(topology: Topology, url: str | None, instances: int) -> list[Daemon]:
+    """The instances of the component."""
+    first = topology.daemon
+    assert first is not None
+    found = [first]
+    address = topology.servers["montague"].spec.address
+    for number in range(1, instances):
+        changes = (
+            ("component.jid", NAMES[number]),
+            ("metrics.listen", f"{address}:{METRICS_PORT + number}"),
+        )
+        settings = component_settings(address, (*topology.arrangement.settings, *changes))
+        found.append(Daemon(first.folder.with_name(f"component{number + 1}"), settings))
+    if url is not None:
+        for daemon in found:
+            daemon.url = url
+    return found
+
+
+async def measure(
+    contacts: int, roster: int, rounds: int, server: str, kind: str, instances: int
+) -> None:
     """Run and print."""
-    with tempfile.TemporaryDirectory(prefix="xmpp-moved-bench-") as folder:
-        settings = (
+    async with contextlib.AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="xmpp-moved-bench-"))
+        url, database_cpu = await stack.enter_async_context(database(kind))
+        settings: tuple[tuple[str, object], ...] = (
             ("limits.per_domain_per_minute", 1_000_000),
             ("contacts.max_old_into_new", 1000),
+            *((("database.url", url),) if url is not None else ()),
         )
-        arrangement = Arrangement(hook=HookOptions(), component=True, settings=settings)
+        hook = HookOptions(components=NAMES[:instances])
+        arrangement = Arrangement(hook=hook, component=True, settings=settings)
         topology = Topology(KINDS[server], arrangement, Path(folder))
         montague = topology.servers["montague"]
         users = [f"c{n}@{HOST}" for n in range(contacts)]
@@ -104,31 +129,41 @@ async def measure(contacts: int, roster: int, rounds: int, server: str) -> None:
         for user in users:
             montague.add_user(user)
             montague.set_roster(user, entries)
-        assert topology.daemon is not None
-        await topology.daemon.start()
+        running = daemons(topology, url, instances)
+        for daemon in running:
+            await daemon.start()
         mover = Mover(montague.spec.address, contacts)
         await mover.open()
         server_pid = server_process(montague.folder)
         try:
             rates = []
-            before, server_before = usage(topology.daemon.pid), usage(server_pid)
+            before = [usage(daemon.pid) for daemon in running]
+            server_before, database_before = usage(server_pid), database_cpu()
             for old in olds:
                 rates.append(contacts / await one_round(mover, old, users))
-            after, server_after = usage(topology.daemon.pid), usage(server_pid)
-            await topology.daemon.settled(users, timeout=30)
+            after = [usage(daemon.pid) for daemon in running]
+            server_after, database_after = usage(server_pid), database_cpu()
+            await running[0].settled(users, timeout=30)
             verdicts = await asyncio.to_thread(
                 quantiles, f"http://{montague.spec.address}:29347/metrics"
             )
         finally:
             await mover.close()
+            await asyncio.gather(*(daemon.stop() for daemon in running))
             await topology.stop()
-    cpu, server_cpu = after.cpu - before.cpu, server_after.cpu - server_before.cpu
-    print(f"server {server}, roster of {roster}, {contacts} contacts")
+    cpu = sum(a.cpu - b.cpu for a, b in zip(after, before, strict=True))
+    server_cpu = server_after.cpu - server_before.cpu
+    moves = contacts * rounds
+    print(f"server {server}, roster of {roster}, {contacts} contacts; {kind}, {instances} of us")
     print(f"moves/s: median {statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})")
     print(f"statement requests: {mover.asked} for {contacts * rounds} moves")
     print(f"our CPU per second of the server's: {cpu / server_cpu:.2f}")
-    print(f"our CPU per move: {cpu / contacts / rounds * 1e3:.2f} ms")
-    print(f"resident: {before.resident:.0f} MiB before, {after.resident:.0f} MiB after")
+    print(
+        f"CPU per move: {cpu / moves * 1e3:.2f} ms ours, {server_cpu / moves * 1e3:.2f} ms the "
+        f"server's, {(database_after - database_before) / moves * 1e3:.2f} ms the database's"
+    )
+    for b, a in zip(before, after, strict=True):
+        print(f"resident: {b.resident:.0f} MiB before, {a.resident:.0f} MiB after")
     print("verdict latency: " + ", ".join(f"{n} below {s} s" for s, n in verdicts))
 
 
@@ -145,17 +180,6 @@ async def one_round(mover: Mover, old: str, users: list[str]) -> float:
     async with asyncio.timeout(120):
         await mover.all_followed.wait()
     return time.perf_counter() - began
-
-
-def server_process(folder: Path) -> int:
-    """PID of the server that works in a folder."""
-    for stat in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if str(folder).encode() in stat.read_bytes():
-                return int(stat.parent.name)
-        except OSError:
-            continue
-    raise RuntimeError(f"no server in {folder}")
 
 
 def quantiles(url: str) -> list[tuple[str, int]]:
@@ -180,8 +204,14 @@ def main() -> None:
     parser.add_argument("--roster", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--server", default="prosody-0.12", choices=list(KINDS))
+    parser.add_argument("--database", default="sqlite", choices=["sqlite", "postgresql"])
+    parser.add_argument("--instances", type=int, default=1, choices=range(1, len(NAMES) + 1))
     args = parser.parse_args()
-    asyncio.run(measure(args.contacts, args.roster, args.rounds, args.server))
+    if args.instances > 1 and args.database == "sqlite":
+        parser.error("several instances need --database postgresql")
+    asyncio.run(
+        measure(args.contacts, args.roster, args.rounds, args.server, args.database, args.instances)
+    )
 
 
 if __name__ == "__main__":

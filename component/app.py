@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-from collections.abc import Callable
-from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from component.config import Config, ConfigError, compare
+from component.config.errors import Problem
 from component.core.answers import Answers
 from component.core.limits import Declined, Followed, Gate
 from component.core.notices import Follow
@@ -21,12 +19,15 @@ from component.engine.clock import SystemClock
 from component.engine.contacts import ContactSide, Timing
 from component.engine.fetcher import Fetcher, FetchLimits
 from component.engine.hook import Hook
+from component.engine.memory import Memory
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.admin import Admin
+from component.engine.movers.claims import Claims
 from component.engine.movers.desk import Desk
 from component.engine.movers.drafts import Domains
 from component.engine.movers.inbound import Inbound
 from component.engine.movers.service import Movers
+from component.engine.peers import FencedWire, Lease, Peers, responsible
 from component.engine.preferences import Preferences
 from component.engine.recovery import Recovery
 from component.engine.session import Session
@@ -34,13 +35,14 @@ from component.engine.telling import ContactNotices
 from component.engine.undo import ContactUndo, Restorer
 from component.ops.control import ControlServer
 from component.ops.counted import CountedOrders
-from component.ops.http import Health, HttpServer
+from component.ops.http import Health
 from component.ops.log import configure as configure_log
 from component.ops.metrics import DOMAINS_SHOWN, Metrics
 from component.ops.systemd import ServiceManager
-from component.ops.upkeep import Pulse, Upkeep, beside
+from component.ops.upkeep import Pulse, Upkeep
 from component.settings import keep, link_settings, mover_settings, policy, run_time
 from component.store import Store, StoreError
+from component.store.errors import LeaseLost
 from component.ui.talk import Languages, LinkTeller, Talk
 from component.xmpp.link import Link
 from component.xmpp.names import NS_HOOK
@@ -74,7 +76,8 @@ class App:
         )
         self._restorer = Restorer(self._hook, store)
         self._contacts = self._contact_side()
-        recovery = Recovery(
+        self._lease = Lease()
+        self._recovery = Recovery(
             self._hook,
             store,
             self._followed,
@@ -83,11 +86,37 @@ class App:
             self._clock,
             self._contacts.is_open,
             lambda: self._contacts.unfinished,
+            claim=store.shared.claim_moves if store.several else None,
+            taken_over=lambda number: self.metrics.peers.taken_over("requests", number),
         )
+        self._peers: Peers | None = None
         self._movers, self._admin = self._mover_side()
+        self._memory = Memory(
+            store,
+            self._followed,
+            self._declined,
+            self._preferences,
+            self._clock,
+            window_days=lambda: self._config.contacts.window_days,
+            on_language=self._languages.choose,
+            on_run_time=self._admin.take_in,
+            load_run_time=self._admin.load,
+        )
+        if store.several:
+            self._peers = Peers(
+                store.shared,
+                config.component.jid,
+                self._movers.runs,
+                lease=self._lease,
+                take_in=self._memory.take_in,
+                on_alive=self._movers.share_with,
+                on_death=self._on_death,
+                up=lambda: self._link.connected,
+                gauges=self.metrics.peers,
+            )
         self._session = Session(
             self._hook,
-            recovery,
+            self._recovery,
             config.served.hosts,
             deadline=config.contacts.deadline_seconds,
             on_greeted=self._movers.on_up,
@@ -105,6 +134,7 @@ class App:
             prune=self.prune,
         )
         store.watch_commits(self.metrics.committed)
+        self.metrics.peers.watch_journeys(lambda: len(self._movers.runs))
         self.metrics.watch_link(
             lambda: self._link.stats.queue_depth, lambda: self._link.stats.refused
         )
@@ -154,7 +184,11 @@ class App:
             notices=self._notices,
             clock=self._clock,
         )
-        accounts = Accounts(self._link, self._hook, remote_timeout=config.contacts.deadline_seconds)
+        wire = FencedWire(self._link, self._lease) if store.several else self._link
+        hook = Hook(wire)
+        accounts = Accounts(wire, hook, remote_timeout=config.contacts.deadline_seconds)
+        me = config.component.jid
+        held = partial(store.journeys.with_work, me if store.several else None)
         movers = Movers(
             hosts=hosts,
             accounts=accounts,
@@ -164,6 +198,8 @@ class App:
             settings=settings,
             preferences=self._preferences,
             contact_undo=undo,
+            claims=Claims(store.shared, held),
+            watches=lambda jid: responsible(jid, me, self._alive),
             gauges=self.metrics.movers,
         )
         desk = self._desk = Desk(
@@ -204,6 +240,14 @@ class App:
         talk.register()
         return movers, admin
 
+    def _on_death(self) -> None:
+        self._recovery.hurry()
+        self._movers.renew_watches()
+
+    @property
+    def _alive(self) -> frozenset[str]:
+        return self._peers.alive if self._peers else frozenset({self._config.component.jid})
+
     def _apply(self, domains: Domains) -> None:
         self._gate.set_domains(domains.allow, domains.deny)
         self._desk.drafts.domains = domains
@@ -240,6 +284,8 @@ class App:
                 "journal": trouble or "writable",
                 "open_requests": self._contacts.open_requests,
                 "too_many_requests_at": overload,
+                "instances": sorted(self._alive),
+                "journeys_at_work": len(self._movers.runs),
             },
         )
 
@@ -249,7 +295,7 @@ class App:
         :raises StoreError: the limits cannot look further back; nothing has changed.
         """
         changes = compare(self._config, config)
-        await self._remember_followed(changes.config.contacts.window_days)
+        await self._memory.look_back(changes.config.contacts.window_days)
         later = list(changes.later)
         secret = "[component] secret"
         if config.component.reveal() != self._link_settings.secret and secret not in later:
@@ -292,26 +338,18 @@ class App:
         figures.domains(pace.unreachable(), pace.health(DOMAINS_SHOWN))
         figures.journeys(await self._store.journeys.states())
 
-    async def _remember_followed(self, days: int) -> None:
-        """What the limits look back on; raises StoreError."""
-        window = timedelta(days=days)
-        for move in await self._store.accepted_since(self._clock.now() - window):
-            self._followed.note(move.old, move.new, move.at.timestamp())
-
     async def _load(self) -> None:
         """What is remembered from before; raises StoreError."""
-        await self._remember_followed(self._config.contacts.window_days)
-        for contact, old, new in await self._store.declined():
-            self._declined.note(contact, old, new)
-        for jid, settings in (await self._preferences.load()).items():
-            self._languages.choose(jid, settings.language)
-        await self._admin.load()
+        if self._peers is not None:
+            await self._peers.begin()
+        await self._memory.load()
         await self._movers.load()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set.
 
         :raises SecretRefused: the server does not take our secret.
+        :raises ConfigError: another process works under our name.
         """
         await self._load()
         async with contextlib.AsyncExitStack() as stack:
@@ -324,8 +362,10 @@ class App:
             await stack.enter_async_context(self._upkeep.running())
             link = asyncio.create_task(self._link.run(), name="link")
             stopped = asyncio.create_task(stop.wait(), name="stop")
+            peers = asyncio.create_task(self._beat(), name="beat")
             try:
-                await asyncio.wait({link, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                ends = {link, stopped, peers}
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 if not link.done():
                     log.info("stopping")
                     self.manager.stopping()
@@ -333,46 +373,36 @@ class App:
                     await self._contacts.stop(STOP_GRACE)
                     await self._link.stop(STOP_GRACE)
                 await link
+                if peers.done():
+                    peers.result()
             finally:
                 stopped.cancel()
                 await self._movers.stop()
+                peers.cancel()
+                await asyncio.wait({peers})  # no beat after the last word
+                await self._leave()
 
+    async def _beat(self) -> None:
+        """Keep step with the other instances, if there can be any, for ever.
 
-async def _reload_when(asked: asyncio.Event, app: App, reread: Callable[[], Config]) -> None:
-    """Reload whenever it is asked for; a configuration that cannot be used changes nothing."""
-    while True:
-        await asked.wait()
-        asked.clear()
-        app.manager.reloading()
+        :raises ConfigError: another process works under our name.
+        """
+        if self._peers is None:
+            await asyncio.get_running_loop().create_future()
+            return
         try:
-            await app.reload(reread())
-            app.metrics.reloaded(True)
-        except (ConfigError, StoreError) as error:
-            app.metrics.reloaded(False)
-            log.error("configuration not reloaded; the old one stays in force", error=str(error))
-        finally:
-            app.manager.reloaded()
+            await self._peers.run()
+        except LeaseLost as error:
+            # Started again, this one would take the name from the other.
+            raise ConfigError(
+                "several instances", [Problem("[component] jid", str(error))]
+            ) from error
 
-
-async def run(config: Config, reread: Callable[[], Config] | None = None) -> None:
-    """Run the component until SIGTERM or SIGINT.
-
-    :param reread: reads the configuration again, for SIGHUP; raises ConfigError.
-    :raises SecretRefused, StoreError, ListenError, ConfigError: each says what to do.
-    """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with contextlib.AsyncExitStack() as stack:
-        store = await stack.enter_async_context(await Store.open(config.database.url))
-        app = App(config, store, ServiceManager.of_environment(os.environ))
-        if reread is not None:
-            asked = asyncio.Event()
-            loop.add_signal_handler(signal.SIGHUP, asked.set)
-            await stack.enter_async_context(beside(_reload_when(asked, app, reread)))
-        address = config.metrics.address
-        if address is not None:
-            server = HttpServer(address, app.metrics.registry, app.health, loop=loop)
-            stack.enter_context(server)
-        await app.run(stop)
+    async def _leave(self) -> None:
+        """The last thing: others take over at once."""
+        if self._peers is None:
+            return
+        try:
+            await self._peers.leave()
+        except StoreError as error:
+            log.warning("the other instances take over in a while only", error=str(error))

@@ -223,7 +223,9 @@ class ContactSide:
                 items = await self._hook.entries(divert.contact, (divert.old, divert.new))
                 return core.RosterRead(items)
             case core.PutBack(earlier):
-                return core.RosterRead((await self._restorer.put_back(earlier))[1])
+                assert run.row is not None  # what was taken is in the journal
+                row = await asyncio.shield(run.row)
+                return core.RosterRead(await self._restorer.complete_return(row, earlier))
             case core.Settle():
                 await self._settle(run, effect)
         return None

@@ -44,6 +44,10 @@ class Preferences:
         self._known = {jids.key(jid): settings for jid, settings in stored.items()}
         return stored
 
+    def take_in(self, chosen: Mapping[str, Settings]) -> None:
+        """What users chose at another instance, by prepared bare JID; it is durable already."""
+        self._known.update((jids.key(jid), settings) for jid, settings in chosen.items())
+
     def of(self, jid: str) -> Settings:
         """What a user has chosen, or the default."""
         return self._known.get(jids.key(jid), self._default)

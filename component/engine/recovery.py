@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -21,6 +21,11 @@ from component.xmpp.errors import LinkError, LinkLost, RemoteError
 
 log = structlog.get_logger(__name__)
 
+HELD_SECONDS = 60.0
+"""How long a hook holds a request, where it did not say."""
+MARGIN_SECONDS = 5.0
+"""For the hook's word to become an entry of the roster."""
+
 
 class Recovery:
     """Settles every record that no running request will settle."""
@@ -35,9 +40,14 @@ class Recovery:
         clock: Clock,
         is_open: Callable[[str], bool],
         unfinished: Callable[[], int] = lambda: 0,
+        *,
+        claim: Callable[[], Awaitable[list[MoveRecord]]] | None = None,
+        taken_over: Callable[[int], None] = lambda _: None,
     ) -> None:
         """``is_open(request_id)``: whether a request is being worked on in this session;
-        ``unfinished()``: how many were given up so far, with their records open."""
+        ``unfinished()``: how many were given up so far, with their records open; ``claim()``: makes
+        this instance the holder of what dead ones held, and gives all that it holds; None: there
+        are no others; ``taken_over(number)`` is told of how many were another's."""
         self._hook = hook
         self._journal = journal
         self._followed = followed
@@ -48,27 +58,48 @@ class Recovery:
         self._unfinished = unfinished
         self._seen = 0
         self._failed: set[int] = set()
+        self._claim = claim
+        self._taken_over = taken_over
+        self._claimed: dict[int, float] = {}
+        self._urgent = False
 
     @property
     def left(self) -> bool:
         """Whether another run may settle what no running request will."""
-        return bool(self._failed) or self._unfinished() != self._seen
+        # Another instance may die at any time, also one that nobody has seen alive.
+        others = self._claim is not None
+        return others or bool(self._failed) or self._unfinished() != self._seen
 
-    async def run(self, instances: Mapping[str, str]) -> int:
+    @property
+    def urgent(self) -> bool:
+        """Whether another instance has just died: somebody has to settle what it held."""
+        return self._urgent
+
+    def hurry(self) -> None:
+        """Another instance has just died, or this one was taken for dead."""
+        self._urgent = True
+
+    async def run(
+        self, instances: Mapping[str, str], held: Mapping[str, float] | None = None
+    ) -> int:
         """Settle what can be settled; returns how many records were.
 
         :param instances: the hook instance that serves each host now.
+        :param held: for how many seconds the hook of each host holds a request.
         :raises LinkLost: the stream went down again; the next run goes on.
         """
         settled, seen = 0, self._unfinished()
         failed: set[int] = set()
-        for record in await self._journal.unsettled():
-            instance = instances.get(jids.domain(record.contact))
+        self._urgent = False
+        for record in await self._mine():
+            host = jids.domain(record.contact)
+            instance = instances.get(host)
             if instance is None or self._is_open(record.request_id):
                 continue
+            claimed_at = self._claimed.get(record.id, float("-inf"))
+            until = claimed_at + (held or {}).get(host, HELD_SECONDS) + MARGIN_SECONDS
             try:
-                await self._settle(record, instance)
-                settled += 1
+                settled += await self._settle(record, instance, until <= self._clock.tick())
             except LinkLost:
                 raise
             except LinkError as error:
@@ -80,8 +111,36 @@ class Recovery:
             log.info("recovered", records=settled)
         return settled
 
-    async def _settle(self, record: MoveRecord, instance: str) -> None:
-        for effect in await self._effects(record, instance):
+    async def _mine(self) -> list[MoveRecord]:
+        """Open records that nobody else settles."""
+        mine = await self._journal.unsettled()
+        if self._claim is None:
+            return mine
+        known = {record.id for record in mine}
+        claimed = await self._claim()
+        others = [record.id for record in claimed if record.id not in known]
+        self._claimed = {
+            record.id: self._claimed[record.id] for record in mine if record.id in self._claimed
+        }
+        self._claimed.update(dict.fromkeys(others, self._clock.tick()))
+        if others:
+            self._taken_over(len(others))
+            log.warning("requests of other instances are taken over", requests=len(others))
+        return claimed
+
+    async def _settle(self, record: MoveRecord, instance: str, surely_ended: bool) -> bool:
+        """Bring a record to its end; False: not yet.
+
+        ``surely_ended``: the hook does not hold the request any more.  It may hold that of another
+        instance which only sleeps, and which may wake up and answer: its journal refuses all that
+        it would write, but a verdict that was written already can still leave.
+        """
+        effects = await self._effects(record, instance)
+        if not surely_ended and all(
+            isinstance(effect, Settle) and effect.state is MoveState.RELEASED for effect in effects
+        ):
+            return False
+        for effect in effects:
             match effect:
                 case RepeatPlan():
                     if record.plan is not None:
@@ -89,11 +148,12 @@ class Recovery:
                 case HandBack():
                     await self._hook.hand_back(record.contact, record.stanza)
                 case PutBack(earlier):
-                    _, items = await self._restorer.put_back(earlier)
+                    items = await self._restorer.complete_return(record.id, earlier)
                     on = self._notices.on
                     await self._close(record, put_back(record, earlier, items, notify=on))
                 case Settle():
                     await self._close(record, effect)
+        return True
 
     async def _close(self, record: MoveRecord, end: Settle) -> None:
         at = self._clock.now()

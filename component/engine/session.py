@@ -133,12 +133,18 @@ class Session:
         if not self._recovered or len(self._hellos) < len(self._hosts):
             self._recovered = False
             await self.on_up()
-        elif self._recovery.left and self._tick() - self._recovered_at >= self._again_seconds:
+        elif self._recovery.urgent or (
+            self._recovery.left and self._tick() - self._recovered_at >= self._again_seconds
+        ):
             await self._recover()
 
     async def _recover(self) -> None:
         self._recovered_at = self._tick()
-        await self._recovery.run({host: hello.instance for host, hello in self._hellos.items()})
+        hellos = self._hellos.items()
+        await self._recovery.run(
+            {host: hello.instance for host, hello in hellos},
+            {host: hello.timeout for host, hello in hellos},
+        )
 
     @staticmethod
     def _tick() -> float:

@@ -7,7 +7,7 @@ undo that the contact or an admin orders, and for a mover who returns to the add
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Protocol
@@ -104,6 +104,26 @@ class Restorer:
             return found, found
         await self._carry_out(record.contact, plan)
         return found, await self._hook.entries(record.contact, was)
+
+    async def complete_return(self, record_id: int, earlier: MoveRecord) -> tuple[RosterItem, ...]:
+        """Put back what the presences of a return that was taken (``record_id``) cannot restore.
+
+        The presences have restored who sees whom.  Where that has changed since, or the contact
+        has had a newer request between the two addresses (which may be waiting for them), the
+        entries are of a later state, and nothing is put back.
+
+        :returns: the entries of both JIDs as they are now.
+        :raises LinkError: as :meth:`put_back`.
+        :raises StoreError: the journal cannot be read.
+        """
+        was = before(earlier)
+        since = await self._past.list_moves(limit=SHOWN, contact=earlier.contact)
+        newer = any(later.id > record_id and was.keys() & {later.old, later.new} for later in since)
+        found = await self._hook.entries(earlier.contact, was)
+        if newer or _seen_by(found) != _seen_by(item for item in was.values() if item is not None):
+            log.info("a later state stands: nothing is put back", id=record_id)
+            return found
+        return (await self.put_back(earlier))[1]
 
     async def _carry_out(self, contact: str, plan: Restoration) -> None:
         if plan.send is not None:
@@ -301,6 +321,11 @@ def _changes(
         if earlier != after.get(jid):
             changes.append(Change(jid, earlier, after.get(jid)))
     return tuple(changes)
+
+
+def _seen_by(items: Iterable[RosterItem]) -> set[str]:
+    """The JIDs that see the user's presence (RFC 6121 2.1.2.5: from, both)."""
+    return {item.jid for item in items if item.subscription.grants}
 
 
 def _refused(what: str, contact: str, jid: str, error: RemoteError) -> None:

@@ -21,6 +21,7 @@ from prometheus_client import (
 
 from component import __version__
 from component.ops.mover_metrics import MoverMetrics
+from component.ops.peer_metrics import PeerMetrics
 
 _NETWORK: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0)
 _DISK: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
@@ -131,6 +132,7 @@ class Metrics:
             registry=registry,
         )
         self.movers: Final = MoverMetrics(registry)
+        self.peers: Final = PeerMetrics(registry)
 
     def decided(self, verdict: str, reason: str, seconds: float) -> None:
         """A verdict (``take`` or ``release``) left, ``seconds`` after its request came."""

@@ -96,9 +96,9 @@ def run(context: typer.Context) -> None:
     from component.ops import log
 
     log.configure(config.log.level, config.log.format)
-    from component.app import run as run_app
     from component.config import ConfigError, load
     from component.ops.http import ListenError
+    from component.process import run as run_app
     from component.xmpp.errors import SecretRefused
 
     with store_failures():

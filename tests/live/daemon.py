@@ -12,7 +12,7 @@ from pathlib import Path
 import component
 from component.core.records import MoveRecord
 from component.store import Store, StoreError
-from tests.live.servers.process import Process, tail
+from tests.live.servers.process import Child, Process, tail
 
 READY_TIMEOUT = 20.0
 """Seconds from the start to the log line ``ready``."""
@@ -31,7 +31,7 @@ class Daemon:
     Args:
         folder: gets ``config.toml``, ``moved.db`` and ``component.log``.
         settings: sections of the configuration file (DESIGN 8), without ``[database]``
-            and ``[log]``, which the harness sets.
+            and the format of the log, which the harness sets.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Mapping[str, object]]) -> None:
@@ -39,9 +39,11 @@ class Daemon:
         self.log_path = folder / "component.log"
         self.config_path = folder / "config.toml"
         self.url = f"sqlite+aiosqlite:///{folder / 'moved.db'}"
+        self.code = Path(component.__file__).parent.parent
+        """Where the package is that ``start`` runs."""
         self.environment: dict[str, str] = {}
         """Added to the process's environment at its next start."""
-        self._process: Process | None = None
+        self._process: Child | None = None
         self._seen = 0
         folder.mkdir(parents=True, exist_ok=True)
         self.configure(settings)
@@ -51,7 +53,7 @@ class Daemon:
         whole = {
             **settings,
             "database": {"url": self.url, **settings.get("database", {})},
-            "log": {"level": "debug", "format": "json"},
+            "log": {"level": "debug", **settings.get("log", {}), "format": "json"},
         }
         lines: list[str] = []
         for section, options in whole.items():
@@ -84,15 +86,18 @@ class Daemon:
         if self.running:
             raise DaemonError("the component runs already")
         self._seen = self.log_path.stat().st_size if self.log_path.exists() else 0
-        self._process = Process(
+        self._process = self._spawn()
+        if until_ready:
+            await self.log_says("ready", READY_TIMEOUT)
+
+    def _spawn(self) -> Child:
+        return Process(
             self.command("run"),
-            cwd=Path(component.__file__).parent.parent,
+            cwd=self.code,
             output=self.log_path,
             env={k: v for k, v in os.environ.items() if not k.startswith("XMPP_MOVED")}
             | self.environment,
         )
-        if until_ready:
-            await self.log_says("ready", READY_TIMEOUT)
 
     async def log_says(self, event: str, timeout: float = READY_TIMEOUT) -> dict[str, object]:
         """Return the next log line with this ``event`` since the start or the last call."""

@@ -52,22 +52,23 @@ class Topology:
         montague, capulet = free_address(), free_address()
         zone = dict.fromkeys(MONTAGUE_HOSTS, montague)
         zone |= dict.fromkeys(CAPULET_HOSTS, capulet)
+        hook = self.arrangement.hook
+        asked = hook.components if hook is not None else ()
         specs = (
             ServerSpec(
                 "montague",
                 montague,
                 MONTAGUE_HOSTS,
                 zone,
-                (COMPONENT_HOST, STRANGER_HOST),
-                self.arrangement.hook,
+                tuple(dict.fromkeys((COMPONENT_HOST, STRANGER_HOST, *asked))),
+                hook,
             ),
             ServerSpec("capulet", capulet, CAPULET_HOSTS, zone),
         )
         self.servers = {spec.name: self.kind.build(spec, self.folder / spec.name) for spec in specs}
-        if self.arrangement.hook is not None:
-            self.daemon = Daemon(
-                self.folder / "component", _settings(montague, self.arrangement.settings)
-            )
+        if hook is not None:
+            settings = component_settings(montague, self.arrangement.settings)
+            self.daemon = Daemon(self.folder / "component", settings)
 
     async def start(self) -> None:
         """Start what the arrangement asks for."""
@@ -89,9 +90,10 @@ class Topology:
         return None
 
 
-def _settings(
+def component_settings(
     address: str, changes: tuple[tuple[str, object], ...]
 ) -> Mapping[str, Mapping[str, object]]:
+    """The configuration of a component beside the server at this address."""
     settings: dict[str, dict[str, object]] = {
         "component": {
             "jid": COMPONENT_HOST,

@@ -242,8 +242,9 @@ def _found_accepted(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> 
     gives the answer again, as it does where one was lost.
     """
     assert isinstance(e, Found)
-    forgotten = e.item is not None and e.item.ask and not e.item.subscription.receives
-    again = replace(c, state=S.UNREACHABLE, due_at=now) if forgotten else c
+    again = c
+    if e.item is not None and e.item.ask and repeats(c):
+        again = _again(replace(c, state=S.UNREACHABLE), now, s.retries)
     return _by_roster(c, e.item, again, now, s)
 
 
@@ -308,10 +309,7 @@ TABLE: Mapping[tuple[ContactState, type], _ACTION] = {
     (S.SENT, TimePassed): _silence,
     (S.ACCEPTED, TimePassed): _no_way_back,
     **{(state, Bounced): _bounced for state in _WAITING},
-    **{
-        (state, Found): _found
-        for state in (S.UNREACHABLE, S.REFUSED, S.GIVEN_UP, S.QUEUED)
-    },
+    **{(state, Found): _found for state in (S.UNREACHABLE, S.REFUSED, S.GIVEN_UP, S.QUEUED)},
     (S.ACCEPTED, Found): _found_accepted,
     **{
         (state, Heard): _heard for state in (*_WAITING, S.ACCEPTED, S.REFUSED, S.GIVEN_UP, S.QUEUED)

@@ -175,7 +175,7 @@ class Accounts:
     async def statement(self, reader: str, account: str) -> Answer:
         """The moved statement of an account as ``reader`` gets it (XEP-0283 4.3)."""
         answer = await self._hook.statement(reader, account, timeout=self._remote_timeout)
-        return read(answer)
+        return read(answer, account)
 
     async def pep_trouble(self, user: str) -> str | None:
         """Why the user cannot publish; None: they can (XEP-0163 section 6.1)."""

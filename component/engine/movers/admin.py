@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import structlog
@@ -71,7 +71,11 @@ class Admin:
 
     async def load(self) -> None:
         """Put in force what was set before a restart; raises StoreError."""
-        self._set = _read(await self._kept.run_time())
+        self.take_in(await self._kept.run_time())
+
+    def take_in(self, kept: Mapping[str, object]) -> None:
+        """Put in force what is kept: here, or by an admin's order to another instance."""
+        self._set = _read(kept)
         self._enforce()
 
     async def all_journeys(self, *, running_only: bool = False) -> Sequence[Progress]:
@@ -147,7 +151,7 @@ class Admin:
         now = self._in_force()
         self._apply(Domains(frozenset(now.allow_domains or ()), frozenset(now.deny_domains or ())))
         if now.overall_per_second is not None:
-            self._movers.pace.set_overall(now.overall_per_second)
+            self._movers.set_overall(now.overall_per_second)
         self._movers.paused = now.paused
         self._movers.wake_all()
 
@@ -162,7 +166,7 @@ def _either(mine: T | None, theirs: T | None) -> T | None:
     return theirs if mine is None else mine
 
 
-def _read(kept: dict[str, object]) -> RunTime:
+def _read(kept: Mapping[str, object]) -> RunTime:
     """What was kept, as far as it still means something."""
     rate = kept.get("overall_per_second")
     return RunTime(

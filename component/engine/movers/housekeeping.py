@@ -10,11 +10,11 @@ from datetime import timedelta
 import structlog
 
 from component.core.journey import stages
-from component.core.journey.model import JourneyState
+from component.core.journey.model import JourneyState, Refused
+from component.core.journey.told import RETIRED, owes_end
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.box import MoverSettings
 from component.engine.movers.ports import JourneyStore
-from component.engine.movers.voice import RETIRED
 from component.engine.ports import Clock
 from component.store.errors import StoreError
 from component.xmpp.errors import LinkError, RemoteError
@@ -30,6 +30,7 @@ class Housekeeping:
 
     :param up: set while the hooks can be asked.
     :param renew: has the hook watch a user as the journeys of now need it.
+    :param obtain: makes this instance the one that works on a journey; raises Refused.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Housekeeping:
         settings: MoverSettings,
         up: asyncio.Event,
         renew: Callable[[str], Awaitable[None]],
+        obtain: Callable[[int], Awaitable[bool]],
     ) -> None:
         self._accounts = accounts
         self._store = store
@@ -47,6 +49,7 @@ class Housekeeping:
         self._settings = settings
         self._up = up
         self._renew = renew
+        self._obtain = obtain
 
     async def run(self) -> None:
         """Once an hour, until cancelled."""
@@ -67,10 +70,14 @@ class Housekeeping:
         await self._store.drop_drafts(now - DRAFT_LIFE)
         for journey in await self._store.list(limit=1_000_000):
             stands = journey.state is JourneyState.DONE and journey.told != RETIRED
-            if not stands or not stages.publishes(journey):
-                continue
+            if not stands or not stages.publishes(journey) or owes_end(journey):
+                continue  # its owner hears of the end first
             if not stages.over(journey, self._settings.statement, now):
                 continue
+            try:
+                await self._obtain(journey.id)
+            except Refused:
+                continue  # the instance that has it does this
             try:
                 await self._accounts.withdraw(journey.old)
             except RemoteError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import xml.etree.ElementTree as ET
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
@@ -17,7 +18,7 @@ from component.engine.movers.ports import JourneyStore, MoverGauges, NoGauges
 from component.engine.movers.run import Run
 from component.engine.movers.service import Movers
 from component.engine.ports import Clock, Teller
-from component.store.errors import StoreError
+from component.store.errors import LeaseLost, StoreError
 from component.xmpp import codecs, mover_codecs
 from component.xmpp.mover_codecs import WayBack
 
@@ -71,7 +72,7 @@ class Inbound:
         if not mover_codecs.is_watched(iq):
             return await self._contact_divert(iq)
         way_back = mover_codecs.read_way_back(iq, self._hosts)
-        for run in self._movers.runs_of(way_back.user):
+        for run in self._movers.runs.of(way_back.user):
             if run.approves(way_back.user, way_back.sender):
                 log.debug("a way back is approved", user=way_back.user, contact=way_back.sender)
                 self._awaited[way_back.request_id] = (run, way_back)
@@ -94,13 +95,15 @@ class Inbound:
         if outcome.contact != way_back.user:
             return
         item = next((item for item in outcome.items if item.jid == way_back.sender), None)
-        await run.found(way_back.sender, item)
+        with contextlib.suppress(LeaseLost):  # whoever works on it now reads the roster
+            await run.found(way_back.sender, item)
 
     async def on_heard(self, message: ET.Element) -> None:
         """A contact answered a watched user."""
         heard = mover_codecs.read_heard(message, self._hosts)
-        for run in self._movers.runs_of(heard.user):
-            await run.heard(heard)
+        for run in self._movers.runs.of(heard.user):
+            with contextlib.suppress(LeaseLost):
+                await run.heard(heard)
 
     async def on_wrote(self, iq: ET.Element) -> ET.Element | None:
         """A contact wrote to an old account: tell them the new address, once a day."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from component.core import jids
 from component.core.journey import contacts as machine
-from component.core.journey.model import JourneyContact, JourneyState
+from component.core.journey.model import ContactState, JourneyContact, JourneyState
 from component.core.model import PresenceKind, RosterItem, SendPlan, Step, Subscription
 from component.xmpp.errors import RemoteError
 from component.xmpp.mover_codecs import Notification
@@ -23,8 +22,6 @@ BATCH = 64
 WITHDRAW_SECONDS = 10.0
 """How long the answer to a withdrawn request is awaited; not every server gives one."""
 LOOK_MAX_SECONDS = 3600.0
-_AGAIN = timedelta(seconds=10)
-"""When an approval is tried again whose fate is not known."""
 _EVERYBODY = ""
 _AT_WORK = frozenset({JourneyState.NOTIFYING, JourneyState.SETTLING})
 
@@ -37,13 +34,43 @@ class Notifier:
         self._known_as: str | None = None
         self._withdrawing: dict[str, asyncio.Event] = {}
         self._gaps: dict[str, datetime] = {}
+        self._unseen = False
+        """Nobody has looked since the last gap."""
+        self._approved: dict[str, tuple[datetime, int]] = {}
+        """When a way back was approved, and how often again."""
+        self._again: dict[str, datetime] = {}
+        """When one is approved again whose approval may be lost."""
+
+    @property
+    def owes(self) -> bool:
+        """Whether somebody may lack our approval."""
+        return bool(self._again)
+
+    def approved(self, jid: str) -> None:
+        """A contact's way back was approved."""
+        self._approved[jid] = self._run.box.clock.now(), 0
 
     def cut_off(self, domain: str = _EVERYBODY) -> None:
-        """What contacts said may be lost: our server was away, or theirs could not be reached.
+        """What was said lately may be lost: our server was away, or theirs could not be reached.
 
         Where only we were away, our server has kept it.
         """
-        self._gaps[domain] = self._run.box.clock.now()
+        now, schedule = self._run.box.clock.now(), self._run.box.settings.schedule
+        self._gaps[domain] = now
+        self._unseen |= domain == _EVERYBODY
+        for jid, (at, again) in list(self._approved.items()):
+            if at + schedule.pending_after < now or again >= len(schedule.retries):
+                del self._approved[jid]
+            elif domain == _EVERYBODY:
+                self._again.setdefault(jid, now)
+            elif domain == jids.domain(jid):
+                self._again.setdefault(jid, now + schedule.retries[again])
+
+    def looked(self) -> None:
+        """The roster was read: whom the first look after a gap finds asked was asked before it."""
+        if self._unseen:
+            self._gaps[_EVERYBODY] = self._run.box.clock.now()
+            self._unseen = False
 
     def heard_from(self, jid: str) -> bool:
         """Something came from a contact: whether a withdrawal has waited for it, and may go on."""
@@ -66,7 +93,8 @@ class Notifier:
         for jid in set(silent).difference(contact.jid for contact in lost):
             passed = machine.TimePassed(self._cut_off_since(jid))
             run.book.apply(jid, passed, now, run.box.settings.schedule)
-        await self._approve(lost)
+        self._again |= {contact.jid: now for contact in lost}
+        await self._approve([jid for jid, due in self._again.items() if due <= now])
         batch: list[JourneyContact] = []
         wait = LOOK_MAX_SECONDS
         while len(batch) < BATCH:
@@ -81,7 +109,8 @@ class Notifier:
             batch.append(contact)
         await run.save()
         if not batch:
-            return wait
+            due = min(self._again.values(), default=None)
+            return wait if due is None else min(wait, max(0.0, (due - now).total_seconds()))
         status = run.box.teller.status_text(journey.owner, journey.old, journey.new)
         words = Notification(journey.old, status, nick)
         results = await asyncio.gather(
@@ -118,26 +147,25 @@ class Notifier:
         gaps = (self._gaps.get(place) for place in (_EVERYBODY, jids.domain(jid)))
         return told is not None and any(gap is not None and gap >= told for gap in gaps)
 
-    async def _approve(self, contacts: list[JourneyContact]) -> None:
-        """Approve ways back that were never seen; nobody repeats one that was lost.
+    async def _approve(self, contacts: list[str]) -> None:
+        """Approve ways back that were lost, or whose approval was: nobody else repeats them.
 
-        The server of a contact that did ask takes it for the answer, that of one that did not
-        ignores it (RFC 6121 section 3.1.6).  Then it stands for the day they ask.
+        The server of a contact that has asked takes it for the answer, any other ignores it (RFC
+        6121 section 3.1.6).  Where it was not asked for it stands for the day that it is.
         """
-        run = self._run
+        run, new = self._run, self._run.book.journey.new
         now, schedule = run.box.clock.now(), run.box.settings.schedule
-        for contact in contacts:
-            run.book.put(replace(contact, due_at=now + _AGAIN))
-        for contact in contacts:
-            try:
-                items = await run.box.accounts.approve(run.book.journey.new, [contact.jid])
-            except RemoteError as error:
-                if error.condition == "item-not-found":
-                    raise
-                run.book.put(replace(contact, due_at=None))
-            else:
-                item = next((item for item in items if item.jid == contact.jid), None)
-                run.book.apply(contact.jid, machine.Found(item), now, schedule)
+        roster = await run.box.accounts.roster(new) if contacts else {}
+        for jid in contacts:
+            contact, item = run.book.get(jid), roster.get(jid)
+            if contact is not None and item is not None and _stands(contact, item):
+                with contextlib.suppress(RemoteError):  # the block list, or a rule, is against it
+                    (item,) = await run.box.accounts.approve(new, [jid])
+                    _, again = self._approved.get(jid, (now, 0))
+                    self._approved[jid] = now, again + 1
+            run.book.apply(jid, machine.Found(item), now, schedule)
+            run.book.apply(jid, machine.TimePassed(), now, schedule)
+            del self._again[jid]
 
     async def _nick(self) -> str:
         """What the mover calls themself, for people whose client knows nothing of moves."""
@@ -191,3 +219,10 @@ class Notifier:
                     await answered.wait()
         finally:
             self._withdrawing.pop(jid, None)
+
+
+def _stands(contact: JourneyContact, item: RosterItem) -> bool:
+    """Whether nobody has taken back since what a contact's state says: mutual, or accepted."""
+    if contact.state is ContactState.MUTUAL:
+        return item.subscription is Subscription.BOTH
+    return contact.state is ContactState.ACCEPTED and item.subscription.receives

@@ -26,6 +26,7 @@ from component.core.journey.model import (
     Progress,
 )
 from component.core.journey.stages import Word
+from component.core.journey.told import knows_stop, owes_end
 from component.core.model import PresenceKind, Reason, RosterItem
 from component.core.notices import Published
 from component.engine.movers import backwards
@@ -33,8 +34,8 @@ from component.engine.movers.book import Book
 from component.engine.movers.box import Box
 from component.engine.movers.notifier import LOOK_MAX_SECONDS, Notifier
 from component.engine.movers.statement import Statement
-from component.engine.movers.voice import TIME_OVER, Voice, knows_stop, owes_end
-from component.store.errors import StoreError
+from component.engine.movers.voice import TIME_OVER, Voice
+from component.store.errors import LeaseLost, StoreError
 from component.xmpp.errors import LinkError, LinkLost, RemoteError
 from component.xmpp.mover_codecs import HeardOf
 
@@ -72,6 +73,8 @@ class Run:
         self.rechecks = 0
         """Looks at what an undo had already restored."""
         self.voice = Voice(box, book, self._note)
+        self._leaving = False
+        """Another instance is to work on it."""
 
     # What others may do to it -------------------------------------------------------------------
 
@@ -93,6 +96,11 @@ class Run:
         """Something changed: look now."""
         self._look_every = self.box.settings.look_seconds
         self._wake.set()
+
+    def leave(self) -> None:
+        """End the work after the present step, for another instance to go on."""
+        self._leaving = True
+        self.wake()
 
     def reconnected(self) -> None:
         """The stream is back: watches are gone, and what was missed stands on the rosters."""
@@ -168,7 +176,8 @@ class Run:
         return journey.state in _APPROVING and contact.state not in _NOT_NOTIFIED
 
     async def found(self, jid: str, item: RosterItem | None) -> None:
-        """The new account's entry of a contact, as the server told it."""
+        """The new account's entry of a contact whose way back was approved, as it is now."""
+        self.notifier.approved(jid)
         self.box.pace.answered(jids.domain(jid), self.box.clock.tick())
         now = self.box.clock.now()
         self.book.apply(jid, machine.Found(item), now, self.box.settings.schedule)
@@ -178,7 +187,10 @@ class Run:
     # The work -----------------------------------------------------------------------------------
 
     async def work(self) -> None:
-        """Until the journey is paused, or at its end and nothing is left to withdraw."""
+        """Until the journey is paused, or at its end and nothing is left to withdraw.
+
+        :raises LeaseLost: another instance works on it.
+        """
         self._fresh = True
         while self.busy():
             await self.box.up.wait()
@@ -193,12 +205,16 @@ class Run:
             except LinkLost:
                 self._fresh = True
                 await asyncio.sleep(0)
+            except LeaseLost:
+                raise
             except (LinkError, StoreError) as error:
                 self._fresh = True
                 if await self._account_is_gone(error):
                     continue
                 log.warning("a journey waits", id=self.book.journey.id, error=str(error))
                 await self._pause_for(RETRY_SECONDS)
+        if self._leaving:
+            return  # whoever goes on sets watches of their own
         for user in {self.book.journey.new, self.book.journey.old}:
             with contextlib.suppress(LinkError, StoreError):
                 await self.box.rewatch(user)
@@ -216,7 +232,7 @@ class Run:
     def busy(self) -> bool:
         """Whether there is something to do."""
         journey = self.book.journey
-        return (
+        return not self._leaving and (
             journey.state.running or backwards.to_withdraw(self.book) or owes_end(self.book.journey)
         )
 
@@ -336,6 +352,7 @@ class Run:
             elif contact.state in _LOOKED_AT:
                 found = machine.Found(roster.get(contact.jid))
                 self.book.apply(contact.jid, found, now, schedule)
+        self.notifier.looked()
         await self.save()
 
     async def _advance(self) -> None:
@@ -347,7 +364,7 @@ class Run:
             await self.become(Word.ALL_NOTIFIED)
         if book.journey.state is not JourneyState.SETTLING:
             return
-        settled = book.settled()
+        settled = book.settled() and not self.notifier.owes
         over = stages.over(book.journey, self.box.settings.statement, self.box.clock.now())
         if not settled and not over:
             return

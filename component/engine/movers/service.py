@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -19,7 +20,6 @@ from component.core.journey.model import (
     ContactState,
     Journey,
     JourneyContact,
-    JourneyState,
     Kind,
     Problem,
     Progress,
@@ -35,11 +35,12 @@ from component.engine.movers import backwards
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.book import Book
 from component.engine.movers.box import Box, MoverSettings
+from component.engine.movers.claims import Claims
 from component.engine.movers.housekeeping import Housekeeping
 from component.engine.movers.orders import explained
 from component.engine.movers.ports import JourneyStore, MoverGauges, NoGauges
 from component.engine.movers.run import Run
-from component.engine.movers.voice import owes_end
+from component.engine.movers.runs import Runs
 from component.engine.movers.watches import Watches
 from component.engine.ports import Clock, Teller
 from component.engine.preferences import Preferences
@@ -49,7 +50,6 @@ from component.xmpp.errors import LinkError
 
 log = structlog.get_logger(__name__)
 
-FAILED_SECONDS = 60.0
 _LISTENERS_QUEUE = 1000
 
 
@@ -67,8 +67,12 @@ class Movers:
         settings: MoverSettings,
         preferences: Preferences,
         contact_undo: ContactUndo,
+        claims: Claims,
+        watches: Callable[[str], bool] = lambda _: True,
         gauges: MoverGauges | None = None,
     ) -> None:
+        """``watches(jid)``: whether it is this instance that has an old account watched whose
+        journey is over."""
         self._hosts = frozenset(hosts)
         self._accounts = accounts
         self._store = store
@@ -77,17 +81,19 @@ class Movers:
         self._settings = settings
         self._preferences = preferences
         self._contact_undo = contact_undo
+        self._configured = settings.rates
+        self._overall = settings.rates.overall_per_second
+        self._instances = 1
         self._up = asyncio.Event()
-        self._runs: dict[int, Run] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self.runs = Runs(store, claims, lambda book: Run(self._box, book))
         self._renewing: asyncio.Task[None] | None = None
         self._listeners: set[asyncio.Queue[Progress]] = set()
         self.pace = Pace(settings.rates, self._hosts)
         self.paused = False
         """An admin holds everything."""
-        self.watches = Watches(accounts, store, clock, settings, self._hosts, self.runs_of)
+        self.watches = Watches(accounts, store, clock, settings, self._hosts, self.runs.of, watches)
         self.housekeeping = Housekeeping(
-            accounts, store, clock, settings, self._up, self.watches.renew
+            accounts, store, clock, settings, self._up, self.watches.renew, claims.obtain
         )
         self._box = Box(
             accounts=accounts,
@@ -108,23 +114,19 @@ class Movers:
 
     async def load(self) -> None:
         """Take up every journey that was under way; raises StoreError."""
-        for journey in await self._store.list(limit=100_000):
-            owed = owes_end(journey)
-            if journey.state.final and journey.state is not JourneyState.CANCELLED and not owed:
-                continue
-            book = Book(journey, await self._store.contacts(journey.id))
-            if not journey.state.final or owed or backwards.to_withdraw(book):
-                self._start(Run(self._box, book))
+        await self.runs.claim()
 
     async def on_up(self) -> None:
         """The stream is up and the hooks are greeted."""
         self._up.set()
-        for run in self._runs.values():
+        for run in self.runs:
             run.reconnected()
-        self._renew_watches()
+        self.renew_watches()
 
-    def _renew_watches(self) -> None:
-        """Have all watches set anew, in the background."""
+    def renew_watches(self) -> None:
+        """Have all watches set anew, in the background, if the stream is up."""
+        if not self._up.is_set():
+            return
 
         async def renew() -> None:
             try:
@@ -146,65 +148,55 @@ class Movers:
 
     async def stop(self) -> None:
         """End the runs; the journal knows where each stood."""
-        tasks = [*self._tasks.values(), *([self._renewing] if self._renewing else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._stop_renewing()
+        await self.runs.stop()
 
     async def begin(self, draft: Journey, contacts: Sequence[JourneyContact]) -> Journey:
         """Set out on a draft that was confirmed; raises Refused: it is no draft any more."""
         run = Run(self._box, Book(draft, contacts))
         if not await run.become(Word.CONFIRMED):
             raise Refused(Problem.WRONG_STATE)
-        self._start(run)
+        self.runs.start(run)
         return run.book.journey
-
-    def _start(self, run: Run) -> None:
-        id = run.book.journey.id
-        self._runs[id] = run
-        if id in self._tasks and not self._tasks[id].done():
-            run.wake()
-            return
-        task = asyncio.create_task(self._work(run), name=f"journey {id}")
-        self._tasks[id] = task
-
-    async def _work(self, run: Run) -> None:
-        id = run.book.journey.id
-        while True:
-            try:
-                await run.work()
-                while run.busy():  # an order came while it was ending
-                    await run.work()
-                break
-            except Exception:
-                log.exception("a journey failed; it is taken up again in a minute", id=id)
-                await asyncio.sleep(FAILED_SECONDS)
-        if run.book.journey.state.final:
-            self._runs.pop(id, None)
 
     def reconfigure(self, settings: MoverSettings) -> None:
         """Put other settings in force; the overall rate and the domains are the admin's."""
         switched = settings.answer_senders is not self._settings.answer_senders
+        self._configured = settings.rates
         self._settings.take_over(settings)
-        self.pace.set_rates(settings.rates)
+        self._set_rates()
         self.wake_all()
-        if switched and self._up.is_set():
-            self._renew_watches()
+        if switched:
+            self.renew_watches()
+
+    def set_overall(self, per_second: float) -> None:
+        """Change how many notifications a second leave, over all journeys and instances."""
+        self._overall = per_second
+        self._set_rates()
+
+    def share_with(self, instances: int) -> None:
+        """Of what holds for all instances together, each has the same share."""
+        if instances != self._instances:
+            self._instances = max(1, instances)
+            self._set_rates()
+
+    def _set_rates(self) -> None:
+        whole, share = self._configured, self._instances
+        self._settings.rates = replace(
+            whole,
+            overall_per_second=whole.overall_per_second / share,
+            domain_per_minute=whole.domain_per_minute / share,
+            domain_per_minute_max=whole.domain_per_minute_max / share,
+        )
+        self.pace.set_rates(self._settings.rates)
+        self.pace.set_overall(self._overall / share)
 
     def contact_counts(self) -> Counter[ContactState]:
         """Contacts of the journeys at work, by state."""
         total: Counter[ContactState] = Counter()
-        for run in self._runs.values():
+        for run in self.runs:
             total.update(run.book.counts)
         return total
-
-    def runs_of(self, jid: str) -> list[Run]:
-        """Runs, paused ones included, of which this is an account."""
-        return [
-            run
-            for run in self._runs.values()
-            if jid in (run.book.journey.old, run.book.journey.new)
-        ]
 
     def serves(self, jid: str) -> bool:
         """Whether a bare JID is on a served host."""
@@ -252,17 +244,14 @@ class Movers:
         :param asker: who must be one of its accounts; None for an admin.
         :raises Refused: there is none, or it is not the asker's.
         """
-        run = self._runs.get(id)
+        run = self.runs.by_id.get(id)
         with explained():
             if run is None:
-                journey = await self._store.get(id)
-                if journey is None or (journey.started_at is None):
+                run = await self.runs.read(id)
+                if run is None or run.book.journey.started_at is None:
                     raise Refused(Problem.NO_SUCH_JOURNEY, id=str(id))
-                if asker is not None and not _may(asker, journey):
-                    raise Refused(Problem.NOT_YOURS, id=str(id))
-                contacts = await self._store.contacts(id)
                 # Another order may have brought it up meanwhile.
-                run = self._runs.get(id) or Run(self._box, Book(journey, contacts))
+                run = self.runs.by_id.get(id) or run
         if asker is not None and not _may(asker, run.book.journey):
             raise Refused(Problem.NOT_YOURS, id=str(id))
         return run
@@ -270,8 +259,14 @@ class Movers:
     async def order(self, run: Run, word: Word) -> Progress:
         """Say a word to a journey.
 
-        :raises Refused: it is in no state for that, or the proof of an undo is missing.
+        :raises Refused: it is in no state for that, the proof of an undo is missing, or another
+            instance does not hand it over.
         """
+        with explained():
+            mine = await self.runs.obtain(run)
+        if mine is None:
+            raise Refused(Problem.NO_SUCH_JOURNEY, id=str(run.book.journey.id))
+        run = mine
         journey = run.book.journey
         if not stages.allows(journey, word):
             raise Refused(Problem.WRONG_STATE, state=journey.state.value)
@@ -281,7 +276,7 @@ class Movers:
             begun = backwards.begin_undo(run.book) if word is Word.UNDO else ()
             if not await run.become(word, contacts=begun):
                 raise Refused(Problem.WRONG_STATE, state=run.book.journey.state.value)
-            self._start(run)
+            self.runs.start(run)
         return run.progress()
 
     async def _way_back_is_stated(self, journey: Journey) -> None:
@@ -343,7 +338,7 @@ class Movers:
 
     def wake_all(self) -> None:
         """Something that holds for all changed."""
-        for run in self._runs.values():
+        for run in self.runs:
             run.wake()
 
 

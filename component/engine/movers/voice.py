@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from component.core.journey.model import Journey, JourneyState, Progress
+from component.core.journey import told
+from component.core.journey.model import JourneyState, Progress
 from component.core.notices import (
     AllFollowed,
     Notice,
@@ -23,11 +24,6 @@ PROGRESS_SECONDS = 5.0
 """Least time between two corrections of the progress message (XEP-0308)."""
 TIME_OVER = "time-over"
 """Detail of a journey that ended because it had had its time."""
-RETIRED = "statement-withdrawn"
-"""Noted of a journey whose owner knows its end, once its statement is withdrawn."""
-_ENDED = "all-followed"
-_STOPPED = "stopped"
-_UNDONE = "undone"
 
 
 class Voice:
@@ -61,13 +57,13 @@ class Voice:
         journey, progress = self._book.journey, self.now()
         match journey.state:
             case JourneyState.DONE if journey.detail == TIME_OVER:
-                await self.once(_ENDED, TimeOver(progress))
+                await self.once(told.ENDED, TimeOver(progress))
             case JourneyState.DONE:
-                await self.once(_ENDED, AllFollowed(progress))
+                await self.once(told.ENDED, AllFollowed(progress))
             case JourneyState.UNDONE:
-                await self.once(_UNDONE, UndoneTold(progress))
+                await self.once(told.UNDONE, UndoneTold(progress))
             case _:
-                await self.once(f"{_STOPPED}-{journey.state.value}", Stopped(progress))
+                await self.once(f"{told.STOPPED}-{journey.state.value}", Stopped(progress))
 
     async def progress(self, *, at_once: bool = False) -> None:
         """Correct the message of progress, if it has changed and was not corrected just now."""
@@ -96,23 +92,3 @@ class Voice:
         if not self._held:
             return None
         return max(0.05, self._told_at + PROGRESS_SECONDS - self._box.clock.tick())
-
-
-def knows_stop(journey: Journey) -> bool:
-    """Whether the owner was told that the journey had stopped."""
-    return (journey.told or "").startswith(_STOPPED)
-
-
-def owes_end(journey: Journey) -> bool:
-    """Whether the owner has still to hear that the journey ended or stopped."""
-    if journey.started_at is None:
-        return False
-    match journey.state:
-        case JourneyState.DONE:
-            return journey.told not in (_ENDED, RETIRED)
-        case JourneyState.UNDONE:
-            return journey.told != _UNDONE
-        case JourneyState.PAUSED | JourneyState.CANCELLED:
-            return not knows_stop(journey)
-        case _:
-            return False

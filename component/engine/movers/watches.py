@@ -48,13 +48,17 @@ class Watches:
         settings: MoverSettings,
         hosts: Collection[str],
         runs_of: Callable[[str], list[Run]],
+        mine: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        """``mine(jid)``: whether it is this instance that watches an account where nothing is under
+        way any more; of two watches of one user the later counts."""
         self._accounts = accounts
         self._store = store
         self._clock = clock
         self._settings = settings
         self._hosts = hosts
         self._runs_of = runs_of
+        self._mine = mine
 
     async def renew(self, user: str) -> None:
         """Have the hook watch a user as the journeys of now need it; nothing for other hosts.
@@ -94,12 +98,19 @@ class Watches:
         Journeys at work renew their own; paused ones do not work.
         """
         users: set[str] = set()
+        at_work: set[str] = set()
         for journey in await self._store.list(limit=1_000_000):
             if journey.kind is not Kind.ARRIVE and journey.state is JourneyState.DONE:
                 users.add(journey.old)
             elif journey.state is JourneyState.PAUSED:
                 users |= {journey.old, journey.new}
-        waiting = sorted(users)
+            if not journey.state.final:
+                at_work |= {journey.old, journey.new}
+        waiting = sorted(
+            user
+            for user in users
+            if self._runs_of(user) or (user not in at_work and self._mine(user))
+        )
         for start in range(0, len(waiting), _AT_ONCE):
             part = waiting[start : start + _AT_ONCE]
             await asyncio.gather(*(self.renew(user) for user in part))

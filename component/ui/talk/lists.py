@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from xml.sax.saxutils import quoteattr
 
-from lxml import etree
-
+from component.account.errors import BadFile
+from component.account.errors import Why as FileWhy
+from component.account.model import Contact
+from component.account.read import Reader, accounts
 from component.core import jids
 from component.core.model import Subscription
 from component.engine.movers.orders import Given
@@ -17,10 +21,8 @@ MAX_CHARACTERS = 400_000
 """Of a pasted list; a stanza of a server holds little more."""
 _MAX_NAME = 200
 _MAX_GROUPS = 50
-_NS_ROSTER = "jabber:iq:roster"
+_ROSTER_ALONE = re.compile(r"<query\s[^<>]*jabber:iq:roster")
 _ANGLED = re.compile(r"^(?P<name>[^<>]*)<\s*(?:xmpp:)?(?P<jid>[^<>\s]+)\s*>\s*$")
-_USER = "user"
-"""The element of an account (XEP-0227 section 3), in any version's namespace."""
 
 
 class Why(StrEnum):
@@ -43,18 +45,20 @@ class BadList(Exception):
         self.text = text
 
 
-def parse(text: str) -> list[Given]:
+def parse(text: str, owner: str | None = None) -> list[Given]:
     """Read a pasted list.
 
     Lines: an address, with a name after it or before it (``Name <address>``); several with commas
     or semicolons between them.  Empty lines and those that begin with ``#`` are passed over.
-    XML: the roster of the first account (XEP-0227 section 4.5); entries without a subscription are
-    no contacts.  An address that comes twice counts once, as it came first.
+    XML: the roster of an account (XEP-0227 section 4.5); entries without a subscription are no
+    contacts.  An address that comes twice counts once, as it came first.
 
+    :param owner: bare JID of the account whose roster it is, where a file has several; a file with
+        one account may be another's (it moved before).
     :raises BadList: it cannot be read, holds none, or more than :data:`MAX_CONTACTS`.
     """
     text = text.removeprefix("\ufeff").strip()
-    entries = _from_xml(text) if _looks_like_xml(text) else _from_lines(text)
+    entries = _from_xml(text, owner) if _looks_like_xml(text) else _from_lines(text)
     found: dict[str, Given] = {}
     for entry in entries:
         found.setdefault(entry.jid, entry)
@@ -122,48 +126,36 @@ def _looks_like_xml(text: str) -> bool:
     return text.startswith("<") and "@" not in text[: text.find(">") + 1].partition(" ")[0]
 
 
-def _from_xml(text: str) -> Iterator[Given]:
-    # No document type: it is the way to entities, and XEP-0227 has none.
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise BadList(Why.XML, 1)
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,  # libxml2's own bounds: depth 256, text 10 MB
-        remove_comments=True,
-        remove_pis=True,
-    )
+def _from_xml(text: str, owner: str | None) -> Iterator[Given]:
+    data = _whole(text, owner).encode("utf-8", "replace")
     try:
-        root = etree.fromstring(re.sub(r"^<\?xml[^>]*\?>", "", text).encode(), parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None) or 1
-        raise BadList(Why.XML, line) from None
-    account = next((e for e in root.iter() if _local(e) == _USER), root)
-    roster = next(account.iter(f"{{{_NS_ROSTER}}}query"), None)
-    if roster is None:
-        raise BadList(Why.NO_ROSTER)
-    return _items(roster)
+        held = {account.jid for account in accounts(io.BytesIO(data))}
+        # A server's export may hold everybody: the roster is the old account's, or nobody's.
+        reader = Reader(io.BytesIO(data), user=owner if owner in held else None)
+        contacts = [piece for piece in reader if isinstance(piece, Contact)]
+    except BadFile as bad:
+        why = _WHY.get(bad.why, Why.XML)
+        raise BadList(why, bad.line, bad.text) from None
+    for contact in contacts:
+        if contact.subscription is not Subscription.NONE:
+            groups = tuple(dict.fromkeys(g for raw in contact.groups if (g := _name(raw))))
+            name = _name(contact.name or "")
+            yield Given(contact.jid, name, groups[:_MAX_GROUPS], contact.subscription)
 
 
-def _items(roster: etree._Element) -> Iterator[Given]:
-    for item in roster.iterfind(f"{{{_NS_ROSTER}}}item"):
-        try:
-            subscription = Subscription(item.get("subscription", "none"))
-        except ValueError:
-            continue  # ``remove``, or what nobody has defined
-        if subscription is Subscription.NONE:
-            continue
-        jid = jids.bare(item.get("jid"))
-        if jid is None:
-            line = item.sourceline
-            where = line if isinstance(line, int) else 0
-            raise BadList(Why.LINE, where, item.get("jid", ""))
-        groups = (_name(g.text or "") for g in item.iterfind(f"{{{_NS_ROSTER}}}group"))
-        kept = tuple(dict.fromkeys(g for g in groups if g))[:_MAX_GROUPS]
-        yield Given(jid, _name(item.get("name", "")), kept, subscription)
+def _whole(text: str, owner: str | None) -> str:
+    """A roster alone, as clients show it in their console, made a file of its owner."""
+    if not _ROSTER_ALONE.match(text):
+        return text
+    user, _, host = (owner or "owner@roster.invalid").partition("@")
+    account = f"<host jid={quoteattr(host)}><user name={quoteattr(user)}>{text}</user></host>"
+    return f"<server-data xmlns='urn:xmpp:pie:0'>{account}</server-data>"
 
 
-def _local(element: etree._Element) -> str:
-    return etree.QName(element).localname if isinstance(element.tag, str) else ""
+_WHY = {
+    FileWhy.NO_USER: Why.NO_ROSTER,
+    FileWhy.SEVERAL_USERS: Why.NO_ROSTER,
+    FileWhy.TOO_MANY: Why.TOO_MANY,
+    FileWhy.BAD_ADDRESS: Why.LINE,
+    FileWhy.NO_ADDRESS: Why.LINE,
+}

@@ -104,9 +104,9 @@ class Moving:
     def _ask_list(self, turn: Turn, old: str) -> Page:
         async def then(turn: Turn, answers: Answers) -> Page:
             try:
-                given = lists.parse(answers.text("list"))
+                given = lists.parse(answers.text("list"), old)
             except lists.BadList as bad:
-                raise BadInput(words_of.bad_list(turn.words, bad), "list") from None
+                raise BadInput(words_of.bad_list(turn.words, bad, old), "list") from None
             return await self._checked(
                 turn, await self._drafts.prepare_arrive(turn.asker, old, given)
             )

@@ -117,7 +117,7 @@ def label(contact: JourneyContact) -> str:
     return f"{short(contact.name)} ({contact.jid})" if contact.name else contact.jid
 
 
-def bad_list(words: Words, bad: lists.BadList) -> str:
+def bad_list(words: Words, bad: lists.BadList, old: str) -> str:
     """What is wrong with a pasted list, and what is expected."""
     match bad.why:
         case lists.Why.LINE:
@@ -138,4 +138,4 @@ def bad_list(words: Words, bad: lists.BadList) -> str:
                 line=bad.line,
             )
         case lists.Why.NO_ROSTER:
-            return words.say("There is no contact list in that file.")
+            return words.say("There is no contact list of {old} in that file.", old=old)

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from xml.sax.saxutils import quoteattr
 
 from component.core.records import MoveRecord, MoveState
@@ -181,6 +181,22 @@ class FaultHouse:
         return found
 
 
+class Home(Protocol):
+    """Where a family lives."""
+
+    @property
+    def kind(self) -> Kind:
+        """Of the server."""
+
+    @property
+    def server(self) -> Server:
+        """With the hosts of :data:`HOSTS`."""
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+
+
 @dataclass
 class Contact:
     """Somebody on the mover's roster, and every device that was theirs."""
@@ -197,7 +213,7 @@ class Contact:
 class Family:
     """A mover with a statement at the old account, and contacts who have the old one as both."""
 
-    def __init__(self, house: FaultHouse, contacts: int, *, offline: int = 1) -> None:
+    def __init__(self, house: Home, contacts: int, *, offline: int = 1) -> None:
         self.house = house
         token = next(_numbers)
         self.old = f"old{token}@{MOVERS_HOST}"

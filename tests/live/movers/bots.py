@@ -12,38 +12,33 @@ from collections.abc import Callable
 from typing import Self
 from xml.sax.saxutils import quoteattr
 
-from tests.live.client import ClientError, RawComponent, Received
+from tests.live.client import RawComponent, Received
 from tests.live.movers.cast import Cast
-from tests.live.movers.people import (
-    STATEMENT_GET,
-    Manner,
-    Notification,
-    Proof,
-    notification_of,
-    read_statement,
-)
+from tests.live.movers.people import Manner
+from tests.live.movers.readings import Notification, Proof, Readings, notification_of
 from tests.live.movers.world import BOTS_HOST
 
 PRESENCE = "{jabber:component:accept}presence"
-_READS = 200
-_AGAIN = 0.2
-"""Seconds until a server that is down is asked again: nothing tells a contact that it is back."""
 
 
 class Bots:
     """The users of ``BOTS_HOST``, until the test ends.
 
-    ``notifications`` holds every request with ``<moved/>`` that came, in order; ``proofs`` what
-    the old account's statement said when each came, read by the bot itself; ``asked`` holds who was
-    asked at all, if by a request without ``<moved/>``, as Prosody repeats one that nobody answered;
-    ``sees`` and ``shows`` hold per bot who the bot sees, and whom it lets see.
+    ``notifications`` holds every request with ``<moved/>`` that a bot was shown, in order;
+    ``asked`` holds who was asked at all, if by a request without ``<moved/>``, as Prosody repeats
+    one that nobody answered; ``sees`` and ``shows`` hold per bot who the bot sees, and whom it lets
+    see; ``waiting`` holds what a bot was shown and has not answered.
+
+    As any server does (RFC 6121 section 3.1.3), this one answers a request by itself where the user
+    has approved already, and shows none twice that waits for an answer.  What it knows outlives
+    its restart, as a roster does.
     """
 
     def __init__(self, cast: Cast, manner: Manner = Manner.APPROVES) -> None:
         self.manner = manner
         self.notifications: list[Notification] = []
-        self.proofs: list[Proof] = []
         self.asked: set[tuple[str, str]] = set()
+        self.waiting: set[tuple[str, str]] = set()
         self.withdrawn: list[tuple[str, str]] = []
         self.sees: dict[str, set[str]] = defaultdict(set)
         self.shows: dict[str, set[str]] = defaultdict(set)
@@ -51,7 +46,7 @@ class Bots:
         cast.ends.push_async_callback(self.close)
         self._news = asyncio.Event()
         self._stream: RawComponent | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.readings = Readings(self._news)
 
     @staticmethod
     def jid(name: str) -> str:
@@ -64,15 +59,20 @@ class Bots:
         stream.listeners.append(self._on_stanza)
         await stream.open()
         self._stream = stream
+        self.readings.resume(stream)
         return self
 
     async def close(self) -> None:
-        """Disconnect."""
-        for task in list(self._tasks):
-            task.cancel()
+        """Disconnect; harmless where the server has done so."""
+        self.readings.stop()
         if self._stream is not None:
             await self._stream.close()
             self._stream = None
+
+    @property
+    def proofs(self) -> list[Proof]:
+        """What the old account's statement said when each notification came."""
+        return self.readings.proofs
 
     @property
     def counts(self) -> Counter[tuple[str, str]]:
@@ -93,7 +93,8 @@ class Bots:
 
     async def until_proven(self) -> None:
         """Wait until every notification was followed by a look at the statement."""
-        await self.until(lambda: len(self.proofs) == len(self.notifications), "statements read")
+        await self.until(lambda: not self.readings.open, "statements read")
+        assert len(self.proofs) == len(self.notifications)
 
     def _on_stanza(self, received: Received) -> None:
         element = received.element
@@ -111,6 +112,7 @@ class Bots:
                 self.withdrawn.append((bot, peer))
             case "unsubscribe":
                 self.shows[bot].discard(peer)
+                self.waiting.discard((bot, peer))
                 self.withdrawn.append((bot, peer))
             case _:
                 return
@@ -118,12 +120,16 @@ class Bots:
 
     def _on_request(self, received: Received, bot: str, peer: str) -> None:
         self.asked.add((bot, peer))
+        if peer in self.shows[bot]:
+            self._send("subscribed", bot, peer)
+            return
+        if (bot, peer) in self.waiting:
+            return
         notification = notification_of(received, bot)
         if notification is not None:
             self.notifications.append(notification)
-            task = asyncio.create_task(self._prove(notification))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            assert self._stream is not None
+            self.readings.add(self._stream, notification)
         if self.manner is Manner.APPROVES:
             self.shows[bot].add(peer)
             self._send("subscribed", bot, peer)
@@ -131,26 +137,8 @@ class Bots:
                 self._send("subscribe", bot, peer)
         elif self.manner is Manner.REFUSES:
             self._send("unsubscribed", bot, peer)
-
-    async def _prove(self, notification: Notification) -> None:
-        """Read the statement as the bot; a server on its way down may need to be asked again."""
-        found: tuple[str | None, str | None] = (None, "no answer")
-        for _ in range(_READS):
-            try:
-                assert self._stream is not None
-                found = read_statement(
-                    await self._stream.request(
-                        STATEMENT_GET, to=notification.old, sender=notification.to
-                    )
-                )
-            except ClientError:
-                pass
-            else:
-                if found[1] is None or not found[1].startswith("remote-server"):
-                    break
-            await asyncio.sleep(_AGAIN)
-        self.proofs.append(Proof(notification, *found))
-        self._news.set()
+        else:
+            self.waiting.add((bot, peer))
 
     def _send(self, kind: str, bot: str, peer: str) -> None:
         assert self._stream is not None

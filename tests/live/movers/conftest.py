@@ -27,9 +27,10 @@ PAIRS = (
 FULL = os.environ.get("XMPP_MOVED_FULL") == "1"
 """``make test-full``: also what takes minutes and repeats on another server what is shown."""
 _ONLY_FULL = (
-    r"test_crash.*prosody-13\.0",
-    r"test_crash.*before_anybody_is_told\[.*-0\.(0|02|3)\]",
-    r"test_crash.*restarted_in_the_middle\[.*(kill-|stop-mantua)",
+    r"test_(crash|restarts).*prosody-13\.0",
+    r"test_crash.*as_a_move_begins\[.*-(preflighted|notifying)\]",
+    r"test_restarts.*\[.*(kill-|stop-of-the-(contacts|old-account))",
+    r"test_exports.*\[(ejabberd-24\.12|prosody-13\.0)\+",
     r"(test_crash.*both_sides.*|test_full_loop.*)\[ejabberd-24\.12\+",
     r"(test_crash.*both_sides.*|test_full_loop.*)\[prosody-13\.0\+",
     r"test_crash.*both_sides.*\[(prosody-0\.12|ejabberd-24\.12)\]",

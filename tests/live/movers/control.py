@@ -54,14 +54,17 @@ class Watch:
             last = self.lines[-1] if self.lines else "no line at all"
             raise AssertionError(f"{what}: not within {timeout} s; the last was {last}") from None
 
-    def check_totals(self, total: int) -> None:
-        """See that in every line the states add up to the size of the roster."""
+    def check_totals(
+        self, total: int, picks: Callable[[dict[str, Any]], bool] = lambda _: True
+    ) -> None:
+        """See that in every line, of those picked, the states add up to the size of the roster."""
+        lines = [line for line in self.lines if picks(line)]
         wrong = [
             line
-            for line in self.lines
+            for line in lines
             if sum(line["counts"].values()) != line["total"] or line["total"] != total
         ]
-        assert self.lines, "no line came"
+        assert lines, "no line came"
         assert not wrong, wrong
 
 

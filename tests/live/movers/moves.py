@@ -66,7 +66,9 @@ async def check_views(
     """
     progress = await progress_of(house, old, new)
     number = progress["journey"]["id"]
-    assert await states_of(house, old, new) == wanted
+    found = await states_of(house, old, new)
+    differing = {jid: state for jid, state in found.items() if state != wanted.get(jid)}
+    assert found == wanted, f"among {len(found)}: {differing}"
     assert progress["journey"]["state"] == state
     assert progress["counts"] == dict(Counter(wanted.values()))
     assert progress["total"] == len(wanted)
@@ -74,8 +76,8 @@ async def check_views(
     code, text = await house.running_daemon.run_command("moves", "--json")
     assert code == 0, text
     listed = json.loads(text)["journeys"]
-    found = next(entry for entry in listed if _journey(entry)["id"] in (number, f"m{number}"))
-    assert (_journey(found)["state"], found["counts"]) == (state, progress["counts"]), found
+    listed_as = next(entry for entry in listed if _journey(entry)["id"] in (number, f"m{number}"))
+    assert (_journey(listed_as)["state"], listed_as["counts"]) == (state, progress["counts"])
 
     code, text = await house.running_daemon.run_command("show", f"m{number}", "--json")
     assert code == 0, text

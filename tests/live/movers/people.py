@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
@@ -13,6 +13,14 @@ from xml.sax.saxutils import escape, quoteattr
 
 from tests.live.arrange import NS_MOVED, NS_PUBSUB
 from tests.live.client import Client, ClientError, Received
+from tests.live.movers.readings import (
+    STATEMENT_GET,
+    Notification,
+    Proof,
+    Readings,
+    notification_of,
+    read_statement,
+)
 from tests.live.servers.base import RosterEntry, Server
 from tests.live.vocabulary import parse_roster
 
@@ -20,9 +28,6 @@ CLIENT = "{jabber:client}"
 PRESENCE, MESSAGE = f"{CLIENT}presence", f"{CLIENT}message"
 BODY = f"{CLIENT}body"
 REPLACE = "{urn:xmpp:message-correct:0}replace"
-MOVED, OLD_JID, NEW_JID = (f"{{{NS_MOVED}}}{name}" for name in ("moved", "old-jid", "new-jid"))
-ITEM = f"{{{NS_PUBSUB}}}pubsub/{{{NS_PUBSUB}}}items/{{{NS_PUBSUB}}}item"
-STANZAS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
 PATIENCE = 20.0
 """Seconds within which an answer in the chat must come."""
 
@@ -49,31 +54,6 @@ class Line:
     versions: list[str] = field(default_factory=list)
     lang: str | None = None
     thread: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Notification:
-    """A subscription request with ``<moved/>`` that somebody was shown."""
-
-    serial: int
-    to: str
-    new: str
-    old: str
-    element: ET.Element
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """What the statement said when a notification came: ``new`` address, or the error."""
-
-    notification: Notification
-    new: str | None
-    condition: str | None
-
-    @property
-    def holds(self) -> bool:
-        """Whether the statement named who notified."""
-        return self.new == self.notification.new
 
 
 class Person:
@@ -104,13 +84,12 @@ class Person:
         self.lines: list[Line] = []
         self.requests: list[Received] = []
         self.notifications: list[Notification] = []
-        self.proofs: list[Proof] = []
         self.news = asyncio.Event()
+        self.readings = Readings(self.news)
         self._noise = noise
         self._heard: list[tuple[Line, str]] = []
         self._next = 0
         self._device: Client | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"Person({self.jid})"
@@ -120,6 +99,11 @@ class Person:
         """The connected device."""
         assert self._device is not None, f"{self.jid} is not logged in"
         return self._device
+
+    @property
+    def proofs(self) -> list[Proof]:
+        """What the statement said when each notification came, if this person ``reads``."""
+        return self.readings.proofs
 
     @property
     def online(self) -> bool:
@@ -135,6 +119,7 @@ class Person:
         await device.open()
         await device.roster()
         self._device = device
+        self.readings.resume(device)
         device.send("<presence/>")
         await device.ping()
         return self
@@ -142,8 +127,7 @@ class Person:
     async def log_out(self) -> None:
         """Disconnect in order; harmless where there is no device."""
         device, self._device = self._device, None
-        for task in self._tasks:
-            task.cancel()
+        self.readings.stop()
         if device is not None:
             if device.connected:
                 device.send("<presence type='unavailable'/>")
@@ -318,49 +302,9 @@ class Person:
         if notification is not None:
             self.notifications.append(notification)
             if self.reads:
-                self._start(self._prove(notification))
+                self.readings.add(self.device, notification)
         if self.manner is Manner.APPROVES:
             self.subscribes("subscribed", sender)
             self.subscribes("subscribe", sender)
         elif self.manner is Manner.REFUSES:
             self.subscribes("unsubscribed", sender)
-
-    async def _prove(self, notification: Notification) -> None:
-        new, condition = await self.reads_statement(notification.old)
-        self.proofs.append(Proof(notification, new, condition))
-        self.news.set()
-
-    def _start(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-STATEMENT_GET = (
-    f"<pubsub xmlns='{NS_PUBSUB}'><items node='{NS_MOVED}'><item id='current'/></items></pubsub>"
-)
-
-
-def notification_of(received: Received, to: str) -> Notification | None:
-    """The moved notification that a request is, None for any other."""
-    element = received.element
-    moved = element.find(MOVED)
-    if moved is None or element.get("type") != "subscribe":
-        return None
-    old = (moved.findtext(OLD_JID) or "").strip()
-    new = element.get("from", "").partition("/")[0]
-    return Notification(received.serial, to, new, old, element)
-
-
-def read_statement(answer: ET.Element) -> tuple[str | None, str | None]:
-    """(new address, None) or (None, error condition); (None, None) where there is no statement."""
-    namespace = answer.tag.partition("}")[0] + "}"
-    error = answer.find(f"{namespace}error")
-    if answer.get("type") == "error":
-        for child in error if error is not None else ():
-            if child.tag.startswith(STANZAS):
-                text = f" {child.text}" if child.text else ""
-                return None, child.tag.removeprefix(STANZAS) + text
-        return None, "undefined-condition"
-    new = answer.findtext(f"{ITEM}/{MOVED}/{NEW_JID}")
-    return (new.strip() if new else None), None

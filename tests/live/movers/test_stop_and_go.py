@@ -9,7 +9,7 @@ from tests.live.movers.bots import Bots
 from tests.live.movers.cast import Cast, compare
 from tests.live.movers.conftest import WorldFor
 from tests.live.movers.guides import GUIDES, code_of
-from tests.live.movers.moves import progress_of, states_of, until
+from tests.live.movers.moves import is_of, progress_of, states_of, until
 from tests.live.movers.people import Manner, Person
 from tests.live.movers.stage import NAMES, begin_her, enter_juliet, move_her
 from tests.live.movers.world import Settings, World
@@ -69,19 +69,25 @@ async def test_a_pause_stops_and_resume_goes_on(kind: Kind, world_for: WorldFor)
             assert "paused" in await company.order("pause")
             paused = await progress_of(company.home, company.old, company.new)
             assert paused["journey"]["state"] == "paused"
+            left = paused["counts"]["queued"]
+            assert left > 0
+            # What was sent may still be answered; nobody else is told, whatever the component does
+            # meanwhile: a move that begins now tells its four contacts at the same pace.
+            async with Cast(world) as others:
+                await move_her(await enter_juliet(world, others))
             await cast.settled()
-            told = len(company.bots.notifications)
-            assert told < COUNT
-            # What was sent may still be answered; nobody else is told.
-            await asyncio.sleep(1.5)  # a time in which three more would have been: nothing to await
-            assert len(company.bots.notifications) == told
+            still = await progress_of(company.home, company.old, company.new)
+            assert still["counts"]["queued"] == left
+            asked = await company.new.roster()
+            assert len(asked) == COUNT + 1 - left
+            assert {n.to for n in company.bots.notifications} == asked.keys() & {*company.names}
             assert await company.neighbour.reads_statement(company.old.jid) == (
                 company.new.jid,
                 None,
             )
             assert "paused" not in await company.order("resume")
             await until(watch, company.old, company.new, ("done",), counts={"mutual": COUNT + 1})
-            watch.check_totals(COUNT + 1)
+            watch.check_totals(COUNT + 1, is_of(company.old, company.new))
         await company.bots.until_proven()
         company.check_told_once()
         assert len(company.bots.notifications) == COUNT
@@ -264,33 +270,6 @@ async def test_an_old_server_that_knows_nothing(kind: Kind, world_for: WorldFor)
             assert (entries[new.jid].name, entries[new.jid].groups) == ("Juliet", ("Love",))
             assert not contact.requests
         assert [proof.holds for proof in friar.proofs] == [True]
-
-
-XEP_0227 = """<server-data xmlns='urn:xmpp:pie:0'><host jid='mantua.example'><user name='juliet'>
-<query xmlns='jabber:iq:roster'><item jid='{romeo}' name='Romeo' subscription='both'>
-<group>Love</group><group>Verona</group></item><item jid='gone@mantua.example'
-subscription='none'/></query></user></host></server-data>"""
-
-
-async def test_a_whole_account_in_a_file(kind: Kind, world_for: WorldFor) -> None:
-    """XEP-0227 instead of a list: names and groups come along."""
-    world = await world_for(kind, names=NAMES)
-    async with Cast(world) as cast:
-        old = cast.person("juliet", "mantua.example")
-        new = cast.person("juliet", "montague.example")
-        romeo = cast.person("romeo", "montague.example")
-        cast.friends(old, romeo)
-        cast.arrange()
-        await cast.enter()
-        await publish(old.device, new.jid, "open", [])
-        async with world.houses["montague"].orders.watch() as watch:
-            said = await GUIDES["ad-hoc"](new, COMPONENT_HOST).order(
-                "arrive", old=old.jid, list=XEP_0227.format(romeo=romeo.jid).splitlines()
-            )
-            assert "has begun" in said
-            await until(watch, old, new, ("done",), counts={"mutual": 1})
-        (entry,) = (await new.roster()).values()
-        assert (entry.jid, entry.name, entry.groups) == (romeo.jid, "Romeo", ("Love", "Verona"))
 
 
 async def retract(person: Person) -> None:

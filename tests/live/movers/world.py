@@ -98,16 +98,19 @@ class World:
         folder: gets everything but the control sockets, whose paths have to be short.
         settings: changes to ``FAST``, for every component.
         names: which servers there are.
+        hook: options of the server module; where it names several components, montague has all
+            of them, and only the first one is started here.
     """
 
     kind: Kind
     folder: Path
     settings: Settings = ()
     names: tuple[str, ...] = tuple(HOSTS)
+    hook: HookOptions = field(default_factory=HookOptions)
     houses: dict[str, House] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._sockets = Path(tempfile.mkdtemp(prefix="xm-", dir="/tmp"))
+        self.sockets = Path(tempfile.mkdtemp(prefix="xm-", dir="/tmp"))
         addresses = {name: free_address() for name in self.names}
         zone = {host: addresses[name] for name in self.names for host in HOSTS[name]}
         if "mantua" in self.names:
@@ -118,16 +121,16 @@ class World:
                 addresses[name],
                 HOSTS[name],
                 zone,
-                _components(name),
-                HookOptions() if name in COMPONENTS else None,
+                tuple(dict.fromkeys((*_components(name), *self.hook.components))),
+                self.hook if name in COMPONENTS else None,
                 _EXTRA if self.side(name).name.startswith("ejabberd") else {},
             )
             house = House(name, self.side(name).build(spec, self.folder / name))
             if name in COMPONENTS:
-                socket = self._sockets / f"{name}.sock"
+                socket = self.sockets / f"{name}.sock"
                 house.control = Control(socket)
                 house.daemon = Daemon(
-                    self.folder / f"{name}-component", self._configuration(house, socket)
+                    self.folder / f"{name}-component", self.configuration(house, socket)
                 )
             self.houses[name] = house
 
@@ -145,7 +148,7 @@ class World:
         """Stop everything that runs."""
         await asyncio.gather(*(daemon.stop() for daemon in self.daemons()))
         await asyncio.gather(*(house.server.stop() for house in self.houses.values()))
-        shutil.rmtree(self._sockets, ignore_errors=True)
+        shutil.rmtree(self.sockets, ignore_errors=True)
 
     def daemons(self) -> Iterator[Daemon]:
         """Every component."""
@@ -156,7 +159,7 @@ class World:
         self.settings = settings
         for house in self.houses.values():
             if house.daemon is not None and house.control is not None:
-                house.daemon.configure(self._configuration(house, house.control.path))
+                house.daemon.configure(self.configuration(house, house.control.path))
 
     def house_of(self, jid: str) -> House:
         """The server of a JID or host."""
@@ -176,7 +179,8 @@ class World:
         paths += [daemon.log_path for daemon in self.daemons()]
         return " ".join(str(path) for path in paths)
 
-    def _configuration(self, house: House, socket: Path) -> dict[str, dict[str, object]]:
+    def configuration(self, house: House, socket: Path) -> dict[str, dict[str, object]]:
+        """The configuration of a house's component, whose control socket is there."""
         spec = house.server.spec
         whole: dict[str, dict[str, object]] = {
             "component": {

@@ -58,10 +58,14 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class HookOptions:
-    """Options of mod_moved_hook; ``None`` leaves the module's default."""
+    """Options of mod_moved_hook; ``None`` leaves the module's default.
+
+    ``components`` are those that are asked; none: the first one of the server.
+    """
 
     timeout: float | None = None
     max_held: int | None = None
+    components: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

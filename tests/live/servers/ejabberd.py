@@ -272,7 +272,8 @@ class Ejabberd:
         }
         hook = spec.hook
         if hook is not None:
-            options: dict[str, object] = {"component": spec.components[0]}
+            asked = hook.components or spec.components[:1]
+            options: dict[str, object] = {"component": list(asked)}
             if hook.timeout is not None:
                 # ejabberd's configuration knows whole seconds.
                 options["timeout"] = math.ceil(hook.timeout)

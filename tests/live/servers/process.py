@@ -9,9 +9,31 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
-_LEASH = ("setpriv", "--pdeathsig", "KILL")
+LEASH = ("setpriv", "--pdeathsig", "KILL")
 """Ends the child with this process, however that ends (util-linux; prctl(2))."""
+
+
+class Child(Protocol):
+    """What is asked of a child process, whoever started it."""
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code, negative for a signal, None while it runs."""
+
+    async def terminate(self, grace: float = 10.0) -> int:
+        """SIGTERM, SIGKILL after ``grace`` seconds; return the exit code."""
+
+    async def kill(self) -> int:
+        """SIGKILL; return the exit code."""
+
+    async def wait(self, timeout: float) -> int:
+        """Return the exit code; raises TimeoutError after ``timeout`` seconds."""
 
 
 class Process:
@@ -34,7 +56,7 @@ class Process:
     ) -> None:
         with output.open("ab") as sink:
             self._child = subprocess.Popen(
-                [*_LEASH, *command],
+                [*LEASH, *command],
                 cwd=cwd,
                 env=dict(env) if env is not None else None,
                 stdin=subprocess.DEVNULL,

@@ -27,7 +27,7 @@ _HOOK_MODULES = Path(component.__file__).parent / "hooks" / "prosody"
 _READY_TIMEOUT = 20.0
 _POLL = 0.02
 
-_MODULES = (
+MODULES = (
     "roster",
     "saslauth",
     "dialback",
@@ -191,7 +191,7 @@ class Prosody:
             "c2s_ports": [C2S_PORT],
             "s2s_ports": [S2S_PORT],
             "component_ports": [COMPONENT_PORT],
-            "modules_enabled": list(_MODULES),
+            "modules_enabled": list(MODULES),
             "modules_disabled": ["tls", "s2s_auth_certs", "http", "admin_shell", "admin_socket"],
             "authentication": "internal_plain",
             "storage": "internal",
@@ -204,7 +204,9 @@ class Prosody:
             "log": [{"levels": {"min": "debug"}, "to": "file", "filename": str(self.log_path)}],
             "unbound": resolver(spec.zone),
         }
-        lines = [f"{key} = {lua_value(value)}" for key, value in settings.items()]
+        # An option that is given twice is an error to Prosody.
+        own = {key: value for key, value in settings.items() if key not in spec.extra}
+        lines = [f"{key} = {lua_value(value)}" for key, value in own.items()]
         lines += [f"{key} = {value}" for key, value in spec.extra.items()]
         for host in spec.hosts:
             lines.append(f"\nVirtualHost {lua_value(host)}")
@@ -220,7 +222,7 @@ class Prosody:
             return []
         lines = [
             'modules_enabled = { "moved_hook" }',
-            f"moved_hook_component = {lua_value(self.spec.components[0])}",
+            f"moved_hook_component = {lua_value(hook.components or self.spec.components[0])}",
         ]
         if hook.timeout is not None:
             lines.append(f"moved_hook_timeout = {hook.timeout}")

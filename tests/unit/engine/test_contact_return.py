@@ -150,3 +150,35 @@ async def test_interrupted_between_the_two_records(tmp_path: Path) -> None:
         await stage.recover()
         assert stage.server.roster(JULIET) == before
         assert (await stage.records())[-1].state is MoveState.DONE
+
+
+@pytest.mark.parametrize(("accepted", "journalled"), [(True, True), (True, False), (False, True)])
+async def test_a_late_end_leaves_a_newer_state_alone(
+    tmp_path: Path, accepted: bool, journalled: bool
+) -> None:
+    """Romeo is back, his stream is lost before the outcome, and then he goes away once more."""
+    async with opened(tmp_path) as stage:
+        own = RosterItem(NEW, S.TO, False, "R.", ())
+        await went_away(stage)
+        assert await stage.move(old=NEW, new=OLD, before_outcome=stage.side.on_down) == "take"
+        await stage.restart()
+        if journalled:
+            stage.server.statements.clear()
+            assert await stage.move() == "release"
+        stage.server.rosters[JULIET][NEW] = replace(own, subscription=S.BOTH) if accepted else own
+        later = stage.server.roster(JULIET)
+        await stage.recover()
+        assert stage.server.roster(JULIET) == later
+        assert all(record.state.final for record in await stage.records())
+
+
+async def test_one_that_comes_while_the_end_is_read(tmp_path: Path) -> None:
+    """The contact accepts the address that was left between two looks of recovery."""
+    async with opened(tmp_path) as stage:
+        await went_away(stage)
+        assert await stage.move(old=NEW, new=OLD, before_outcome=stage.side.on_down) == "take"
+        first, _ = await stage.records()
+        stage.server.rosters[JULIET][NEW] = RosterItem(NEW, S.BOTH)
+        later = stage.server.roster(JULIET)
+        assert {item.jid for item in await stage.restorer.complete_return(99, first)} == {OLD, NEW}
+        assert stage.server.roster(JULIET) == later

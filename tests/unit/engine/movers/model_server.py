@@ -288,7 +288,7 @@ class FakeServer:
             return _error("forbidden")
         answer = _result()
         pubsub = ET.SubElement(answer, tag(NS_PUBSUB, "pubsub"))
-        items = ET.SubElement(pubsub, tag(NS_PUBSUB, "items"))
+        items = ET.SubElement(pubsub, tag(NS_PUBSUB, "items"), {"node": NS_MOVED})
         if node.names is not None:
             item = ET.SubElement(items, tag(NS_PUBSUB, "item"), {"id": "current"})
             moved = ET.SubElement(item, tag(NS_MOVED, "moved"))

@@ -20,6 +20,7 @@ from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.admin import Admin
 from component.engine.movers.box import MoverSettings
+from component.engine.movers.claims import Claims
 from component.engine.movers.desk import Desk
 from component.engine.movers.drafts import Domains
 from component.engine.movers.inbound import Inbound
@@ -161,6 +162,7 @@ class Stage:
             settings=self.settings,
             preferences=preferences,
             contact_undo=undo,
+            claims=Claims(self.store.shared, self.store.journeys.with_work),
         )
         self.desk = Desk(
             hosts=(HOST,),
@@ -270,7 +272,7 @@ class Stage:
 
     def run(self, id_: int) -> Run:
         """A run that is in memory."""
-        return self.movers._runs[id_]
+        return self.movers.runs.by_id[id_]
 
     async def stored(self, id_: int) -> Journey:
         """A journey as the store has it."""
@@ -300,7 +302,7 @@ class Stage:
     async def ended(self, id_: int) -> Journey:
         """Wait until nothing more is done for a journey."""
         async with asyncio.timeout(PATIENCE):
-            await asyncio.wait({self.movers._tasks[id_]})
+            await asyncio.wait({self.movers.runs.tasks[id_]})
         return await self.stored(id_)
 
     def later(self, **time: float) -> None:

@@ -78,7 +78,7 @@ async def crash_at(stage: Stage, point: int, seed: int) -> None:
 
 
 def _over(stage: Stage, id_: int) -> bool:
-    return id_ not in stage.movers._runs
+    return id_ not in stage.movers.runs.by_id
 
 
 @pytest.mark.parametrize("part", range(10))

@@ -59,7 +59,7 @@ def test_a_crash_before_the_last_word(
             assert len(stage.messages.of(notice)) == 1
             await stage.crash()
             await stage.restart()
-            if journey.id in stage.movers._tasks:
+            if journey.id in stage.movers.runs.tasks:
                 await stage.ended(journey.id)
             assert len(stage.messages.of(notice)) == 1
 

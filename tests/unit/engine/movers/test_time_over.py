@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from component.core.journey.model import ContactState, JourneyState
+from component.core.journey.told import owes_end
 from component.core.model import Subscription
 from component.core.notices import AllFollowed, TimeOver
 from tests.unit.engine.movers.fast_loop import play
@@ -56,5 +58,22 @@ def test_the_time_is_counted_from_the_start(tmp_path: Path) -> None:
             stage.later(days=1)
             await stage.movers.housekeeping.once()
             assert OLD not in stage.server.nodes
+
+    play(main())
+
+
+def test_the_owner_hears_of_the_end_before_it_is_forgotten(tmp_path: Path) -> None:
+    """A crash between the end and the word on it: whoever starts first must not swallow it."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(STAYS)
+            journey = await stage.begin()
+            ended = await stage.ended(journey.id)
+            stage.later(days=180)
+            await stage.store.journeys.save(replace(ended, told=None), expect={S.DONE})
+            await stage.movers.housekeeping.once()
+            assert OLD in stage.server.nodes
+            assert owes_end(await stage.stored(journey.id))
 
     play(main())

@@ -130,7 +130,7 @@ def test_an_undo_survives_kill_9(tmp_path: Path, point: int) -> None:
             asked = stage.movers.undo(OLD, id_)
             order = asyncio.create_task(asked)
             await stage.until(
-                lambda: stage._life._dead or (order.done() and id_ not in stage.movers._runs)
+                lambda: stage._life._dead or (order.done() and id_ not in stage.movers.runs.by_id)
             )
             stage.faults = lambda _: None
             order.cancel()

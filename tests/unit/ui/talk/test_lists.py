@@ -74,10 +74,21 @@ XML = """<?xml version='1.0' encoding='UTF-8'?>
 
 
 def test_an_account_in_a_file() -> None:
-    assert parse(XML) == [
+    assert parse(XML, "anna@x.example") == [
         Given(B, "Ben", ("A", "B"), Subscription.BOTH),
         Given("to@y.example", None, (), Subscription.TO),
     ]
+
+
+def test_the_old_account_is_picked_out_of_a_servers_export() -> None:
+    other = [Given("c@y.example", None, (), Subscription.BOTH)]
+    assert parse(XML, "other@x.example") == other
+    for owner in ("somebody@else.example", None):
+        with pytest.raises(BadList) as caught:
+            parse(XML, owner)
+        assert caught.value.why is Why.NO_ROSTER
+    one = XML[: XML.index("<user name='other'>")] + "</host></server-data>"
+    assert len(parse(one, "somebody@else.example")) == 2, "one account that moved before"
 
 
 def test_a_roster_alone() -> None:
@@ -89,8 +100,9 @@ def test_a_roster_alone() -> None:
     ("text", "why"),
     [
         (XML[:300], Why.XML),
-        ("<a/>", Why.NO_ROSTER),
-        ("<user xmlns='urn:xmpp:pie:0'/>", Why.NO_ROSTER),
+        ("<a/>", Why.XML),
+        ("<user xmlns='urn:xmpp:pie:0'/>", Why.XML),
+        ("<server-data xmlns='urn:xmpp:pie:0'><host jid='x.example'/></server-data>", Why.NO_ROSTER),
         ("<query xmlns='jabber:iq:roster'/>", Why.EMPTY),
         ("<query xmlns='jabber:iq:roster'><item jid='@' subscription='to'/></query>", Why.LINE),
         ("<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", Why.XML),
@@ -109,12 +121,13 @@ def test_bad_xml(text: str, why: Why) -> None:
 def test_files_are_not_read() -> None:
     """Neither as an entity nor by inclusion."""
     text = (
-        "<user xmlns:xi='http://www.w3.org/2001/XInclude'><query xmlns='jabber:iq:roster'>"
-        "<xi:include href='/etc/passwd' parse='text'/></query></user>"
+        "<query xmlns='jabber:iq:roster' xmlns:xi='http://www.w3.org/2001/XInclude'>"
+        "<xi:include href='/etc/passwd' parse='text'/></query>"
     )
     with pytest.raises(BadList) as caught:
         parse(text)
-    assert caught.value.why is Why.EMPTY
+    assert caught.value.why in (Why.EMPTY, Why.XML)
+    assert "root" not in caught.value.text
 
 
 LOCAL = st.text("abcdefghijklmnopqrstuvwxyz0123456789._-", min_size=1, max_size=20)

@@ -1,0 +1,62 @@
+"""One component as a process: its signals, its HTTP server, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+
+import structlog
+
+from component.app import App
+from component.config import Config, ConfigError
+from component.ops.http import HttpServer
+from component.ops.systemd import ServiceManager
+from component.ops.upkeep import beside
+from component.store import Store, StoreError
+
+log = structlog.get_logger(__name__)
+
+
+async def _reload_when(asked: asyncio.Event, app: App, reread: Callable[[], Config]) -> None:
+    """Reload whenever it is asked for; a configuration that cannot be used changes nothing."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        app.manager.reloading()
+        try:
+            await app.reload(reread())
+            app.metrics.reloaded(True)
+        except (ConfigError, StoreError) as error:
+            app.metrics.reloaded(False)
+            log.error("configuration not reloaded; the old one stays in force", error=str(error))
+        finally:
+            app.manager.reloaded()
+
+
+async def run(config: Config, reread: Callable[[], Config] | None = None) -> None:
+    """Run the component until SIGTERM or SIGINT.
+
+    :param reread: reads the configuration again, for SIGHUP; raises ConfigError.
+    :raises SecretRefused, StoreError, ListenError, ConfigError: each says what to do.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        store = await stack.enter_async_context(
+            await Store.open(config.database.url, holder=config.component.jid)
+        )
+        app = App(config, store, ServiceManager.of_environment(os.environ))
+        if reread is not None:
+            asked = asyncio.Event()
+            loop.add_signal_handler(signal.SIGHUP, asked.set)
+            await stack.enter_async_context(beside(_reload_when(asked, app, reread)))
+        address = config.metrics.address
+        if address is not None:
+            server = HttpServer(address, app.metrics.registry, app.health, loop=loop)
+            stack.enter_context(server)
+        await app.run(stop)

@@ -1,0 +1,1 @@
+"""Several instances of the component beside one server, with a real PostgreSQL."""
