@@ -1,0 +1,159 @@
+"""Every commit and every effect is a point where the component may die, and each has been taken."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import get_args
+
+import pytest
+
+import component.store
+from component.core.notices import Notice
+from component.xmpp import codecs, mover_codecs
+from tests.live.crash.campaign import Reached, Trial, campaign, points_of, trials
+from tests.live.servers.differences import Kind
+
+FULL = os.environ.get("XMPP_MOVED_FULL") == "1"
+TIMES = int(os.environ.get("XMPP_MOVED_TIMES", "20" if FULL else "1"))
+SEED = int(os.environ.get("XMPP_MOVED_SEED", "1"))
+PLAYS = 2
+"""Plays of a short run, of those that would take each point once."""
+
+COMMITS: Mapping[str, Sequence[str]] = {
+    "Store.add": ["request"],
+    "Store.verdict": ["request taking"],
+    "Store.settle": ["request done", "request released", "request handed-back"],
+    "Store.undone": ["request undone"],
+    "Store.prune": ["requests removed"],
+    "Store.ping": ["pulse"],
+    "Journeys.create": ["journey created"],
+    "Journeys.save": [
+        *("contacts", "journey preflighted", "journey published", "journey notifying"),
+        *("journey settling", "journey done", "journey paused", "journey cancelled"),
+        *("journey undoing", "journey undone"),
+    ],
+    "Journeys.replace_contacts": ["contacts"],
+    "Journeys.drop_drafts": ["journeys removed"],
+    "Journeys.may_answer": ["answered"],
+    "Journeys.prune": ["journeys removed", "answers removed"],
+    "UserSettings.put": ["settings"],
+    "UserSettings.put_run_time": ["run-time settings"],
+}
+"""What each method that writes commits."""
+
+EFFECTS: Mapping[str, Sequence[str]] = {
+    "write_send": ["ask send plan", "ask send withdrawal"],
+    "write_take": ["answer take"],
+    "write_release": ["answer release"],
+    "write_hand_back": ["ask hand back"],
+    "write_query": ["ask query get roster"],
+    "write_hello": ["ask hello"],
+    "statement_request": ["ask query get statement items"],
+    "roster_request": ["ask query get roster"],
+    "roster_remove": ["ask query set roster remove"],
+    "write_watch": ["ask watch"],
+    "write_answer": ["answer answer"],
+    "write_gone": ["answer tombstone"],
+    "write_notify": ["ask send notification"],
+    "blocklist_request": ["ask query get blocklist"],
+    "nick_request": ["ask query get nick items"],
+    "vcard_request": ["ask query get vcard"],
+    "publish_request": ["ask query set statement publish"],
+    "configure_request": ["ask query set statement configure"],
+    "configuration_request": ["ask query get statement configure"],
+    "affiliations_request": ["ask query set statement affiliations"],
+    "delete_request": ["ask query set statement delete"],
+    "disco_request": ["ask query get disco"],
+}
+"""What each function that makes a stanza's content is for."""
+
+ELSEWHERE = {
+    "Leases._transact": "only where several instances share a PostgreSQL database",
+}
+"""Writes that no component with a file of its own does."""
+
+UNREACHED = {
+    "Failed": "made by nothing: a start that finds something answers its order with it",
+    "roster_set": "only where a server has lost names and groups (tests/unit/engine)",
+}
+"""Without a point here, and why."""
+
+
+def writing_methods() -> set[str]:
+    """Methods of the store that have the journal, or the writer itself, write."""
+    found = set()
+    for path in Path(component.store.__file__).parent.glob("*.py"):
+        for parent in ast.walk(ast.parse(path.read_text())):
+            if isinstance(parent, ast.ClassDef):
+                for method in parent.body:
+                    if isinstance(method, ast.AsyncFunctionDef) and _writes(method):
+                        found.add(f"{parent.name}.{method.name}")
+    return found
+
+
+def _writes(method: ast.AsyncFunctionDef) -> bool:
+    names = {node.attr for node in ast.walk(method) if isinstance(node, ast.Attribute)}
+    return "writing" in names and bool(names & {"submit", "run", "transact"})
+
+
+def stanza_makers(*modules: ModuleType) -> set[str]:
+    """Functions that make what leaves in a stanza."""
+    return {
+        name
+        for module in modules
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__
+        and (name.startswith(("write_", "roster_")) or name.endswith("_request"))
+        and name != "roster_entries"
+    }
+
+
+def test_every_commit_and_effect_of_the_code_has_a_point() -> None:
+    assert writing_methods() == COMMITS.keys() | (ELSEWHERE.keys() & writing_methods())
+    assert stanza_makers(codecs, mover_codecs) == EFFECTS.keys() | ({"roster_set"} & set(UNREACHED))
+
+
+def missing(reached: Reached) -> list[str]:
+    """Points that the code has and no scene comes by."""
+    wanted = {f"commit {name}" for names in COMMITS.values() for name in names}
+    wanted |= {name for names in EFFECTS.values() for name in names}
+    wanted |= {
+        f"notice {notice.__name__}"
+        for notice in get_args(Notice)
+        if notice.__name__ not in UNREACHED
+    }
+    wanted |= {"reply", "answer command"}
+    points = set(points_of(reached))
+    return [
+        point
+        for name in sorted(wanted)
+        for point in (f"before {name}", f"after {name}")
+        if point not in points
+    ]
+
+
+@pytest.mark.parametrize("short", [not FULL])
+async def test_whoever_dies_at_any_point_loses_nothing(
+    kind: Kind, short: bool, tmp_path: Path
+) -> None:
+    """Each death is followed by a start, and the story goes on as people would go on."""
+    if short and kind.name == "prosody-13.0":
+        pytest.skip("a full run has it; 0.12 has the same module")
+
+    def plan(reached: Reached) -> Sequence[Trial]:
+        assert not missing(reached)
+        planned = trials(reached, TIMES, SEED)
+        return planned[:PLAYS] if short else planned
+
+    reached, figures = await campaign(kind.name, tmp_path, plan=plan, say=print)
+    print(f"\n{kind.name}, {len(points_of(reached))} points: {figures}")
+    assert not figures.failed, "\n".join(figures.failed)
+    assert figures.taken.total() >= PLAYS
+    if not short:
+        scarce = {p: n for p in points_of(reached) if (n := figures.taken[p]) < TIMES}
+        assert not scarce
