@@ -134,8 +134,7 @@ def _from_xml(text: str, owner: str | None) -> Iterator[Given]:
         reader = Reader(io.BytesIO(data), user=owner if owner in held else None)
         contacts = [piece for piece in reader if isinstance(piece, Contact)]
     except BadFile as bad:
-        why = _WHY.get(bad.why, Why.XML)
-        raise BadList(why, bad.line, bad.text) from None
+        raise BadList(_WHY.get(bad.why, Why.XML), bad.line) from None
     for contact in contacts:
         if contact.subscription is not Subscription.NONE:
             groups = tuple(dict.fromkeys(g for raw in contact.groups if (g := _name(raw))))
@@ -156,6 +155,4 @@ _WHY = {
     FileWhy.NO_USER: Why.NO_ROSTER,
     FileWhy.SEVERAL_USERS: Why.NO_ROSTER,
     FileWhy.TOO_MANY: Why.TOO_MANY,
-    FileWhy.BAD_ADDRESS: Why.LINE,
-    FileWhy.NO_ADDRESS: Why.LINE,
 }
