@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import component
 from component.core.records import MoveRecord
@@ -99,7 +100,7 @@ class Daemon:
             | self.environment,
         )
 
-    async def log_says(self, event: str, timeout: float = READY_TIMEOUT) -> dict[str, object]:
+    async def log_says(self, event: str, timeout: float = READY_TIMEOUT) -> dict[str, Any]:
         """Return the next log line with this ``event`` since the start or the last call."""
         try:
             async with asyncio.timeout(timeout):
@@ -112,6 +113,11 @@ class Daemon:
                     await asyncio.sleep(_POLL)
         except TimeoutError as slow:
             raise DaemonError(self._story(f"did not say {event!r} in {timeout} s")) from slow
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """All its log lines with this ``event``."""
+        lines = self.log_path.read_bytes().splitlines()
+        return [entry for line in lines if (entry := _entry(line, event)) is not None]
 
     async def stop(self) -> int:
         """SIGTERM; return the exit code."""
@@ -195,7 +201,7 @@ class Daemon:
                 )
             await asyncio.sleep(_POLL)
 
-    def _next_event(self, event: str) -> dict[str, object] | None:
+    def _next_event(self, event: str) -> dict[str, Any] | None:
         if not self.log_path.exists():
             return None
         with self.log_path.open("rb") as log:
@@ -204,16 +210,21 @@ class Daemon:
                 if not line.endswith(b"\n"):
                     return None
                 self._seen += len(line)
-                try:
-                    entry = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(entry, dict) and entry.get("event") == event:
+                if (entry := _entry(line, event)) is not None:
                     return entry
         return None
 
     def _story(self, what: str) -> str:
         return f"component: {what}; log {self.log_path}\n{tail(self.log_path)}"
+
+
+def _entry(line: bytes, event: str) -> dict[str, Any] | None:
+    """A line of the log, if it is of this event."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and entry.get("event") == event else None
 
 
 def _toml(value: object) -> str:

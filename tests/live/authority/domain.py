@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable
 from xml.sax.saxutils import escape, quoteattr
 
 from tests.live.client import RawComponent
+from tests.live.news import News
 from tests.live.servers.base import STRANGER_HOST
 
 NS_PUBSUB = "http://jabber.org/protocol/pubsub"
@@ -51,7 +51,7 @@ class Domain(RawComponent):
         """Questions about each account's statement."""
         self.heard: Counter[tuple[str, str, str]] = Counter()
         """Presences, by type, sender and addressee."""
-        self._news = asyncio.Event()
+        self._news = News()
 
     def asks(self, sender: str, contact: str, content: str) -> None:
         """Send a contact a subscription request."""
@@ -62,26 +62,20 @@ class Domain(RawComponent):
 
     def wake(self) -> None:
         """Something happened elsewhere that :meth:`until` waits for."""
-        self._news.set()
+        self._news.wake()
 
     async def until(self, holds: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
         """Wait for something that this domain hears; raises AssertionError."""
-        try:
-            async with asyncio.timeout(timeout):
-                while not holds():
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            raise AssertionError(f"{what}: not within {timeout} s") from None
+        await self._news.until(holds, what, timeout)
 
     def _handle(self, element: ET.Element) -> None:
         kind, account = element.get("type", ""), element.get("to", "")
         if element.tag.endswith("}presence"):
             self.heard[kind, element.get("from", "").partition("/")[0], account] += 1
-            self._news.set()
+            self._news.wake()
         elif kind == "get" and element.find(_ITEMS) is not None:
             self.asked[account] += 1
-            self._news.set()
+            self._news.wake()
             said = self._answer_of(account, element)
             if said is not None and said.startswith("<iq"):
                 self.send(said)

@@ -18,13 +18,18 @@ from tests.live.daemon import Daemon, DaemonError
 from tests.live.servers.process import LEASH, Child
 
 
-class Forked:
+class Forked(Child):
     """A process that the nursery forked; see :class:`Child`."""
 
     def __init__(self, pid: int) -> None:
-        self.pid = pid
+        self._pid = pid
         self._handle = os.pidfd_open(pid)
         self._gone = False
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._pid
 
     @property
     def returncode(self) -> int | None:
@@ -36,19 +41,6 @@ class Forked:
                 self._gone = True
                 os.close(self._handle)
         return 0 if self._gone else None
-
-    async def terminate(self, grace: float = 10.0) -> int:
-        """SIGTERM, SIGKILL after ``grace`` seconds."""
-        self._signal(signal.SIGTERM)
-        try:
-            return await self.wait(grace)
-        except TimeoutError:
-            return await self.kill()
-
-    async def kill(self) -> int:
-        """SIGKILL."""
-        self._signal(signal.SIGKILL)
-        return await self.wait(10.0)
 
     async def wait(self, timeout: float) -> int:
         """Return once it has ended; raises TimeoutError."""

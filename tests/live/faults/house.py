@@ -170,16 +170,6 @@ class FaultHouse:
         finally:
             await store.close()
 
-    def said(self, event: str) -> list[dict[str, Any]]:
-        """The component's log lines with this event."""
-        found = []
-        for line in self.daemon.log_path.read_text(errors="replace").splitlines():
-            with contextlib.suppress(ValueError):
-                entry = json.loads(line)
-                if isinstance(entry, dict) and entry.get("event") == event:
-                    found.append(entry)
-        return found
-
 
 class Home(Protocol):
     """Where a family lives."""

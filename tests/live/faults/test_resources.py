@@ -88,7 +88,7 @@ async def degrades(
             await asyncio.gather(is_passed(family, during), is_passed(family, later))
             said = await house.until_health(False, RED)
             assert says in str(said), said
-            assert house.said(event)
+            assert house.daemon.said(event)
         await house.until_health(True, GREEN)
         await is_followed(family, after)
         await nothing_open(house)
@@ -137,7 +137,7 @@ async def test_a_journal_that_another_process_has_locked(prosody: Kind, tmp_path
         await house.until_health(True, GREEN)
         await is_followed(family, after)
         await nothing_open(house)
-        assert house.said("cannot journal a request")
+        assert house.daemon.said("cannot journal a request")
 
 
 async def test_no_descriptor_is_left(prosody: Kind, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ async def test_no_descriptor_is_left(prosody: Kind, tmp_path: Path) -> None:
         pid = house.daemon.pid
         async with no_descriptors(pid, house.address, METRICS_PORT):
             assert "unreachable" in await house.until_health(False, RED)
-            assert house.said(
+            assert house.daemon.said(
                 "no descriptor is left: the health check cannot be answered; raise the limit "
                 "(systemd: LimitNOFILE=)"
             )
@@ -250,7 +250,7 @@ async def test_more_requests_than_the_hook_may_hold(kind: Kind, tmp_path: Path) 
         await house.until_health(True, GREEN)
         assert (
             len(
-                house.said(
+                house.daemon.said(
                     "too many requests at once: some pass unfollowed, as ordinary "
                     "requests; see who sends them, or raise moved_hook_max_held"
                 )

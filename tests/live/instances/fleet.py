@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from component.core.records import MoveRecord
 from component.store import Store
@@ -51,16 +49,6 @@ class Instance:
     def go_on(self) -> None:
         """SIGCONT."""
         os.kill(self.daemon.pid, signal.SIGCONT)
-
-    def said(self, event: str) -> list[dict[str, Any]]:
-        """Its log lines with this event."""
-        found = []
-        for line in self.daemon.log_path.read_text(errors="replace").splitlines():
-            with contextlib.suppress(ValueError):
-                entry = json.loads(line)
-                if isinstance(entry, dict) and entry.get("event") == event:
-                    found.append(entry)
-        return found
 
 
 class Fleet:

@@ -50,7 +50,9 @@ async def test_a_move_goes_on_elsewhere(
         if end is ends.put_to_sleep:
             first.go_on()
             await fleet.all_seen(2)
-            assert first.said("this instance slept, and begins anew with what the others left")
+            assert first.daemon.said(
+                "this instance slept, and begins anew with what the others left"
+            )
         took = await fleet.nothing_open()
         await crowd.check()
         print(f"\n{kind.name}: settled {took:.1f} s later; requests: {dict(fleet.holders())}")

@@ -39,7 +39,7 @@ async def test_another_instance_takes_the_order(
         other = GUIDES["chat"](company.old, second.name)
         assert "paused" in await other.order("pause", sure="1")
         assert fleet.sql("SELECT holder, state FROM journeys") == f"{second.name}|paused"
-        assert first.said("a journey is handed over")
+        assert first.daemon.said("a journey is handed over")
         told = len(company.bots.notifications)
         await cast.settled()
         assert len(company.bots.notifications) == told < COUNT

@@ -6,7 +6,6 @@ contact's server gets, so counting here is counting there.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Self
@@ -17,6 +16,7 @@ from tests.live.movers.cast import Cast
 from tests.live.movers.people import Manner
 from tests.live.movers.readings import Notification, Proof, Readings, notification_of
 from tests.live.movers.world import BOTS_HOST
+from tests.live.news import News
 
 PRESENCE = "{jabber:component:accept}presence"
 
@@ -44,9 +44,9 @@ class Bots:
         self.shows: dict[str, set[str]] = defaultdict(set)
         self._address = cast.world.houses["mantua"].server.spec.address
         cast.ends.push_async_callback(self.close)
-        self._news = asyncio.Event()
+        self._news = News()
         self._stream: RawComponent | None = None
-        self.readings = Readings(self._news)
+        self.readings = Readings(self._news.wake)
 
     @staticmethod
     def jid(name: str) -> str:
@@ -81,15 +81,9 @@ class Bots:
 
     async def until(self, holds: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
         """Wait for something that the bots are told; raises AssertionError."""
-        try:
-            async with asyncio.timeout(timeout):
-                while not holds():
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            raise AssertionError(
-                f"{what}: not within {timeout} s; {len(self.notifications)} notifications came"
-            ) from None
+        await self._news.until(
+            holds, what, timeout, story=lambda: f"; {len(self.notifications)} notifications came"
+        )
 
     async def until_proven(self) -> None:
         """Wait until every notification was followed by a look at the statement."""
@@ -116,7 +110,7 @@ class Bots:
                 self.withdrawn.append((bot, peer))
             case _:
                 return
-        self._news.set()
+        self._news.wake()
 
     def _on_request(self, received: Received, bot: str, peer: str) -> None:
         self.asked.add((bot, peer))

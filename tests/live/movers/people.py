@@ -85,7 +85,7 @@ class Person:
         self.requests: list[Received] = []
         self.notifications: list[Notification] = []
         self.news = asyncio.Event()
-        self.readings = Readings(self.news)
+        self.readings = Readings(self.news.set)
         self._noise = noise
         self._heard: list[tuple[Line, str]] = []
         self._next = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.live.arrange import NS_MOVED, NS_PUBSUB
@@ -54,12 +54,12 @@ class Readings:
     What is not answered when the reader's server goes down is read again when it is back.
 
     Args:
-        news: set with each proof.
+        on_proof: called with each proof.
     """
 
-    def __init__(self, news: asyncio.Event) -> None:
+    def __init__(self, on_proof: Callable[[], None]) -> None:
         self.proofs: list[Proof] = []
-        self._news = news
+        self._on_proof = on_proof
         self._unread: dict[int, Notification] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -97,7 +97,7 @@ class Readings:
                 if not _says_nothing(answer, found[1]):
                     del self._unread[notification.serial]
                     self.proofs.append(Proof(notification, *found))
-                    self._news.set()
+                    self._on_proof()
                     return
             await asyncio.sleep(_AGAIN)
 

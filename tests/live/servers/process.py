@@ -7,36 +7,50 @@ import contextlib
 import os
 import signal
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 LEASH = ("setpriv", "--pdeathsig", "KILL")
 """Ends the child with this process, however that ends (util-linux; prctl(2))."""
 
 
-class Child(Protocol):
+class Child(ABC):
     """What is asked of a child process, whoever started it."""
 
     @property
+    @abstractmethod
     def pid(self) -> int:
         """Process id."""
 
     @property
+    @abstractmethod
     def returncode(self) -> int | None:
         """Exit code, negative for a signal, None while it runs."""
 
-    async def terminate(self, grace: float = 10.0) -> int:
-        """SIGTERM, SIGKILL after ``grace`` seconds; return the exit code."""
-
-    async def kill(self) -> int:
-        """SIGKILL; return the exit code."""
-
+    @abstractmethod
     async def wait(self, timeout: float) -> int:
         """Return the exit code; raises TimeoutError after ``timeout`` seconds."""
 
+    @abstractmethod
+    def _signal(self, number: signal.Signals) -> None:
+        """Send it a signal; nothing where it has ended."""
 
-class Process:
+    async def terminate(self, grace: float = 10.0) -> int:
+        """SIGTERM, SIGKILL after ``grace`` seconds; return the exit code."""
+        self._signal(signal.SIGTERM)
+        try:
+            return await self.wait(grace)
+        except TimeoutError:
+            return await self.kill()
+
+    async def kill(self) -> int:
+        """SIGKILL; return the exit code."""
+        self._signal(signal.SIGKILL)
+        return await self.wait(10.0)
+
+
+class Process(Child):
     """One child in a session of its own; never tied to an event loop, so it may outlive a test.
 
     Args:
@@ -74,19 +88,6 @@ class Process:
     def returncode(self) -> int | None:
         """Exit code, negative for a signal, None while it runs."""
         return self._child.poll()
-
-    async def terminate(self, grace: float = 10.0) -> int:
-        """SIGTERM, SIGKILL after ``grace`` seconds; return the exit code."""
-        self._signal(signal.SIGTERM)
-        try:
-            return await self.wait(grace)
-        except TimeoutError:
-            return await self.kill()
-
-    async def kill(self) -> int:
-        """SIGKILL the whole session of the child; return the exit code."""
-        self._signal(signal.SIGKILL)
-        return await self.wait(10.0)
 
     async def wait(self, timeout: float) -> int:
         """Return the exit code; raises TimeoutError after ``timeout`` seconds."""
