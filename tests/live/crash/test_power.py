@@ -35,6 +35,8 @@ FRESH = 4
 _STATES = {"added": 0, "decided": 1, "settled": 2}
 _REACHED = {"diverted": 0, "taking": 1, "done": 2}
 _LOG_HEADER, _FRAME_HEADER = 32, 24
+_CHECKPOINT = 1000
+"""Pages in the log at which SQLite copies it into the database (its wal_autocheckpoint)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,9 @@ def cut_log(
     """
     log = Path(f"{path}-wal")
     whole = log.read_bytes()
+    if len(list(frames(whole))) >= _CHECKPOINT:
+        # It may be copied into the database by now, and for that it was synced: all of it stays.
+        return len(whole), confirmed
     size = dice.randint(0, len(whole))
     log.write_bytes(whole[:size] + (dice.randbytes(len(whole) - size) * dice.randint(0, 1)))
     if _was_begun_anew(whole):
@@ -154,20 +159,29 @@ def _was_begun_anew(log: bytes) -> bool:
     return len(log) >= _LOG_HEADER and struct.unpack_from(">I", log, 12)[0] > 0
 
 
+def frames(log: bytes) -> Iterator[tuple[int, bool]]:
+    """Page and whether it ends a commit, of each frame written since the log was begun (anew)."""
+    if len(log) < _LOG_HEADER:
+        return
+    page_size, _, salt = struct.unpack_from(">II8s", log, 8)
+    for at in range(_LOG_HEADER, len(log) - _FRAME_HEADER, _FRAME_HEADER + page_size):
+        page, after_commit, frame_salt = struct.unpack_from(">II8s", log, at)
+        if frame_salt != salt:
+            break  # left over from before the last checkpoint
+        yield page, bool(after_commit)
+
+
 def tear_pages(path: Path, dice: random.Random) -> int:
     """Make garbage of every page whose newest content is in the log; how many there were."""
     log = Path(f"{path}-wal").read_bytes()
     if len(log) < _LOG_HEADER:
         return 0
-    page_size, _, salt = struct.unpack_from(">II8s", log, 8)
+    (page_size,) = struct.unpack_from(">I", log, 8)
     pages: set[int] = set()
     committed: set[int] = set()
-    for at in range(_LOG_HEADER, len(log) - _FRAME_HEADER, _FRAME_HEADER + page_size):
-        page, after_commit, frame_salt = struct.unpack_from(">II8s", log, at)
-        if frame_salt != salt:
-            break  # left over from before the last checkpoint
+    for page, ends in frames(log):
         pages.add(page)
-        if after_commit:
+        if ends:
             committed |= pages
     with path.open("r+b") as file:
         length = file.seek(0, os.SEEK_END)
