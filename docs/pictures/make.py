@@ -134,13 +134,13 @@ class Play:
         await old.hears("Your new address")
         await old.say(NEW)
         await old.hears("The code")
-        said = await new.hears("enter this code there")
+        said = await new.hears("enter this code there", times=2)  # after that of the forms
         await new.click(*FIRST_CHAT)
         await new.picture(HERE / "code.png", crop=TOP)
         found = re.search(r"enter this code there: (\S+)", said)
         assert found is not None, said
         await old.say(found[1])
-        await old.hears("contacts will be told")
+        await old.hears("contacts will be told, which takes")
         await old.picture(HERE / "checked.png", crop=CHAT)
         await old.say("ok")
         await old.hears("Who may read")

@@ -188,13 +188,13 @@ class Gajim:
                 return []
         return [str(row[0]) for row in rows]
 
-    async def hears(self, text: str, timeout: float = PATIENCE) -> str:
-        """The newest message that holds a text, once it is there; raises ScreenError."""
+    async def hears(self, text: str, timeout: float = PATIENCE, *, times: int = 1) -> str:
+        """The newest message that holds a text, once so many are there; raises ScreenError."""
         found: list[str] = []
 
         def there() -> bool:
             found[:] = [line for line in self.received() if text in line]
-            return bool(found)
+            return len(found) >= times
 
         await self._until(there, repr(text), timeout)
         return found[-1]
