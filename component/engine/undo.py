@@ -19,7 +19,7 @@ from component.core.journey.model import Problem, Refused
 from component.core.limits import Declined, Followed
 from component.core.model import Divert, Reason, RosterItem, SendPlan, Step
 from component.core.records import AuditRecord, Change, MoveRecord, MoveState
-from component.core.restore import Restoration, before, regain_plan, restore
+from component.core.restore import Before, Restoration, before, regain_plan, restore
 from component.engine.hook import Hook
 from component.engine.ports import Clock
 from component.engine.telling import ContactNotices
@@ -99,11 +99,17 @@ class Restorer:
         """
         was = before(record)
         found = await self._hook.entries(record.contact, was)
+        return found, await self._restore(record.contact, was, found)
+
+    async def _restore(
+        self, contact: str, was: Before, found: tuple[RosterItem, ...]
+    ) -> tuple[RosterItem, ...]:
+        """Make of the entries that were found those that were; returns them as they are now."""
         plan = restore(was, found)
         if plan.nothing:
-            return found, found
-        await self._carry_out(record.contact, plan)
-        return found, await self._hook.entries(record.contact, was)
+            return found
+        await self._carry_out(contact, plan)
+        return await self._hook.entries(contact, was)
 
     async def complete_return(self, record_id: int, earlier: MoveRecord) -> tuple[RosterItem, ...]:
         """Put back what the presences of a return that was taken (``record_id``) cannot restore.
@@ -123,7 +129,7 @@ class Restorer:
         if newer or _seen_by(found) != _seen_by(item for item in was.values() if item is not None):
             log.info("a later state stands: nothing is put back", id=record_id)
             return found
-        return (await self.put_back(earlier))[1]
+        return await self._restore(earlier.contact, was, found)
 
     async def _carry_out(self, contact: str, plan: Restoration) -> None:
         if plan.send is not None:

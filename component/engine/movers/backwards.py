@@ -24,6 +24,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from component.core.journey import access as access_rules
+from component.core.journey import contacts as machine
 from component.core.journey.model import (
     Access,
     ContactState,
@@ -44,16 +45,6 @@ if TYPE_CHECKING:
     from component.engine.movers.book import Book
     from component.engine.movers.run import Run
 
-_WITHDRAWN = frozenset(
-    {
-        ContactState.QUEUED,
-        ContactState.SENDING,
-        ContactState.SENT,
-        ContactState.PENDING,
-        ContactState.UNREACHABLE,
-    }
-)
-"""Where nobody has answered: what a cancelled journey takes back."""
 _AT_ONCE = 64
 
 
@@ -74,7 +65,7 @@ def followed_away(contact: JourneyContact, item: RosterItem | None) -> JourneyCo
 
 def to_withdraw(book: Book) -> bool:
     """Whether a cancelled journey has something left to take back."""
-    return book.journey.state is JourneyState.CANCELLED and book.any_in(_WITHDRAWN)
+    return book.journey.state is JourneyState.CANCELLED and book.any_in(machine.OPEN)
 
 
 async def withdraw_round(run: Run) -> None:
@@ -85,7 +76,7 @@ async def withdraw_round(run: Run) -> None:
     roster: Mapping[str, RosterItem] = {}
     if journey.kind is not Kind.AWAY:
         roster = await run.box.accounts.roster(journey.new)
-    waiting = [contact for contact in run.book if contact.state in _WITHDRAWN]
+    waiting = [contact for contact in run.book if contact.state in machine.OPEN]
     for start in range(0, len(waiting), _AT_ONCE):
         part = waiting[start : start + _AT_ONCE]
         await asyncio.gather(*(_withdraw(run, contact, roster) for contact in part))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from xml.sax.saxutils import quoteattr
 
 from component.xmpp.guard import StanzaParser
+from tests.live.news import News
 from tests.live.servers.base import S2S_PORT
 
 _DIALBACK = "jabber:server:dialback"
@@ -36,6 +37,7 @@ class Remote:
         """Stanzas that the other server sent to this domain."""
         self.said: list[ET.Element] = []
         """What the other server said on streams of ours: errors, before it ends one."""
+        self._news = News()
         self.ended: set[str] = set()
         """Domains of the other server whose stream it has ended."""
 
@@ -97,16 +99,20 @@ class Remote:
             f"<iq type='get' id='{id_}' from={quoteattr('flush@' + self.domain)}"
             f" to={quoteattr(through)}><ping xmlns='urn:xmpp:ping'/></iq>",
         )
-        try:
-            async with asyncio.timeout(_TIMEOUT):
-                while through not in self.ended:
-                    if any(stanza.get("id") == id_ for stanza in self.inbox):
-                        return True
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            said = [ET.tostring(stanza) for stanza in self.said]
-            raise AssertionError(f"{through} does not answer; {said}") from None
-        return False
+        answered = False
+
+        def known() -> bool:
+            nonlocal answered
+            answered = any(stanza.get("id") == id_ for stanza in self.inbox)
+            return answered or through in self.ended
+
+        await self._news.until(
+            known,
+            f"{through} answers",
+            _TIMEOUT,
+            story=lambda: str([ET.tostring(stanza) for stanza in self.said]),
+        )
+        return answered
 
     async def stop(self) -> None:
         """End it."""
@@ -135,6 +141,7 @@ class Remote:
                 )
             else:
                 self.inbox.append(stanza)
+                self._news.wake()
         writer.close()
 
     async def _drain(self, stanzas: AsyncIterator[ET.Element], to: str) -> None:
@@ -142,6 +149,7 @@ class Remote:
             async for stanza in stanzas:
                 self.said.append(stanza)
         self.ended.add(to)
+        self._news.wake()
 
     async def _stanzas(self, reader: asyncio.StreamReader) -> AsyncIterator[ET.Element]:
         parser = StanzaParser(1 << 20, 100, lambda _top, _reason: None)
