@@ -28,9 +28,13 @@ class Forgotten(Move):
         await self.cast.enter(self.new, *self.near)
 
     async def restart_server(self) -> None:
-        """SIGKILL for both; only the server comes back."""
+        """SIGKILL for both; only the server comes back.
+
+        The server first: it would release, and show, what it holds for a component that is gone.
+        """
         self.server_died = True
-        await asyncio.gather(self.theatre.daemon.kill(), self.theatre.house.server.kill())
+        await self.theatre.house.server.kill()
+        await self.theatre.daemon.kill()
         await asyncio.gather(*(person.log_out() for person in self.cast.people.values()))
         await self.theatre.house.server.start()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from component.core.journey.model import JourneyState, Preflight, Problem, Refused
+from component.core.journey.model import CheckName, JourneyState, Preflight, Problem, Refused
 from component.core.notices import CodeSent
 from tests.unit.engine.movers.fast_loop import play
 from tests.unit.engine.movers.model_world import Manner
@@ -161,6 +161,29 @@ def test_both_accounts_start_at_once(tmp_path: Path) -> None:
                 return_exceptions=True,
             )
             assert sum(isinstance(result, Refused) for result in results) == 1
+
+    play(main())
+
+
+def test_the_same_way_again_while_the_first_settles(tmp_path: Path) -> None:
+    """Its contacts have not answered yet; a second move would tell them twice."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            theirs = (await stage.desk.prepare_arrive(NEW, OLD)).journey.id
+            await stage.desk.send_code(NEW, theirs)
+            their_code = stage.messages.of(CodeSent)[-1].code
+            mine = (await drafted(stage)).journey.id
+            await stage.desk.prove(OLD, mine, await code(stage, mine))
+            await stage.desk.start(OLD, mine)
+            await stage.until_state(mine, JourneyState.SETTLING)
+            found = await stage.desk.prove(NEW, theirs, their_code)
+            assert [c.name for c in found.checks if not c.ok] == [CheckName.IDLE]
+            with pytest.raises(Refused) as refused:
+                await stage.desk.start(NEW, theirs)
+            assert refused.value.problem is Problem.CHECKS_FAILED
+            assert await stage.contacts(theirs) != {}
+            assert sorted(told.to for told in stage.server.told) == sorted(FRIENDS)
 
     play(main())
 
