@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.fuzz.files import account, http
 from tests.fuzz.hooks import hook
 from tests.fuzz.talks import talk
 from tests.fuzz.texts import contact_list, control, jid, kept
@@ -47,5 +48,7 @@ _ALL = (
     Target("jid", jid, 2500),
     Target("control", control, 2000),
     Target("kept", kept, 2000),
+    Target("account", account, 8000),
+    Target("http", http, 2000),
 )
 TARGETS: Final[Mapping[str, Target]] = {target.name: target for target in _ALL}
