@@ -22,13 +22,14 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    text,
     tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
 from component.core.journey import contacts as machine
-from component.core.journey import told
+from component.core.journey import stages, told
 from component.core.journey.model import (
     Access,
     ContactState,
@@ -56,6 +57,8 @@ PRUNE_JOURNEYS = 10
 """Journeys deleted in one transaction: each takes thousands of contacts with it."""
 PRUNE_ANSWERS = 1000
 """Answers forgotten in one transaction."""
+_START_LOCK = 0x6D6F7665
+"""Of PostgreSQL's advisory locks; starts are few, so one for all of them."""
 _PUT_CHUNK = 1000  # a slow server has its time (STATEMENT_SECONDS) for each of these
 FINAL = tuple(state.value for state in JourneyState if state.final)
 UNENDED = tuple(s.value for s in JourneyState if s.running or s is JourneyState.PAUSED)
@@ -154,6 +157,7 @@ def save(
 ) -> bool:
     """Update a journey and contacts; False where it is absent or in none of these states.
 
+    False, too, where a draft is to start and another journey of its accounts is in the way.
     LeaseLost where it is not the holder's.
     """
     found = connection.execute(_STATE, {"b_id": id_}).first()
@@ -163,9 +167,27 @@ def save(
     if expect and found.state not in expect:
         return False
     if journey is not None:
+        starts = found.state == JourneyState.DRAFT.value and journey.started_at is not None
+        if starts and _meets_another(connection, id_, journey):
+            return False
         connection.execute(_UPDATE.values(_values(journey)), {"b_id": id_})
     put_contacts(connection, id_, contacts)
     return True
+
+
+def _meets_another(connection: Connection, id_: int, journey: Journey) -> bool:
+    """Whether another journey of these accounts is in the way; until the commit none begins."""
+    if connection.dialect.name == "postgresql":
+        # Of two instances that start at once, the second sees what the first has written.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _START_LOCK})
+    pair = (journey.old, journey.new)
+    wanted = select(_journeys).where(
+        _journeys.c.id != id_,
+        _journeys.c.state.in_(UNENDED),
+        or_(_journeys.c.old.in_(pair), _journeys.c.new.in_(pair)),
+    )
+    others = map(journey_of, connection.execute(wanted))
+    return any(stages.in_the_way(other, journey) for other in others)
 
 
 def replace_contacts(
@@ -223,7 +245,7 @@ def prune_answers(connection: Connection, limit: datetime) -> int:
     return connection.execute(doomed).rowcount
 
 
-def journey_of(row: JourneyRow) -> Journey:
+def journey_of(row: JourneyRow | Row[Any]) -> Journey:
     """A stored journey; RowDamaged where a column holds what no release ever wrote."""
     try:
         return Journey(

@@ -72,7 +72,9 @@ class Journeys:
         :param journey: all its columns are written; None: only contacts are
         :param id: of the journey, where ``journey`` is None
         :param expect: only if the stored journey is in one of these states
-        :returns: False, and nothing changes, if it is in none of them or does not exist
+        :returns: False, and nothing changes, if it is in none of them or does not exist, or if a
+            draft is to start while another journey of its accounts is in the way
+            (:func:`component.core.journey.stages.in_the_way`)
         :raises LeaseLost: another instance holds it
         :raises ValueError: neither ``journey`` nor ``id`` is given, or they contradict each other
         """

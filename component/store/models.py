@@ -181,6 +181,42 @@ class ContactRow(Base):
     before: Mapped[str | None]
 
 
+class CopyRow(Base):
+    """One copy of an account's things into another account."""
+
+    __tablename__ = "copies"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    owner: Mapped[str] = mapped_column(index=True)
+    asker: Mapped[str] = mapped_column(index=True)
+    source: Mapped[str]
+    state: Mapped[str] = mapped_column(index=True)
+    overwrite: Mapped[bool]
+    journey: Mapped[int | None] = mapped_column(BigId, index=True)
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    holder: Mapped[str | None]
+
+    __table_args__ = ({"sqlite_autoincrement": True},)  # users are shown the ids
+
+
+class CopyThingRow(Base):
+    """One thing of a copy; ``text`` and ``before`` are JSON."""
+
+    __tablename__ = "copy_things"
+
+    copy_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("copies.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True)
+    sort: Mapped[str]
+    text: Mapped[str]
+    result: Mapped[str]
+    why: Mapped[str | None]
+    before: Mapped[str]
+    done: Mapped[bool]
+
+
 class SettingsRow(Base):
     """What a user has chosen."""
 

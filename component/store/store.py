@@ -22,6 +22,7 @@ from component.core.records import (
 )
 from component.store import rows
 from component.store.alone import Alone
+from component.store.belongings import Belongings
 from component.store.connect import (
     Location,
     check_folder,
@@ -68,6 +69,8 @@ class Store:
         self._database = Database(location.name, reader, self._journal)
         self.journeys = Journeys(self._database)
         """Users' own moves."""
+        self.belongings = Belongings(self._database)
+        """Copies of accounts' things."""
         self.user_settings = UserSettings(self._database)
         """What users and admins have chosen."""
         self._leases: Leases | None = None

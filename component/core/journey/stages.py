@@ -101,6 +101,17 @@ def notifies(journey: Journey) -> bool:
     return journey.kind is not Kind.AWAY
 
 
+def in_the_way(other: Journey, journey: Journey) -> bool:
+    """Whether another journey of its accounts must come to its end before this one begins.
+
+    One that settles only waits for answers: the accounts may go on to others, or back.  The same
+    way once more would tell its contacts twice.
+    """
+    if other.state is S.SETTLING:
+        return (other.old, other.new) == (journey.old, journey.new)
+    return other.state.running or other.state is S.PAUSED
+
+
 def cooldown_until(
     journeys: tuple[Journey, ...], *, success: timedelta, failure: timedelta
 ) -> datetime | None:

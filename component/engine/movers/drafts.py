@@ -235,7 +235,7 @@ class Drafts:
         """What the accounts' earlier moves say: cooldown, a move that runs, the chain so far."""
         earlier = [j for j in await self._store.last_started(journey.old) if j.id != journey.id]
         arrived = [j for j in await self._store.last_started(journey.new) if j.id != journey.id]
-        busy = next((j for j in (*earlier, *arrived) if _in_the_way(j, journey)), None)
+        busy = next((j for j in (*earlier, *arrived) if stages.in_the_way(j, journey)), None)
         led_here, at, seen = 0, journey.old, set()
         while at not in seen and led_here < facts.max_chain:
             seen.add(at)
@@ -262,17 +262,6 @@ class Drafts:
             success=self._settings.cooldown,
             failure=self._settings.failed_cooldown,
         )
-
-
-def _in_the_way(other: Journey, journey: Journey) -> bool:
-    """Whether an earlier journey must come to its end before this one begins.
-
-    One that settles only waits for answers: the accounts may go on to others, or back.  The same
-    way once more would tell its contacts twice.
-    """
-    if other.state is JourneyState.SETTLING:
-        return (other.old, other.new) == (journey.old, journey.new)
-    return other.state.running or other.state is JourneyState.PAUSED
 
 
 def _chosen(contact: JourneyContact, wanted: bool, waiting: ContactState) -> JourneyContact:

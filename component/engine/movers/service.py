@@ -17,9 +17,11 @@ import structlog
 from component.core import jids
 from component.core.journey import stages
 from component.core.journey.model import (
+    CheckName,
     ContactState,
     Journey,
     JourneyContact,
+    JourneyState,
     Kind,
     Problem,
     Progress,
@@ -152,9 +154,16 @@ class Movers:
         await self.runs.stop()
 
     async def begin(self, draft: Journey, contacts: Sequence[JourneyContact]) -> Journey:
-        """Set out on a draft that was confirmed; raises Refused: it is no draft any more."""
+        """Set out on a draft that was confirmed.
+
+        :raises Refused: it is no draft any more, or another journey of its accounts began since
+            it was examined, perhaps on another instance.
+        """
         run = Run(self._box, Book(draft, contacts))
         if not await run.become(Word.CONFIRMED):
+            stored = await self._box.store.get(draft.id)
+            if stored is not None and stored.state is JourneyState.DRAFT:
+                raise Refused(Problem.CHECKS_FAILED, checks=CheckName.IDLE.value)
             raise Refused(Problem.WRONG_STATE)
         self.runs.start(run)
         return run.book.journey

@@ -106,6 +106,31 @@ async def test_of_several_that_claim_at_once_one_gets_each_row(
         assert sorted(held) == sorted(ids)
 
 
+async def test_of_two_drafts_of_one_account_that_start_at_once_one_does(url: str) -> None:
+    """Each instance has looked before the other one wrote."""
+    draft = journey(state=JourneyState.DRAFT)
+    drafts = [draft, replace(draft, owner=draft.new), replace(draft, old="paris@old.example")]
+    drafts[2] = replace(drafts[2], owner="paris@old.example")
+    names = (A, B, C) if url.startswith("postgresql") else (A,)
+    async with instances(url, *names) as stores:
+        at = [stores[n % len(stores)].journeys for n in range(3)]
+        made = [await store.create(one, []) for store, one in zip(at, drafts, strict=True)]
+        begun = [replace(m, state=JourneyState.PREFLIGHTED, started_at=after(1)) for m in made]
+
+        async def starts() -> list[bool]:
+            saves = (s.save(b, expect=[JourneyState.DRAFT]) for s, b in zip(at, begun, strict=True))
+            return await asyncio.gather(*saves)
+
+        won = await starts()
+        assert won.count(True) == 1
+        first = won.index(True)
+        assert not any(await starts())
+        # Once the first only waits for answers, its accounts may go other ways, not the same.
+        assert await at[first].save(replace(begun[first], state=JourneyState.SETTLING))
+        again = await starts()
+        assert again == [n == 2 for n in range(3)] if first < 2 else again.count(True) == 1
+
+
 async def test_a_row_that_is_being_written_is_not_waited_for(
     postgres: Postgres, postgres_url: str
 ) -> None:

@@ -188,6 +188,24 @@ def test_the_same_way_again_while_the_first_settles(tmp_path: Path) -> None:
     play(main())
 
 
+def test_a_move_that_began_elsewhere_after_the_examination(tmp_path: Path) -> None:
+    """Another instance examined its draft before ours had begun: the store has the last word."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            theirs = (await stage.desk.prepare_arrive(NEW, OLD)).journey
+            mine = (await drafted(stage)).journey.id
+            await stage.desk.prove(OLD, mine, await code(stage, mine))
+            await stage.desk.start(OLD, mine)
+            with pytest.raises(Refused) as refused:
+                await stage.movers.begin(theirs, [])
+            assert refused.value.problem is Problem.CHECKS_FAILED
+            assert refused.value.facts["checks"] == CheckName.IDLE.value
+            assert (await stage.stored(theirs.id)).state is JourneyState.DRAFT
+
+    play(main())
+
+
 def test_nobody_sees_the_contacts_of_another(tmp_path: Path) -> None:
     """Mallory claims to arrive from Romeo's account: no code was typed, so nothing is shown."""
 

@@ -1,0 +1,218 @@
+"""Copies of accounts' things in the database: what comes, what became of it, what was before."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
+
+from component.core.belongings.model import Entry, Job, JobState, Result, Sort
+from component.store.database import Database
+from component.store.errors import RowDamaged
+from component.store.models import CopyRow, CopyThingRow, as_utc, table
+
+_copies = table(CopyRow)
+_things = table(CopyThingRow)
+
+PRUNE_COPIES = 10
+"""Copies deleted in one transaction: each takes thousands of things with it."""
+_CHUNK = 500
+_ENDED = (JobState.DONE.value, JobState.UNDONE.value)
+_WORKING = (JobState.RUNNING.value, JobState.UNDOING.value)
+_CREATE = insert(_copies).returning(_copies.c.id)
+_ADD = insert(_things)
+_MARK = (
+    update(_things)
+    .where(_things.c.copy_id == bindparam("b_id"), _things.c.number == bindparam("b_number"))
+    .values(
+        result=bindparam("b_result"),
+        why=bindparam("b_why"),
+        before=bindparam("b_before"),
+        done=bindparam("b_done"),
+    )
+)
+
+
+class Belongings:
+    """Copies and their things; JIDs are compared as they are, so give prepared bare ones.
+
+    Every method raises StoreError, writing ones StoreBusy too; a write is durable on return.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, job: Job, entries: Sequence[Entry]) -> Job:
+        """Keep a new copy; ``job.id`` is ignored, the result has the real one.
+
+        Older drafts of the same asker are deleted in the same transaction.
+        """
+        journal = self._database.writing()
+        values = {**_values(job), "holder": journal.holder.name}
+        rows = [_row(entry) for entry in entries]
+
+        def work(connection: Connection) -> int:
+            connection.execute(
+                delete(_copies).where(
+                    _copies.c.asker == job.asker, _copies.c.state == JobState.DRAFT.value
+                )
+            )
+            id_ = int(connection.execute(_CREATE, values).scalar_one())
+            for start in range(0, len(rows), _CHUNK):
+                part = rows[start : start + _CHUNK]
+                connection.execute(_ADD, [{**row, "copy_id": id_} for row in part])
+            return id_
+
+        return replace(job, id=await journal.run(work))
+
+    async def save(self, job: Job, *, expect: Collection[JobState]) -> bool:
+        """Update a copy if the stored one is in one of these states; False where it is not.
+
+        It is this instance's from then on.
+        """
+        journal = self._database.writing()
+        values = {**_values(job), "holder": journal.holder.name}
+        states = [state.value for state in expect]
+        changed = (
+            update(_copies)
+            .where(_copies.c.id == job.id, _copies.c.state.in_(states))
+            .values(**values)
+        )
+        return bool(await journal.run(lambda c: c.execute(changed).rowcount))
+
+    async def mark(self, id: int, entries: Iterable[Entry]) -> None:
+        """Write down what became of these things of a copy."""
+        rows = [
+            {f"b_{name}": value for name, value in _row(entry).items()} | {"b_id": id}
+            for entry in entries
+        ]
+        if not rows:
+            return
+
+        def work(connection: Connection) -> int:
+            for start in range(0, len(rows), _CHUNK):
+                connection.execute(_MARK, rows[start : start + _CHUNK])
+            return len(rows)
+
+        await self._database.writing().run(work)
+
+    async def replace_entries(self, id: int, entries: Sequence[Entry]) -> None:
+        """Make these a draft's things, and no others."""
+        rows = [{**_row(entry), "copy_id": id} for entry in entries]
+
+        def work(connection: Connection) -> int:
+            connection.execute(delete(_things).where(_things.c.copy_id == id))
+            for start in range(0, len(rows), _CHUNK):
+                connection.execute(_ADD, rows[start : start + _CHUNK])
+            return len(rows)
+
+        await self._database.writing().run(work)
+
+    async def prune(self, before: datetime, drafts_before: datetime) -> int:
+        """Delete copies that ended, and drafts that were made, before these times; how many."""
+        ended = (_copies.c.state.in_(_ENDED)) & (_copies.c.ended_at < as_utc(before))
+        old = (_copies.c.state == JobState.DRAFT.value) & (
+            _copies.c.created_at < as_utc(drafts_before)
+        )
+        some = select(_copies.c.id).where(or_(ended, old)).limit(PRUNE_COPIES)
+        gone = delete(_copies).where(_copies.c.id.in_(some))
+        journal, total = self._database.writing(), 0
+        while count := await journal.run(lambda c: c.execute(gone).rowcount):
+            total += count
+        return total
+
+    # -- reading ---------------------------------------------------------------------------
+
+    async def get(self, id: int) -> Job | None:
+        """One copy, or None."""
+        return next(iter(await self._found(_copies.c.id == id)), None)
+
+    async def of(self, account: str, limit: int = 20) -> Sequence[Job]:
+        """Copies that this account ordered or was furnished by, newest first, without drafts."""
+        mine = or_(_copies.c.owner == account, _copies.c.asker == account)
+        return (await self._found(mine & (_copies.c.state != JobState.DRAFT.value)))[:limit]
+
+    async def of_journey(self, journey: int) -> Job | None:
+        """The copy that belongs to a move, or None."""
+        return next(iter(await self._found(_copies.c.journey == journey)), None)
+
+    async def at_work(self) -> Sequence[Job]:
+        """Copies of this instance that were cut off and belong to no move, oldest first."""
+        holder = self._database.writing().holder
+        found = await self._found(
+            _copies.c.state.in_(_WORKING)
+            & _copies.c.journey.is_(None)
+            & _copies.c.holder.is_not_distinct_from(holder.name)
+        )
+        return found[::-1]
+
+    async def entries(self, id: int) -> Sequence[Entry]:
+        """The things of a copy in their order."""
+        wanted = select(_things).where(_things.c.copy_id == id).order_by(_things.c.number)
+        found: list[Entry] = []
+        async with self._database.reading() as session:
+            # In parts, so that ten thousand do not hold up the event loop.
+            async for part in (await session.stream(wanted)).partitions(_CHUNK):
+                found.extend(_entry_of(row) for row in part)
+        return found
+
+    async def _found(self, where: Any) -> list[Job]:
+        wanted = select(_copies).where(where).order_by(_copies.c.id.desc())
+        async with self._database.reading() as session:
+            return [_job_of(row) for row in await session.execute(wanted)]
+
+
+def _values(job: Job) -> dict[str, Any]:
+    return {
+        "owner": job.owner,
+        "asker": job.asker,
+        "source": job.source,
+        "state": job.state.value,
+        "overwrite": job.overwrite,
+        "journey": job.journey,
+        "created_at": job.created_at,
+        "ended_at": job.ended_at,
+    }
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    return {
+        "number": entry.number,
+        "sort": entry.sort.value,
+        "text": entry.text,
+        "result": entry.result.value,
+        "why": entry.why,
+        "before": entry.before,
+        "done": entry.done,
+    }
+
+
+def _job_of(row: Row[Any]) -> Job:
+    try:
+        state = JobState(row.state)
+    except ValueError as error:
+        raise RowDamaged(f"copy {row.id} is damaged ({error})") from error
+    return Job(
+        row.id,
+        row.owner,
+        row.asker,
+        row.source,
+        state,
+        row.overwrite,
+        row.journey,
+        row.created_at,
+        row.ended_at,
+    )
+
+
+def _entry_of(row: Row[Any]) -> Entry:
+    try:
+        sort, result = Sort(row.sort), Result(row.result)
+    except ValueError as error:
+        raise RowDamaged(
+            f"thing {row.number} of copy {row.copy_id} is damaged ({error})"
+        ) from error
+    return Entry(row.number, sort, row.text, result, row.why, row.before, row.done)
