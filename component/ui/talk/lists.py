@@ -136,7 +136,9 @@ def _from_xml(text: str, owner: str | None) -> Iterator[Given]:
     except BadFile as bad:
         raise BadList(_WHY.get(bad.why, Why.XML), bad.line) from None
     for contact in contacts:
-        if contact.subscription is not Subscription.NONE:
+        # A gateway or another service is on many rosters; only users can be told.
+        is_user = jids.bare(contact.jid) == contact.jid
+        if is_user and contact.subscription is not Subscription.NONE:
             groups = tuple(dict.fromkeys(g for raw in contact.groups if (g := _name(raw))))
             name = _name(contact.name or "")
             yield Given(contact.jid, name, groups[:_MAX_GROUPS], contact.subscription)

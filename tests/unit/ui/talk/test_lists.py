@@ -96,6 +96,12 @@ def test_a_roster_alone() -> None:
     assert parse(query) == [Given("a@b.example", None, (), Subscription.FROM)]
 
 
+def test_services_of_a_roster_are_passed_over() -> None:
+    gateway = "<item jid='gateway.example' subscription='both'/>"
+    query = f"<query xmlns='jabber:iq:roster'>{gateway}<item jid='a@b.example' subscription='to'/>"
+    assert [given.jid for given in parse(f"{query}</query>")] == ["a@b.example"]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
