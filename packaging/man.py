@@ -44,7 +44,7 @@ _EXITS = (
     (Exit.OK, "All is well."),
     (Exit.FAILURE, "It failed; standard error says why."),
     (Exit.USAGE, "The command line is wrong."),
-    (Exit.REFUSED, "The server refuses the secret."),
+    (Exit.REFUSED, "The server refuses the secret, or the password of an account."),
     (Exit.CONFIG, "The configuration is wrong."),
 )
 _ENVIRONMENT = (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from component import __version__
-from component.ui import cli_moves
+from component.ui import cli_fetch, cli_moves
 from component.ui.cli_db import db_app
 from component.ui.common import NAME, bare_address, load_config, store_failures
 from component.ui.exits import CommandFailed, Exit
@@ -92,6 +92,8 @@ def options(
 @app.command()
 def run(context: typer.Context) -> None:
     """Connect to the server and follow moves until stopped."""
+    # structlog would load rich's tracebacks and with them pygments: 3 MiB that no service uses.
+    sys.modules.setdefault("pygments", None)  # type: ignore[arg-type]
     config = load_config(context.obj)
     from component.ops import log
 
@@ -145,6 +147,7 @@ async def _print_checks(lines: AsyncIterator[CheckLine]) -> bool:
 
 
 cli_moves.add_to(app)
+cli_fetch.add_to(app)
 
 ToOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Install the module into this folder.")

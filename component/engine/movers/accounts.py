@@ -7,27 +7,21 @@ errors included; a stream that is down raises LinkLost.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from component.core.journey.model import Access
 from component.core.model import PresenceKind, RosterItem, SendPlan, Step
 from component.core.restore import Restoration
 from component.core.statement import Answer, read
+from component.engine.asking import Asking
 from component.engine.hook import Hook
 from component.engine.ports import Wire
 from component.xmpp import codecs, mover_codecs
 from component.xmpp.errors import RemoteError
-from component.xmpp.names import NS_HOOK, NS_ROSTER
-
-AFFILIATIONS_AT_ONCE = 500
-"""Affiliations in one stanza; 500 took 0.6 s on Prosody 0.12 and stay far below 64 KiB."""
-
-_CONFLICTS = frozenset({"conflict", "precondition-not-met"})
-"""The node exists with another access model (seen: Prosody answers conflict)."""
+from component.xmpp.names import NS_HOOK
 
 
-class Accounts:
+class Accounts(Asking):
     """Reads and acts as users of served hosts.
 
     :param timeout: seconds for what a user's own server answers by itself.
@@ -68,12 +62,6 @@ class Accounts:
         except RemoteError as error:
             return error.condition
         return None
-
-    async def roster(self, user: str) -> dict[str, RosterItem]:
-        """The user's whole roster by JID."""
-        inner = await self.query(user, "get", codecs.roster_request())
-        items = codecs.read_items(inner.find(codecs.tag(NS_ROSTER, "query")))
-        return {item.jid: item for item in items}
 
     async def blocked(self, user: str) -> frozenset[str]:
         """The user's block list (XEP-0191); empty where the server has none."""
@@ -135,27 +123,6 @@ class Accounts:
 
     # The statement ------------------------------------------------------------------------------
 
-    async def publish(
-        self, user: str, new: str, access: Access, readers: Iterable[str] = ()
-    ) -> None:
-        """Publish the user's moved statement under this access model (XEP-0283 4.1).
-
-        :param readers: who may read where the access model is a whitelist.
-        """
-        request = mover_codecs.publish_request(new, access)
-        try:
-            await self.query(user, "set", request)
-        except RemoteError as error:
-            if error.condition not in _CONFLICTS:
-                raise
-            await self.query(user, "set", mover_codecs.configure_request(access))
-            await self.query(user, "set", request)
-        if access is Access.WHITELIST:
-            members = list(readers)
-            for start in range(0, len(members), AFFILIATIONS_AT_ONCE):
-                part = members[start : start + AFFILIATIONS_AT_ONCE]
-                await self.query(user, "set", mover_codecs.affiliations_request(part))
-
     async def withdraw(self, user: str) -> None:
         """Delete the node of the user's moved statement; one that is not there is fine."""
         try:
@@ -163,14 +130,6 @@ class Accounts:
         except RemoteError as error:
             if error.condition != "item-not-found":
                 raise
-
-    async def access(self, user: str) -> Access | None:
-        """The access model of the user's statement node; None: no node, or another model."""
-        try:
-            inner = await self.query(user, "get", mover_codecs.configuration_request())
-        except RemoteError:
-            return None
-        return mover_codecs.read_access(inner)
 
     async def statement(self, reader: str, account: str) -> Answer:
         """The moved statement of an account as ``reader`` gets it (XEP-0283 4.3)."""

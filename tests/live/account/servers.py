@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.live.client import Client
 from tests.live.servers import prosody
 from tests.live.servers.addresses import free_address
-from tests.live.servers.base import Server, ServerError, ServerSpec
+from tests.live.servers.base import HookOptions, Server, ServerError, ServerSpec
 from tests.live.servers.differences import Kind
 from tests.live.servers.ejabberd import Ejabberd
 from tests.live.servers.prosody import lua_table, lua_value
@@ -37,13 +37,22 @@ _PLACES = ("SOURCEDIR", "PLUGINDIR", "CONFIGDIR", "DATADIR")
 class House:
     """One server, and accounts on it."""
 
-    def __init__(self, kind: Kind, folder: Path, extra: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        folder: Path,
+        extra: Mapping[str, str] | None = None,
+        *,
+        component: str | None = None,
+    ) -> None:
+        """``component``: of the hook, which is there then."""
         address = free_address()
         zone = dict.fromkeys(HOSTS, address)
         own = dict(extra or {})
         if "http_ports" in own:
             own["http_interfaces"] = lua_value([address])
-        spec = ServerSpec("capulet", address, HOSTS, zone, extra=own)
+        named, hook = ((component,), HookOptions()) if component else ((), None)
+        spec = ServerSpec("capulet", address, HOSTS, zone, named, hook, own)
         self.kind = kind
         self.server: Server = kind.build(spec, folder)
         self._clients: list[Client] = []

@@ -113,10 +113,10 @@ async def befriend(juliet: Client, nurse: Client) -> None:
     """Juliet sees the nurse, and not the other way round."""
     await nurse.roster()
     nurse.send("<presence/>")
-    juliet.send(f"<presence to='{NURSE}' type='subscribe'/>")
+    juliet.send(f"<presence to='{nurse.bare}' type='subscribe'/>")
     await juliet.ping()
     await nurse.ping()
-    nurse.send(f"<presence to='{JULIET.jid}' type='subscribed'/>")
+    nurse.send(f"<presence to='{juliet.bare}' type='subscribed'/>")
     await nurse.ping()
     await juliet.ping()
 

@@ -310,12 +310,14 @@ def listeners(spec: ServerSpec) -> list[dict[str, object]]:
 
     All components share one, which no admin should do: any of them may then write the address of
     any other into ``from``, and the hook has to tell them apart all the same.  ``global_routes``
-    must be off, or each would get stanzas that are for another.
+    must be off, or each would get stanzas that are for another.  Clients may encrypt where there
+    is a certificate.
     """
+    tls = {"starttls": True} if "certfiles" in spec.extra else {}
     return [
         {"ip": spec.address, **rest}
         for rest in (
-            {"port": C2S_PORT, "module": "ejabberd_c2s", "access": "all"},
+            {"port": C2S_PORT, "module": "ejabberd_c2s", "access": "all", **tls},
             {"port": S2S_PORT, "module": "ejabberd_s2s_in"},
             {
                 "port": HELP_PORT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 HEADER = (
@@ -41,8 +42,10 @@ class Peer:
 
 
 @contextlib.asynccontextmanager
-async def serve(script: Callable[[Peer], Awaitable[None]]) -> AsyncIterator[int]:
-    """Run ``script`` for each connection; yields the port."""
+async def serve(
+    script: Callable[[Peer], Awaitable[None]], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
+    """Run ``script`` for each connection, which begins with TLS if told; yields the port."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -57,7 +60,7 @@ async def serve(script: Callable[[Peer], Awaitable[None]]) -> AsyncIterator[int]
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(connection, "127.0.0.1", 0)
+    server = await asyncio.start_server(connection, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
