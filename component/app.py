@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -11,10 +12,12 @@ import structlog
 from component.config import Config, ConfigError, compare
 from component.config.errors import Problem
 from component.core.answers import Answers
+from component.core.jids import domain
 from component.core.limits import Declined, Followed, Gate
 from component.core.notices import Follow
 from component.core.roster import Carry
 from component.core.statement import ErrorRead, ItemsRead
+from component.engine.belongings.copies import Copies
 from component.engine.clock import SystemClock
 from component.engine.contacts import ContactSide, Timing
 from component.engine.fetcher import Fetcher, FetchLimits
@@ -49,6 +52,8 @@ from component.xmpp.names import NS_HOOK
 
 log = structlog.get_logger(__name__)
 
+DRAFTS_KEPT = timedelta(days=1)
+"""How long the preview of a copy is good."""
 STOP_GRACE = 5.0
 """Seconds that a stop waits for verdicts and outcomes on their way."""
 
@@ -189,6 +194,14 @@ class App:
         accounts = Accounts(wire, hook, remote_timeout=config.contacts.deadline_seconds)
         me = config.component.jid
         held = partial(store.journeys.with_work, me if store.several else None)
+        self._copies = Copies(
+            accounts=accounts,
+            hook=hook,
+            store=store.belongings,
+            clock=self._clock,
+            serves=lambda jid: domain(jid) in hosts,
+            proven=lambda asker, id: desk.both_proven(asker, id),
+        )
         movers = Movers(
             hosts=hosts,
             accounts=accounts,
@@ -201,6 +214,7 @@ class App:
             claims=Claims(store.shared, held),
             watches=lambda jid: responsible(jid, me, self._alive),
             gauges=self.metrics.movers,
+            carrier=self._copies,
         )
         desk = self._desk = Desk(
             hosts=hosts,
@@ -328,6 +342,7 @@ class App:
         moves, journeys = await self._store.prune(before), await self._store.journeys.prune(before)
         self.metrics.pruned("moves", moves)
         self.metrics.pruned("journeys", journeys)
+        await self._store.belongings.prune(before, self._clock.now() - DRAFTS_KEPT)
         log.info("old records removed", moves=moves, journeys=journeys, before=before.isoformat())
 
     async def take_figures(self) -> None:
@@ -344,6 +359,7 @@ class App:
             await self._peers.begin()
         await self._memory.load()
         await self._movers.load()
+        await self._copies.load()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set.
@@ -378,6 +394,7 @@ class App:
             finally:
                 stopped.cancel()
                 await self._movers.stop()
+                await self._copies.stop()
                 peers.cancel()
                 await asyncio.wait({peers})  # no beat after the last word
                 await self._leave()

@@ -69,6 +69,7 @@ def mover_settings(config: Config) -> MoverSettings:
         answer_senders=movers.answer_senders,
         tombstones=movers.tombstones,
         enabled=movers.enabled,
+        carry=movers.carry,
     )
 
 

@@ -16,6 +16,12 @@ class MoversSection(Section):
         description="Whether users may order moves. Moves of other servers' users are followed\n"
         "all the same.",
     )
+    carry: bool = Field(
+        default=True,
+        description="Bring contacts' names and groups, blocked people, profile, avatar, bookmarks\n"
+        "and settings along in a move between two accounts here. What the new account has\n"
+        "already is left alone; undoing the move takes them away again.",
+    )
     statement_days: int = Field(
         default=180,
         ge=1,

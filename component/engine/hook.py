@@ -114,6 +114,20 @@ class Hook:
             if error.condition != "item-not-found":
                 raise
 
+    async def set_entries(
+        self, contact: str, items: Iterable[RosterItem], remove: Iterable[str] = ()
+    ) -> None:
+        """Give many entries their names and groups, or remove them, in one roster save.
+
+        Entries with a subscription are not removed.
+
+        :param items: 500 at most, with those to be removed.
+        :raises RemoteError: ``feature-not-implemented`` where the hook is too old, or the server
+            refuses; on Prosody nothing has changed then.
+        """
+        payload = codecs.write_entries(items, remove)
+        await self._wire.request("set", contact, payload, timeout=self._timeout)
+
     async def _change_roster(self, contact: str, payload: ET.Element) -> None:
         query = codecs.write_query("set", None, payload)
         answer = await self._wire.request("set", contact, query, timeout=self._timeout)

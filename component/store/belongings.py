@@ -48,18 +48,19 @@ class Belongings:
     async def create(self, job: Job, entries: Sequence[Entry]) -> Job:
         """Keep a new copy; ``job.id`` is ignored, the result has the real one.
 
-        Older drafts of the same asker are deleted in the same transaction.
+        Where it is a draft, older ones of the same asker are deleted in the same transaction.
         """
         journal = self._database.writing()
         values = {**_values(job), "holder": journal.holder.name}
         rows = [_row(entry) for entry in entries]
 
         def work(connection: Connection) -> int:
-            connection.execute(
-                delete(_copies).where(
-                    _copies.c.asker == job.asker, _copies.c.state == JobState.DRAFT.value
+            if job.state is JobState.DRAFT:
+                connection.execute(
+                    delete(_copies).where(
+                        _copies.c.asker == job.asker, _copies.c.state == JobState.DRAFT.value
+                    )
                 )
-            )
             id_ = int(connection.execute(_CREATE, values).scalar_one())
             for start in range(0, len(rows), _CHUNK):
                 part = rows[start : start + _CHUNK]

@@ -20,7 +20,7 @@ class Sort(StrEnum):
     CONTACT = "contact"
     """Name and groups of a roster entry, never its subscription (RFC 6121 section 2.1.2)."""
     PROFILE = "profile"
-    """vcard-temp (XEP-0054); before PEP, because servers make nodes of it (XEP-0398)."""
+    """vcard-temp (XEP-0054); before PEP, because servers make nodes of it."""
     PRIVATE = "private"
     """One element of private XML (XEP-0049)."""
     NODE = "node"
@@ -44,6 +44,8 @@ class Result(StrEnum):
     """It could not be written; ``why`` has the reason."""
     SKIPPED = "skipped"
     """Left out by a rule; ``why`` has it."""
+    RESTORED = "restored"
+    """It was written, and an undo has brought back what was before."""
 
     @property
     def written(self) -> bool:

@@ -37,6 +37,7 @@ from component.core.model import PresenceKind, Reason, RosterItem, SendPlan, Ste
 from component.core.notices import UndoneTold
 from component.core.restore import restore_entry
 from component.core.statement import judge
+from component.engine.movers import furnish
 from component.engine.movers.statement import publish
 from component.xmpp.errors import RemoteError
 from component.xmpp.mover_codecs import Notification
@@ -152,6 +153,7 @@ async def undo_round(run: Run) -> None:
     elif not await _still_moving(run):
         if journey.kind is not Kind.AWAY:
             await run.box.accounts.withdraw(journey.new)
+        await furnish.take_back(run)
         await run.become(Word.UNDONE)
 
 

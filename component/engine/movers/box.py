@@ -11,7 +11,7 @@ from component.core.journey.contacts import Schedule
 from component.core.journey.model import Progress
 from component.core.journey.pace import Pace, Rates
 from component.engine.movers.accounts import Accounts
-from component.engine.movers.ports import JourneyStore, MoverGauges
+from component.engine.movers.ports import Carrier, JourneyStore, MoverGauges
 from component.engine.ports import Clock, Teller
 
 
@@ -40,6 +40,8 @@ class MoverSettings:
     answer_senders: bool = True
     tombstones: bool = True
     enabled: bool = True
+    carry: bool = False
+    """Whether the old account's things come into the new one, where both are here."""
 
     def take_over(self, other: MoverSettings) -> None:
         """Become equal to ``other``."""
@@ -64,6 +66,8 @@ class Box:
     """Whether an admin has paused everything."""
     rewatch: Callable[[str], Awaitable[None]]
     """Have the hook watch a user as the journeys of now need it."""
-    changed: Callable[[Progress], None]
-    """Tell whoever looks on (``xmpp-moved moves --watch``)."""
+    changed: Callable[[Callable[[], Progress]], None]
+    """Tell whoever looks on (``xmpp-moved moves --watch``); mostly nobody does."""
     gauges: MoverGauges
+    carrier: Carrier | None = None
+    """Brings the account's things along (:mod:`component.engine.belongings`)."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 
 from component.core import jids
+from component.core.journey import stages
 from component.core.journey.model import (
     Access,
     Journey,
@@ -141,6 +142,29 @@ class Desk:
                 self._proven.discard(journey)
                 return begun
 
+    async def both_proven(self, asker: str, id: int) -> Journey:
+        """A move between two accounts here of which the asker has shown that both are theirs.
+
+        The proof of a move that has begun is good for as long as its undo: later somebody else may
+        have one of the addresses.
+
+        :raises Refused: it is no such move, not the asker's, not proven yet or too long ago.
+        """
+        with explained():
+            journey = await self._store.get(id)
+        if journey is None:
+            raise Refused(Problem.NO_SUCH_JOURNEY, id=str(id))
+        until = stages.undo_until(journey, self._settings.undo_hours)  # none begins unproven
+        if asker != journey.owner and (until is None or asker not in (journey.old, journey.new)):
+            raise Refused(Problem.NOT_YOURS, id=str(id))
+        if journey.kind is not Kind.BOTH or journey.state in _TAKEN_BACK:
+            raise Refused(Problem.WRONG_STATE, state=journey.state.value)
+        if until is None:
+            self._need_proof(journey)
+        elif until < self._clock.now():
+            raise Refused(Problem.TOO_LATE, until=until.isoformat())
+        return journey
+
     def _need_proof(self, draft: Journey) -> None:
         if draft.kind is Kind.BOTH and draft.id not in self._proven:
             raise Refused(Problem.CODE_EXPIRED)
@@ -157,3 +181,6 @@ class Desk:
         if kind not in (None, journey.kind):
             raise Refused(Problem.WRONG_STATE)
         return journey
+
+
+_TAKEN_BACK = frozenset({JourneyState.CANCELLED, JourneyState.UNDOING, JourneyState.UNDONE})

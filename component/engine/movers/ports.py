@@ -74,3 +74,16 @@ class JourneyStore(Protocol):
 
     async def may_answer(self, old: str, sender: str, at: datetime, every: timedelta) -> bool:
         """Whether a sender may be answered again; if so it is noted."""
+
+
+class Carrier(Protocol):
+    """Brings an account's things along; raises LinkError and StoreError: call again, later."""
+
+    async def carry(self, journey: Journey, left_out: Collection[str]) -> None:
+        """Bring the old account's things into the new one, once; returns when all is done.
+
+        :param left_out: contacts that the mover does not want to have there.
+        """
+
+    async def take_back(self, journey: Journey) -> None:
+        """Undo it; returns when all is done."""

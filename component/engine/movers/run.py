@@ -29,7 +29,7 @@ from component.core.journey.stages import Word
 from component.core.journey.told import knows_stop, owes_end
 from component.core.model import PresenceKind, Reason, RosterItem
 from component.core.notices import Published
-from component.engine.movers import backwards
+from component.engine.movers import backwards, furnish
 from component.engine.movers.book import Book
 from component.engine.movers.box import Box
 from component.engine.movers.notifier import LOOK_MAX_SECONDS, Notifier
@@ -43,6 +43,10 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 5.0
 """Wait after the server, or the journal, refused to work."""
+LOOKS_PER_SECOND = 5.0
+"""Rosters that are read a second while all journeys work, at most."""
+ENTRIES_PER_SECOND = 100.0
+"""Entries of one roster that are read a second while its journey works, at most."""
 GUARD_SECONDS = 0.2
 """For how long a look at the statement holds while notifications leave."""
 UNREADABLE_MAX = 5
@@ -59,7 +63,7 @@ class Run:
         self.book = book
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._look_every = box.settings.look_seconds
+        self._look_every = self._look_first()
         self._look_at = 0.0
         self._unreadable = 0
         self._guarded_at = float("-inf")
@@ -94,8 +98,13 @@ class Run:
 
     def wake(self) -> None:
         """Something changed: look now."""
-        self._look_every = self.box.settings.look_seconds
+        self._look_every = self._look_first()
         self._wake.set()
+
+    def _look_first(self) -> float:
+        """How soon to look after something happened: the server reads a whole roster for it."""
+        looks, entries = self.box.pace.journeys() / LOOKS_PER_SECOND, len(self.book)
+        return max(self.box.settings.look_seconds, looks, entries / ENTRIES_PER_SECOND)
 
     def leave(self) -> None:
         """End the work after the present step, for another instance to go on."""
@@ -129,7 +138,7 @@ class Run:
             for contact in contacts:
                 self.book.put(contact)
         log.info("journey", id=after.id, state=after.state.value, old=after.old, new=after.new)
-        self.box.changed(self.progress())
+        self.box.changed(self.progress)
         self.wake()
         return True
 
@@ -254,8 +263,11 @@ class Run:
                 pass  # paused, or ended, while the stream was awaited
 
     async def _publish(self) -> None:
-        """Publish, read back as a contact would, and only then go on (XEP-0283 4.1)."""
+        """Copy, publish, read back as a contact would, and only then go on (XEP-0283 4.1)."""
+        await furnish.furnish(self)
         journey = self.book.journey
+        if journey.state is not JourneyState.PREFLIGHTED:
+            return  # paused or cancelled meanwhile
         try:
             if stages.publishes(journey):
                 await self.statement.put()
@@ -295,10 +307,12 @@ class Run:
             self._look_at = self.box.clock.tick() + self._look_every
             self._look_every = min(self._look_every * 2, LOOK_MAX_SECONDS)
         if stages.notifies(self.book.journey) and not self.box.held():
-            if self.book.domains() and not await self._guarded_lately():
+            wait = await self.notifier.catch_up()
+            may, later = self.notifier.may_speak()
+            if may and not await self._guarded_lately():
                 await self._pause_for(RETRY_SECONDS)
                 return
-            wait = await self.notifier.send_due()
+            wait = min(wait, await self.notifier.send_due() if may else later)
         await self._advance()
         await self.voice.progress()
         if self.book.journey.state not in _APPROVING:
@@ -385,7 +399,7 @@ class Run:
         except BaseException:
             self.book.mark_dirty(changed)
             raise
-        self.box.changed(self.progress())
+        self.box.changed(self.progress)
 
     async def _note(self, **changes: Any) -> None:
         """Write down something about the journey that is not its state."""

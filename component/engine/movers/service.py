@@ -40,7 +40,7 @@ from component.engine.movers.box import Box, MoverSettings
 from component.engine.movers.claims import Claims
 from component.engine.movers.housekeeping import Housekeeping
 from component.engine.movers.orders import explained
-from component.engine.movers.ports import JourneyStore, MoverGauges, NoGauges
+from component.engine.movers.ports import Carrier, JourneyStore, MoverGauges, NoGauges
 from component.engine.movers.run import Run
 from component.engine.movers.runs import Runs
 from component.engine.movers.watches import Watches
@@ -72,6 +72,7 @@ class Movers:
         claims: Claims,
         watches: Callable[[str], bool] = lambda _: True,
         gauges: MoverGauges | None = None,
+        carrier: Carrier | None = None,
     ) -> None:
         """``watches(jid)``: whether it is this instance that has an old account watched whose
         journey is over."""
@@ -110,6 +111,7 @@ class Movers:
             rewatch=self.watches.renew,
             changed=self._publish,
             gauges=gauges or NoGauges(),
+            carrier=carrier,
         )
 
     # Life ---------------------------------------------------------------------------------------
@@ -329,11 +331,14 @@ class Movers:
 
     # What is shown --------------------------------------------------------------------------------
 
-    def _publish(self, progress: Progress) -> None:
+    def _publish(self, progress: Callable[[], Progress]) -> None:
+        if not self._listeners:
+            return
+        now = progress()
         for queue in self._listeners:
             if queue.full():
                 queue.get_nowait()
-            queue.put_nowait(progress)
+            queue.put_nowait(now)
 
     async def changes(self) -> AsyncIterator[Progress]:
         """Every change of progress from now on."""

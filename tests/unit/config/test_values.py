@@ -43,6 +43,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert config.served.language == "en"
     assert config.movers.model_dump() == {
         "enabled": True,
+        "carry": True,
         "statement_days": 180,
         "undo_hours": 72.0,
         "cooldown_days": 30,
@@ -65,7 +66,7 @@ def test_defaults(tmp_path: Path) -> None:
         "max_open_requests": 5000,
         "max_in_flight": 1024,
         "queue": 10_000,
-        "stanza_bytes": 512 * 1024,
+        "stanza_bytes": 4 * 1024 * 1024,
         "stanza_depth": 64,
     }
     assert config.metrics.address == ("127.0.0.1", 9347)

@@ -20,16 +20,18 @@ local link = module:require "link";
 local connected, authority = link.connected, link.authority;
 local watches = module:require "watch"(link, add_items);
 module:require "tombstone"(link);
+local copying = module:require "copy";
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";
 local xmlns_moved = "urn:xmpp:moved:1";
 local xmlns_forward = "urn:xmpp:forward:0";
-local hook_version = "0.2.0";
-local features = { "watch", "tombstone", "answer" };
+local hook_version = "0.3.0";
+local features = { "watch", "tombstone", "answer", "entries" };
 
 -- What a component may ask as a user (4.3): the namespace of the payload.
 local query_namespaces = {
 	["http://jabber.org/protocol/disco#info"] = true;
+	["http://jabber.org/protocol/disco#items"] = true;
 	["http://jabber.org/protocol/pubsub"] = true;
 	["http://jabber.org/protocol/pubsub#owner"] = true;
 	["jabber:iq:private"] = true;
@@ -159,6 +161,12 @@ function requests.send(origin, stanza, payload)
 	origin.send(add_items(reply, roster, jids):reset());
 end
 
+function requests.entries(origin, stanza, payload)
+	local ok, condition, why = roster_lib.set_entries(jid.node(stanza.attr.to), payload);
+	if not ok then return refuse(origin, stanza, condition, why); end
+	origin.send(st.reply(stanza));
+end
+
 function requests.watch(origin, stanza, payload)
 	local ok, condition, why = watches.set(origin, stanza, payload);
 	if not ok then return refuse(origin, stanza, condition, why); end
@@ -202,7 +210,9 @@ local function answer_query(id, answer)
 	end
 end
 
--- core.rostermanager saves the roster of a user's sessions, and nothing where there are none.
+-- core.rostermanager saves the roster of a user's sessions, and nothing where there are none;
+-- mod_blocklist fails where there are none, after it has saved.
+local needs_session = { ["jabber:iq:roster"] = true; ["urn:xmpp:blocking"] = true; };
 local function as_if_online(username, roster, call, ...)
 	local users = prosody.hosts[module.host].sessions;
 	if users[username] then return call(...); end
@@ -221,6 +231,8 @@ function requests.query(origin, stanza, payload)
 		return refuse(origin, stanza, "bad-request", "query takes one iq of type get or set");
 	elseif not query_namespaces[tag.attr.xmlns] then
 		return refuse(origin, stanza, "not-allowed", "this namespace may not be queried as a user");
+	elseif not copying.may(kind, tag, to == user) then
+		return refuse(origin, stanza, "not-allowed", "moved_hook_copy does not let this be carried");
 	elseif not user_exists(username, module.host) then
 		return refuse(origin, stanza, "item-not-found", "no such user");
 	elseif query_count >= link.max_held then
@@ -242,7 +254,9 @@ function requests.query(origin, stanza, payload)
 		if queries[id] and reply.attr and reply.attr.id == id then answer_query(id, reply); end
 		return true;
 	end);
-	if tag.attr.xmlns == "jabber:iq:roster" then
+	-- mod_vcard lets users set theirs only where nobody is named.
+	if to == user and tag.attr.xmlns == "vcard-temp" then iq.attr.to = nil; end
+	if needs_session[tag.attr.xmlns] then
 		as_if_online(username, roster, prosody.core_post_stanza, session, iq, true);
 	else
 		prosody.core_post_stanza(session, iq, true);
@@ -264,6 +278,7 @@ local function hello(event)
 		reply:tag("released", { reason = reason; count = tostring(n); }):up();
 	end
 	for namespace in pairs(query_namespaces) do reply:text_tag("query", namespace); end
+	for _, part in ipairs(copying.parts()) do reply:text_tag("copy", part); end
 	origin.send(reply:reset());
 	return true;
 end

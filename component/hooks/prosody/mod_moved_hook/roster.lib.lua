@@ -234,7 +234,56 @@ local function send_as(username, send)
 	return jids, roster;
 end
 
+-- Name and groups of many entries, made where they are missing, or removed where nothing stands
+-- between the two: all or none, in one save. Returns true, or nil, condition, why.
+local function set_entries(username, entries)
+	if not user_exists(username, module.host) then return nil, "item-not-found", "no such user"; end
+	local user, wanted, jids = username.."@"..module.host, {}, {};
+	for _, tag in ipairs(entries.tags) do
+		local address = jid.prep(tag.attr.jid);
+		if tag.name ~= "item" or tag.attr.xmlns ~= "jabber:iq:roster" or not address or address == user
+			or jid.resource(address) or wanted[address] then
+			return nil, "bad-request", "entries takes roster items, each with another bare address";
+		end
+		wanted[address] = tag;
+		table.insert(jids, address);
+	end
+	if #jids == 0 or #jids > 500 then return nil, "bad-request", "entries takes 1 to 500 items"; end
+	local roster, load_err = rostermanager.load_roster(username, module.host);
+	if load_err then return nil, "internal-server-error", "the roster could not be loaded"; end
+	local before, version, changed = {}, roster[false].version, {};
+	for _, address in ipairs(jids) do
+		local tag, item = wanted[address], copy_item(roster[address]);
+		before[address] = item or false;
+		if tag.attr.subscription ~= "remove" then
+			local new = copy_item(item) or { subscription = "none" };
+			new.name, new.groups = tag.attr.name, {};
+			for group in tag:childtags("group", "jabber:iq:roster") do new.groups[group:get_text()] = true; end
+			roster[address] = new;
+			table.insert(changed, address);
+		elseif item and item.subscription == "none" and not item.ask then
+			roster[address] = nil;
+			table.insert(changed, address);
+		end
+	end
+	if #changed == 0 then return true; end
+	local called, ok, err = pcall(save, username, roster, changed, #changed);
+	if not called then roster[false].version, ok, err = version, nil, ok; end
+	if not ok then
+		for _, address in ipairs(jids) do roster[address] = before[address] or nil; end
+		return nil, "internal-server-error", "the roster could not be saved: "..tostring(err);
+	end
+	local final_version = roster[false].version;
+	for n, address in ipairs(changed) do
+		if version ~= true then roster[false].version = (version or 0) + n; end
+		rostermanager.roster_push(username, module.host, address);
+	end
+	roster[false].version = final_version;
+	return true;
+end
+
 return {
+	set_entries = set_entries;
 	strip = strip;
 	stand_in = stand_in;
 	add_items = add_items;

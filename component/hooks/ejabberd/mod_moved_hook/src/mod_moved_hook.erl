@@ -36,8 +36,8 @@
 
 -define(NS_HOOK, <<"urn:xmpp-moved:hook:0">>).
 -define(NS_MOVED, <<"urn:xmpp:moved:1">>).
--define(VERSION, <<"0.2.0">>).
--define(FEATURES, [<<"watch">>, <<"tombstone">>, <<"answer">>]).
+-define(VERSION, <<"0.3.0">>).
+-define(FEATURES, [<<"watch">>, <<"tombstone">>, <<"answer">>, <<"entries">>]).
 
 %%% Starting and stopping ---------------------------------------------------------------------
 
@@ -271,6 +271,8 @@ answer(Host, #iq{type = Type, to = #jid{luser = LUser}} = IQ, #xmlel{name = Name
                 {set, <<"send">>, <<_, _/binary>>} -> send(IQ, Payload);
                 {set, <<"query">>, <<_, _/binary>>} -> mod_moved_hook_query:query(IQ, Payload);
                 {set, <<"release">>, <<_, _/binary>>} -> release(IQ, Payload);
+                {set, <<"entries">>, <<_, _/binary>>} ->
+                    done(mod_moved_hook_roster:entries(IQ#iq.to, Payload));
                 _ ->
                     {error, cancel, 'feature-not-implemented',
                      <<"hook ", ?VERSION/binary, " does not know this request">>}
@@ -300,11 +302,14 @@ send(#iq{to = User}, Payload) ->
     case mod_moved_hook_roster:send(User, Payload) of
         {ok, Touched} ->
             [element(<<"send">>, [], items(mod_moved_hook_roster:items(User, Touched)))];
-        {error, 'bad-request', Text} ->
-            {error, modify, 'bad-request', Text};
-        {error, Condition, Text} ->
-            {error, cancel, Condition, Text}
+        Error ->
+            done(Error)
     end.
+
+-spec done(ok | {error, atom(), binary()}) -> answer().
+done(ok) -> [];
+done({error, 'bad-request', Text}) -> {error, modify, 'bad-request', Text};
+done({error, Condition, Text}) -> {error, cancel, Condition, Text}.
 
 -spec release(iq(), xmlel()) -> answer().
 release(#iq{to = User}, Payload) ->
@@ -333,6 +338,8 @@ hello(Host) ->
     Features = [element(<<"feature">>, [], [{xmlcdata, Feature}]) || Feature <- ?FEATURES],
     Queries = [element(<<"query">>, [], [{xmlcdata, NS}])
                || NS <- mod_moved_hook_query:namespaces()],
+    Copied = [element(<<"copy">>, [], [{xmlcdata, atom_to_binary(Part, utf8)}])
+              || Part <- lists:sort(option(Host, copy))],
     [element(<<"hello">>,
              [{<<"version">>, ?VERSION}, {<<"instance">>, Instance},
               {<<"server">>, <<"ejabberd">>}, {<<"server-version">>, ejabberd_option:version()},
@@ -341,7 +348,7 @@ hello(Host) ->
               {<<"held">>, integer_to_binary(Held)}, {<<"diverted">>, Count(diverted)},
               {<<"taken">>, Count(taken)}, {<<"passed">>, Count(passed)},
               {<<"watched">>, integer_to_binary(mod_moved_hook_watch:watched(Host))}],
-             Released ++ Features ++ Queries)].
+             Released ++ Features ++ Queries ++ Copied)].
 
 %%% Small things ------------------------------------------------------------------------------
 
@@ -395,11 +402,13 @@ depends(_Host, _Opts) -> [{mod_roster, hard}].
 -spec mod_opt_type(atom()) -> econf:validator().
 mod_opt_type(component) -> econf:list_or_single(econf:domain(), [unique]);
 mod_opt_type(timeout) -> econf:timeout(second);
-mod_opt_type(max_held) -> econf:pos_int().
+mod_opt_type(max_held) -> econf:pos_int();
+mod_opt_type(copy) -> econf:list(econf:enum(mod_moved_hook_query:parts()), [unique]).
 
 -spec mod_options(binary()) -> [atom() | {atom(), term()}].
 mod_options(_Host) ->
-    [component, {timeout, timer:seconds(60)}, {max_held, 5000}].
+    [component, {timeout, timer:seconds(60)}, {max_held, 5000},
+     {copy, mod_moved_hook_query:parts()}].
 
 mod_doc() ->
     #{desc =>
@@ -417,7 +426,10 @@ mod_doc() ->
            {max_held,
             #{value => <<"pos_integer()">>,
               desc => <<"Requests held at once; one more is not diverted. Bounds memory. "
-                        "Default: 5000.">>}}],
+                        "Default: 5000.">>}},
+           {copy,
+            #{value => <<"[blocking | pep | private | vcard, ...]">>,
+              desc => <<"What may be carried from an account to another. Default: all.">>}}],
       example =>
           ["modules:",
            "  mod_moved_hook:",

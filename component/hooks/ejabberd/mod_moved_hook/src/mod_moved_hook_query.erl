@@ -5,27 +5,36 @@
 
 -module(mod_moved_hook_query).
 
--export([query/2, namespaces/0]).
+-export([query/2, namespaces/0, parts/0]).
 
 -include_lib("xmpp/include/xmpp.hrl").
 
 %% What a component may ask.
 -spec namespaces() -> [binary()].
 namespaces() ->
-    [?NS_DISCO_INFO, ?NS_PUBSUB, ?NS_PUBSUB_OWNER, ?NS_ROSTER, ?NS_PRIVATE, ?NS_VCARD,
-     ?NS_BLOCKING].
+    [?NS_DISCO_INFO, ?NS_DISCO_ITEMS, ?NS_PUBSUB, ?NS_PUBSUB_OWNER, ?NS_ROSTER, ?NS_PRIVATE,
+     ?NS_VCARD, ?NS_BLOCKING].
+
+%% What the option "copy" can name. A move by itself needs none of it: contacts, the moved statement
+%% and our own passing data are always allowed.
+-spec parts() -> [atom()].
+parts() -> [blocking, pep, private, vcard].
 
 -spec query(iq(), xmlel()) -> mod_moved_hook:answer().
 query(#iq{to = #jid{lserver = Host} = User}, Payload) ->
     try mod_moved_hook:inner(iq, Payload) of
         #iq{type = Type, sub_els = [SubEl]} = Inner when Type == get; Type == set ->
             To = case Inner#iq.to of undefined -> User; Other -> Other end,
+            Own = jid:tolower(To) == jid:tolower(User),
             case {lists:member(xmpp:get_ns(SubEl), namespaces()),
+                  may(Type, SubEl, Own, mod_moved_hook:option(Host, copy)),
                   ejabberd_auth:user_exists(User#jid.luser, Host)} of
-                {true, true} -> ask(Host, Inner#iq{from = User, to = To});
-                {false, _} ->
+                {true, true, true} -> ask(Host, Inner#iq{from = User, to = To});
+                {false, _, _} ->
                     {error, cancel, 'not-allowed', <<"this namespace may not be queried as a user">>};
-                {_, false} ->
+                {_, false, _} ->
+                    {error, cancel, 'not-allowed', <<"the option copy does not let this be carried">>};
+                {_, _, false} ->
                     {error, cancel, 'item-not-found', <<"no such user">>}
             end;
         _ ->
@@ -33,6 +42,32 @@ query(#iq{to = #jid{lserver = Host} = User}, Payload) ->
     catch error:_ ->
             {error, modify, 'bad-request', <<"query takes one iq of type get or set">>}
     end.
+
+%% Whether the admin lets a payload be sent as the user, to the user's own account or somebody else.
+-spec may(get | set, xmlel(), boolean(), [atom()]) -> boolean().
+may(Type, #xmlel{children = Children} = Payload, Own, Copy) ->
+    Pep = lists:member(pep, Copy),
+    case xmpp:get_ns(Payload) of
+        ?NS_VCARD -> Type == get orelse lists:member(vcard, Copy);
+        ?NS_BLOCKING -> Type == get orelse lists:member(blocking, Copy);
+        ?NS_PRIVATE -> lists:member(private, Copy);
+        ?NS_DISCO_ITEMS -> Pep;
+        NS when Own, not Pep, NS == ?NS_PUBSUB; Own, not Pep, NS == ?NS_PUBSUB_OWNER ->
+            case [fxml:get_tag_attr_s(<<"node">>, Action) || #xmlel{} = Action <- Children] of
+                [First | _] = Nodes when First /= <<>> ->
+                    lists:all(fun(Node) -> Node == <<>> orelse moves(Type, Node) end, Nodes);
+                _ ->
+                    false
+            end;
+        _ -> true
+    end.
+
+%% Nodes that a move needs whatever is carried; the nickname goes into requests, and is only read.
+-spec moves(get | set, binary()) -> boolean().
+moves(_, <<"urn:xmpp:moved:1">>) -> true;
+moves(_, <<"urn:xmpp-moved:", _/binary>>) -> true;
+moves(get, <<"http://jabber.org/protocol/nick">>) -> true;
+moves(_, _) -> false.
 
 %% Send an IQ as the user and wait for the answer. ejabberd_iq makes ids that nobody can guess and
 %% finds the way back from other servers.

@@ -6,7 +6,7 @@
 
 -module(mod_moved_hook_roster).
 
--export([items/2, pending/1, send/2]).
+-export([entries/2, items/2, pending/1, send/2]).
 
 -include("logger.hrl").
 -include("mod_roster.hrl").
@@ -67,6 +67,41 @@ shared(#roster{us = {LUser, Host}, jid = LJid, subscription = Subscription, ask 
 -spec seen(#roster{}) -> boolean().
 seen(#roster{subscription = none, ask = in}) -> false;
 seen(_) -> true.
+
+%%% Names and groups -------------------------------------------------------------------------
+
+%% Each entry as the user's own roster set would have it: mod_roster saves each by itself, which is
+%% cheap here.
+-spec entries(jid(), xmlel()) -> ok | {error, condition(), binary()}.
+entries(#jid{luser = LUser, lserver = Host} = User, #xmlel{children = Children}) ->
+    try [#roster_item{} = decode(El) || #xmlel{} = El <- Children] of
+        Items when Items /= [], length(Items) =< 500 ->
+            case ejabberd_auth:user_exists(LUser, Host) of
+                true -> set_entries(User, Items);
+                false -> {error, 'item-not-found', <<"no such user">>}
+            end;
+        _ -> {error, 'bad-request', <<"entries takes 1 to 500 items">>}
+    catch error:_ -> {error, 'bad-request', <<"entries takes roster items">>}
+    end.
+
+-spec set_entries(jid(), [roster_item()]) -> ok | {error, condition(), binary()}.
+set_entries(_, []) -> ok;
+set_entries(User, [Item | Rest]) ->
+    IQ = #iq{type = set, id = p1_rand:get_string(), lang = <<"en">>, from = User, to = User,
+             sub_els = [#roster_query{items = [Item#roster_item{ask = undefined}]}]},
+    case in_use(User, Item) orelse mod_roster:process_iq(IQ) of
+        true -> set_entries(User, Rest);
+        #iq{type = result} -> set_entries(User, Rest);
+        _ -> {error, 'not-acceptable', <<"the server does not take an entry">>}
+    end.
+
+%% An entry with a subscription is not removed, for that would end it.
+-spec in_use(jid(), roster_item()) -> boolean().
+in_use(User, #roster_item{jid = Jid, subscription = remove}) ->
+    [] /= [Item || #roster_item{subscription = Subscription, ask = Ask} = Item
+                       <- items(User, [jid:tolower(Jid)]),
+                   Subscription /= none orelse Ask /= undefined];
+in_use(_, _) -> false.
 
 %%% Sending -----------------------------------------------------------------------------------
 

@@ -1,0 +1,242 @@
+"""Copies into accounts here: takes orders about them, works on them, and goes on after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
+
+import structlog
+
+from component.core import jids
+from component.core.belongings.model import Job, JobState, Line, Sort, Thing, Unread, Why
+from component.core.belongings.plan import decide
+from component.core.belongings.report import Report
+from component.core.journey.model import Journey, Problem, Refused
+from component.engine.belongings.copying import Copying
+from component.engine.belongings.ports import CopyStore, FromMove, FromPieces, Source
+from component.engine.belongings.read import look
+from component.engine.belongings.things import entries_of, lines_of, things
+from component.engine.hook import Hook
+from component.engine.movers.accounts import Accounts
+from component.engine.movers.orders import explained
+from component.engine.ports import Clock
+from component.store.errors import StoreError
+from component.xmpp.errors import LinkError
+
+log = structlog.get_logger(__name__)
+
+# Work on ten thousand things is done in threads: the loop has verdicts to give meanwhile.
+
+RETRY_SECONDS = 5.0
+_AT_WORK = (JobState.RUNNING, JobState.UNDOING)
+
+
+class Copies:
+    """Implements :class:`~component.engine.belongings.ports.CopyOrders` and, for moves,
+    :class:`~component.engine.movers.ports.Carrier`.
+
+    :param proven: a move between two accounts here of which the asker has shown that both are
+        theirs; raises Refused.
+    :param serves: whether a bare JID is on a served host.
+    :param retry_seconds: wait after the server, or the journal, refused to work.
+    """
+
+    def __init__(
+        self,
+        *,
+        accounts: Accounts,
+        hook: Hook,
+        store: CopyStore,
+        clock: Clock,
+        serves: Callable[[str], bool],
+        proven: Callable[[str, int], Awaitable[Journey]],
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self._accounts = accounts
+        self._hook = hook
+        self._store = store
+        self._clock = clock
+        self._serves = serves
+        self._proven = proven
+        self._retry_seconds = retry_seconds
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """By the account that is written to: one copy at a time."""
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    # Life -----------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Take up what was cut off; raises StoreError.  Copies of moves go on with their moves."""
+        for job in await self._store.at_work():
+            self._begin(job)
+
+    async def stop(self) -> None:
+        """End the work; the journal knows where each copy stood."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def done(self, id: int) -> None:
+        """Wait until nothing works on a copy any more."""
+        task = self._tasks.get(id)
+        if task is not None:
+            await asyncio.wait({task})
+
+    # Orders ---------------------------------------------------------------------------------------
+
+    async def preview(self, asker: str, source: Source) -> Report:
+        """See :class:`CopyOrders`."""
+        unread: Sequence[Unread] = ()
+        if isinstance(source, FromMove):
+            journey = await self._proven(asker, source.journey)
+            owner, name = journey.new, journey.old
+            with explained():
+                reading = await look(self._accounts, journey.old)
+            coming, unread = await asyncio.to_thread(things, reading.pieces), reading.unread
+        else:
+            if not self._serves(asker):
+                raise Refused(Problem.NOT_SERVED, jid=asker)
+            owner, name = asker, source.name
+            coming = await asyncio.to_thread(_all, source)
+        job = Job(0, owner, asker, name, JobState.DRAFT, False, None, self._clock.now())
+        with explained():
+            lines = await self._plan(job, coming)
+            job = await self._store.create(job, await asyncio.to_thread(entries_of, lines))
+        return Report(job, lines, unread)
+
+    async def start(self, asker: str, id: int, *, overwrite: bool = False) -> Report:
+        """See :class:`CopyOrders`."""
+        with explained():
+            job = await self._mine(asker, id, JobState.DRAFT)
+            if self._locks[job.owner].locked():
+                raise Refused(Problem.BUSY, jid=job.owner)
+            coming = [line.thing for line in await self._lines(id)]
+            job = replace(job, overwrite=overwrite, state=JobState.RUNNING)
+            lines = await self._plan(job, coming)
+            await self._store.replace_entries(id, await asyncio.to_thread(entries_of, lines))
+            if not await self._store.save(job, expect={JobState.DRAFT}):
+                raise Refused(Problem.WRONG_STATE)
+        self._begin(job)
+        return Report(job, lines)
+
+    async def report(self, asker: str, id: int) -> Report:
+        """See :class:`CopyOrders`."""
+        with explained():
+            job = await self._mine(asker, id)
+            return Report(job, await self._lines(id))
+
+    async def copies(self, asker: str) -> Sequence[Job]:
+        """See :class:`CopyOrders`."""
+        with explained():
+            return await self._store.of(asker)
+
+    async def undo(self, asker: str, id: int) -> Report:
+        """See :class:`CopyOrders`."""
+        with explained():
+            job = await self._mine(asker, id, JobState.DONE)
+            job = replace(job, state=JobState.UNDOING, ended_at=None)
+            if not await self._store.save(job, expect={JobState.DONE}):
+                raise Refused(Problem.WRONG_STATE)
+        self._begin(job)
+        return await self.report(asker, id)
+
+    async def _mine(self, asker: str, id: int, state: JobState | None = None) -> Job:
+        """The asker's own copy.  :raises Refused: there is none, or it is in another state."""
+        job = await self._store.get(id)
+        if job is None:
+            raise Refused(Problem.NO_SUCH_JOURNEY, id=str(id))
+        if asker not in (job.owner, job.asker):
+            raise Refused(Problem.NOT_YOURS, id=str(id))
+        if state is not None and job.state is not state:
+            raise Refused(Problem.WRONG_STATE, state=job.state.value)
+        return job
+
+    async def _plan(
+        self, job: Job, coming: Sequence[Thing], left_out: Collection[str] = ()
+    ) -> list[Line]:
+        there = await Copying(self._accounts, self._hook, self._store, job).there(coming)
+        own = {jids.key(job.owner), jids.key(jids.domain(job.owner))}
+        out = {jids.key(jid) for jid in left_out}
+        skip: dict[tuple[Sort, str, str], Why] = {}
+        for thing in coming:
+            if thing.sort in (Sort.BLOCKED, Sort.CONTACT) and thing.key in own:
+                skip[thing.id] = Why.SELF
+            elif thing.sort is Sort.CONTACT and thing.key in out:
+                skip[thing.id] = Why.LEFT_OUT
+        return await asyncio.to_thread(decide, coming, there, overwrite=job.overwrite, skip=skip)
+
+    async def _lines(self, id: int) -> list[Line]:
+        return await asyncio.to_thread(lines_of, await self._store.entries(id))
+
+    # As a step of a move --------------------------------------------------------------------------
+
+    async def carry(self, journey: Journey, left_out: Collection[str]) -> None:
+        """See :class:`~component.engine.movers.ports.Carrier`."""
+        job = await self._store.of_journey(journey.id)
+        if job is None:
+            now = self._clock.now()
+            made = Job(
+                0,
+                journey.new,
+                journey.owner,
+                journey.old,
+                JobState.RUNNING,
+                False,
+                journey.id,
+                now,
+            )
+            reading = await look(self._accounts, journey.old)
+            coming = await asyncio.to_thread(things, reading.pieces)
+            lines = await self._plan(made, coming, left_out)
+            job = await self._store.create(made, await asyncio.to_thread(entries_of, lines))
+        if job.state is JobState.RUNNING:
+            await self._work(job)
+
+    async def take_back(self, journey: Journey) -> None:
+        """See :class:`~component.engine.movers.ports.Carrier`."""
+        job = await self._store.of_journey(journey.id)
+        if job is None or job.state in (JobState.DRAFT, JobState.UNDONE):
+            return
+        undoing = replace(job, state=JobState.UNDOING, ended_at=None)
+        if await self._store.save(undoing, expect={job.state}):
+            await self._work(undoing)
+
+    # The work -------------------------------------------------------------------------------------
+
+    def _begin(self, job: Job) -> None:
+        task = asyncio.create_task(self._until_done(job), name=f"copy {job.id}")
+        self._tasks[job.id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(job.id, None))
+
+    async def _until_done(self, job: Job) -> None:
+        while True:
+            try:
+                await self._work(job)
+                return
+            except (LinkError, StoreError) as error:
+                log.warning("a copy waits", id=job.id, error=str(error))
+            except Exception:
+                log.exception("a copy failed; it is taken up again at the next start", id=job.id)
+                return
+            await asyncio.sleep(self._retry_seconds)
+
+    async def _work(self, job: Job) -> None:
+        """Bring a copy, or its undoing, to its end; raises LinkError and StoreError."""
+        async with self._locks[job.owner]:
+            copying = Copying(self._accounts, self._hook, self._store, job)
+            if job.state is JobState.RUNNING:
+                await copying.copy()
+                state = JobState.DONE
+            else:
+                await copying.take_back()
+                state = JobState.UNDONE
+            ended = replace(job, state=state, ended_at=self._clock.now())
+            await self._store.save(ended, expect={job.state})
+        log.info("copy", id=job.id, state=state.value, owner=job.owner, source=job.source)
+
+
+def _all(source: FromPieces) -> list[Thing]:
+    return things(source.pieces)

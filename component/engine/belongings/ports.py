@@ -1,0 +1,93 @@
+"""What copies need around them, and what may be ordered of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from component.account.model import Piece
+from component.core.belongings.model import Entry, Job, JobState
+from component.core.belongings.report import Report
+
+
+class CopyStore(Protocol):
+    """Copies as durable records; every write is durable on return and raises StoreError."""
+
+    async def create(self, job: Job, entries: Sequence[Entry]) -> Job:
+        """Store a copy under a new id; with a draft, older drafts of its asker go."""
+
+    async def save(self, job: Job, *, expect: Collection[JobState]) -> bool:
+        """Update a copy; False where it is in none of these states."""
+
+    async def mark(self, id: int, entries: Iterable[Entry]) -> None:
+        """Write down what became of things."""
+
+    async def replace_entries(self, id: int, entries: Sequence[Entry]) -> None:
+        """Give a draft these things."""
+
+    async def get(self, id: int) -> Job | None:
+        """One copy."""
+
+    async def of(self, account: str, limit: int = 20) -> Sequence[Job]:
+        """An account's copies, newest first, without drafts."""
+
+    async def of_journey(self, journey: int) -> Job | None:
+        """The copy of a move."""
+
+    async def at_work(self) -> Sequence[Job]:
+        """Copies of this instance that were cut off, and belong to no move."""
+
+    async def entries(self, id: int) -> Sequence[Entry]:
+        """Its things in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class FromMove:
+    """The old account of a move between two accounts here, both proven to be the asker's."""
+
+    journey: int
+
+
+@dataclass(frozen=True, slots=True)
+class FromPieces:
+    """An account as a file has it, or whatever else yields pieces; read to its end before use.
+
+    ``pieces`` is iterated over in a thread; what it raises, ``preview`` raises.
+    """
+
+    pieces: Iterable[Piece]
+    name: str
+    """What reports call it."""
+
+
+Source = FromMove | FromPieces
+
+
+class CopyOrders(Protocol):
+    """Orders of a user about bringing things into an account of theirs.
+
+    The authority is the ``asker``, as for :class:`~component.engine.movers.orders.DraftOrders`;
+    what cannot be done raises :class:`~component.core.journey.model.Refused`.
+    """
+
+    async def preview(self, asker: str, source: Source) -> Report:
+        """What would be added, changed and left alone; nothing is written to the account.
+
+        The job's id is what :meth:`start` takes.  An older preview of the asker is forgotten.
+        """
+
+    async def start(self, asker: str, id: int, *, overwrite: bool = False) -> Report:
+        """Write it, in the background; the plan is made anew from what is there by then.
+
+        :param overwrite: what is there and says something else is replaced.
+        """
+
+    async def report(self, asker: str, id: int) -> Report:
+        """What became of each thing until now."""
+
+    async def copies(self, asker: str) -> Sequence[Job]:
+        """The asker's copies, newest first, without previews."""
+
+    async def undo(self, asker: str, id: int) -> Report:
+        """Bring back what was before, in the background; subscriptions are not touched."""

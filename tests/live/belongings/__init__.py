@@ -1,0 +1,1 @@
+"""Copies between accounts on real servers."""

@@ -1,0 +1,152 @@
+"""A server with the hook, our link to it, a journal, and copies between two of its accounts."""
+
+from __future__ import annotations
+
+import asyncio
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Literal
+
+from component.account.model import Blocked, Identity, Piece
+from component.core.belongings.report import Report
+from component.core.journey.model import Journey, JourneyState, Kind, Problem, Refused
+from component.engine.belongings import asks
+from component.engine.belongings.copies import Copies
+from component.engine.belongings.ports import FromMove
+from component.engine.belongings.read import read_account
+from component.engine.clock import SystemClock
+from component.engine.hook import Hook
+from component.engine.movers.accounts import Accounts
+from component.store import Store
+from component.xmpp.link import Link, LinkSettings
+from tests.live.account.servers import HOSTS, House
+from tests.live.servers.base import COMPONENT_PORT, COMPONENT_SECRET
+from tests.live.servers.differences import Kind as ServerKind
+
+MOVED = f"moved.{HOSTS[0]}"
+OLD = Identity("capulet.example", "jülïet")
+NEW = Identity("bücher.example", "джульетта")
+MOVE = FromMove(7)
+STANZA_BYTES = 8 * 1024 * 1024
+"""Rosters of 10,000 contacts come in one stanza."""
+
+
+class Wire:
+    """The link, with a count of what was asked."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.count = 0
+        self._asked = asyncio.Condition()
+
+    async def request(
+        self, kind: Literal["get", "set"], to: str, payload: ET.Element, *, timeout: float
+    ) -> ET.Element:
+        """Ask."""
+        async with self._asked:
+            self.count += 1
+            self._asked.notify_all()
+        return await self._link.request(kind, to, payload, timeout=timeout)
+
+    async def reach(self, more: int) -> None:
+        """Wait until so many more questions have been asked."""
+        target = self.count + more
+        async with self._asked:
+            await self._asked.wait_for(lambda: self.count >= target)
+
+
+class Stage:
+    """Use as an async context manager.
+
+    Args:
+        extra: options of the server.
+    """
+
+    def __init__(self, kind: ServerKind, folder: Path, extra: dict[str, str] | None = None) -> None:
+        self.house = House(kind, folder / "house", extra, component=MOVED)
+        self._url = f"sqlite+aiosqlite:///{folder / 'moved.db'}"
+        self._stack = AsyncExitStack()
+        self._up = asyncio.Event()
+
+    async def __aenter__(self) -> Stage:
+        await self._stack.enter_async_context(self.house)
+        for account in (OLD, NEW):
+            self.house.server.add_user(account.jid)
+        await self._connect()
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+        await self._stack.aclose()
+
+    async def _connect(self) -> None:
+        settings = LinkSettings(
+            MOVED,
+            COMPONENT_SECRET,
+            host=self.house.server.spec.address,
+            port=COMPONENT_PORT,
+            stanza_bytes=STANZA_BYTES,
+            silence_timeout=120.0,  # of a busy machine with a roster of 10,000 contacts
+        )
+        self.link = Link(settings, on_up=self._greet)
+        self.wire = Wire(self.link)
+        self.hook = Hook(self.wire, timeout=120.0)
+        self.accounts = Accounts(self.wire, self.hook, timeout=120.0)
+        running = asyncio.create_task(self.link.run())
+        self._stack.push_async_callback(asyncio.wait, {running})
+        self._stack.push_async_callback(self.link.stop, 1.0)
+        await asyncio.wait_for(self._up.wait(), 20.0)
+
+    async def _greet(self) -> None:
+        self.hellos = [await self.hook.hello(host) for host in HOSTS]
+        self._up.set()
+
+    async def open(self) -> None:
+        """Open the journal, as a start does."""
+        self.store = await Store.open(self._url)
+        self.copies = Copies(
+            accounts=self.accounts,
+            hook=self.hook,
+            store=self.store.belongings,
+            clock=SystemClock(),
+            serves=lambda jid: jid.rpartition("@")[2] in HOSTS,
+            proven=_proven,
+        )
+
+    async def close(self) -> None:
+        """End all work at once, and close the journal."""
+        await self.copies.stop()
+        await self.store.close()
+
+    async def things(self, jid: str) -> list[Piece]:
+        """What an account has, as the component reads it."""
+        pieces = await read_account(self.accounts, jid)
+        return [piece for piece in pieces if not isinstance(piece, Identity)]
+
+    async def block(self, jid: str, blocked: Sequence[Blocked]) -> None:
+        """Keep these out of an account."""
+        await self.accounts.query(jid, "set", asks.block(one.jid for one in blocked))
+
+    async def copy(self, *, overwrite: bool = False) -> Report:
+        """Preview, start, and what became of it."""
+        seen = await self.copies.preview(NEW.jid, MOVE)
+        await self.copies.start(NEW.jid, seen.job.id, overwrite=overwrite)
+        await self.copies.done(seen.job.id)
+        return await self.copies.report(NEW.jid, seen.job.id)
+
+    async def undo(self, report: Report) -> Report:
+        """Take a copy back, and what became of it."""
+        await self.copies.undo(NEW.jid, report.job.id)
+        await self.copies.done(report.job.id)
+        return await self.copies.report(NEW.jid, report.job.id)
+
+
+async def _proven(asker: str, id: int) -> Journey:
+    """The one move there is: whose accounts are whose is another test's."""
+    if asker not in (OLD.jid, NEW.jid) or id != MOVE.journey:
+        raise Refused(Problem.NOT_YOURS, id=str(id))
+    now = SystemClock().now()
+    return Journey(id, Kind.BOTH, OLD.jid, NEW.jid, OLD.jid, JourneyState.DRAFT, None, now)

@@ -1,0 +1,173 @@
+"""Everything of an account comes along, once, and goes away again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from component.account.bookmarks import NODE
+from component.account.model import (
+    NS_BOOKMARKS,
+    NS_STORAGE,
+    Contact,
+    Identity,
+    PepItem,
+    PepNode,
+    Piece,
+    PrivateXml,
+    VcardTemp,
+    Xml,
+    in_order,
+)
+from component.core.belongings.model import JobState, Result, Why
+from tests.live.account.furniture import EVERYTHING, NEVER, NICK, OLD_ROOM, OLD_ROOMS, node
+from tests.live.account.owner import PRIVATE, furnish, must, seen
+from tests.live.account.test_exchange import is_prosody, plain
+from tests.live.belongings.stage import MOVE, NEW, OLD, Stage
+from tests.live.client import Client
+from tests.live.servers.differences import Kind
+
+
+async def furnished(client: Client, kind: Kind) -> list[Piece]:
+    """Put everything into the old account, what never comes along included; what is to come."""
+    await furnish(client, [*EVERYTHING, *NEVER])
+    if not is_prosody(kind):  # ejabberd makes of old bookmarks the only ones
+        return list(EVERYTHING)
+    await must(client, f"<query xmlns='{PRIVATE}'>{OLD_ROOMS}</query>")
+    return in_order([*EVERYTHING, OLD_ROOM])
+
+
+async def has(client: Client, whose: Identity, like: Sequence[Piece] = EVERYTHING) -> list[Piece]:
+    """What an account has, in a form that can be compared."""
+    found = await seen(client, whose, like)
+    mirrored = {NS_STORAGE} | {piece.node for piece in NEVER if isinstance(piece, PepNode)}
+    kept = [piece for piece in found if getattr(piece, "node", None) not in mirrored]
+    return [piece for piece in plain(kept) if not isinstance(piece, Identity)]
+
+
+def in_room_order(pieces: Sequence[Piece]) -> list[Piece]:
+    """Pieces with bookmarks by their rooms: converted ones come last."""
+    rooms = [p for p in pieces if isinstance(p, PepItem) and p.node == NS_BOOKMARKS]
+    return [*(p for p in pieces if p not in rooms), *sorted(rooms, key=lambda room: room.id)]
+
+
+async def test_everything_once_and_back(kind: Kind, tmp_path: Path) -> None:
+    async with Stage(kind, tmp_path) as stage:
+        old = await stage.house.client(OLD.jid)
+        new = await stage.house.client(NEW.jid)
+        before = await has(new, NEW)
+        coming = await furnished(old, kind)
+        first = await stage.copy()
+        assert not [line for line in first.lines if line.result is not Result.ADDED]
+        after = await has(new, NEW)
+        assert in_room_order(after) == in_room_order(plain(coming))
+
+        again = await stage.copy()
+        assert {line.result for line in again.lines} == {Result.SAME}
+        assert again.total == first.total
+
+        undone = await stage.undo(first)
+        assert undone.job.state is JobState.UNDONE
+        assert {line.result for line in undone.lines} == {Result.RESTORED}
+        assert await has(new, NEW) == before
+
+
+MY_ROOM = Xml(f'<conference xmlns="{NS_BOOKMARKS}" name="A"/>')
+MINE: tuple[Piece, ...] = (
+    Contact("romeo@montague.example", "My Romeo", ("Mine",)),
+    Contact("icq.montague.example", "Named here", ()),
+    Contact("ジュリエット@例え.example", None, ()),
+    VcardTemp(Xml('<vCard xmlns="vcard-temp"><FN>New Júliet</FN></vCard>')),
+    PrivateXml("exodus", "exodus:prefs", Xml('<exodus xmlns="exodus:prefs"><n>1</n></exodus>')),
+    node(NICK, "presence"),
+    PepItem(NICK, "mine", Xml(f'<nick xmlns="{NICK}">N 🌹</nick>')),
+    node("urn:example:größe/🌹", "open"),
+    PepItem("urn:example:größe/🌹", "new", Xml('<x xmlns="urn:example:x" n="1"/>')),
+    NODE,
+    PepItem(NS_BOOKMARKS, "a@rooms.example", MY_ROOM),
+)
+"""What the new account has already: nearly all of it says something else, one entry nothing."""
+
+
+async def test_what_is_there_is_left_alone(kind: Kind, tmp_path: Path) -> None:
+    async with Stage(kind, tmp_path) as stage:
+        old = await stage.house.client(OLD.jid)
+        new = await stage.house.client(NEW.jid)
+        await furnish(old, EVERYTHING)
+        await furnish(new, MINE)
+        await new.roster()
+        before = await has(new, NEW, MINE)
+        report = await stage.copy()
+        (filled,) = report.of(Result.CHANGED)
+        assert filled.thing.key == "ジュリエット@例え.example"
+        kept = {line.thing.key for line in report.of(Result.KEPT)}
+        assert kept == {
+            "romeo@montague.example",
+            "icq.montague.example",
+            "",  # the profile
+            "{exodus:prefs}exodus",
+            "current",  # the nickname: one of it is all there can be
+            "urn:example:größe/🌹",
+            "a@rooms.example",
+        }
+        # Who may read there is not for us to widen, nor is what others may not read put there.
+        refused = {(line.thing.key, line.why) for line in report.of(Result.REFUSED)}
+        assert refused == {("ä 1", Why.READERS), ("0", Why.READERS)}
+        after = await has(new, NEW, MINE)
+        assert [piece for piece in before if piece not in after] == [MINE[2]]
+
+        # Asked to, the copy overwrites; and the undo brings everything back.
+        forced = await stage.copy(overwrite=True)
+        assert not [*forced.of(Result.KEPT, Result.REFUSED)]
+        wanted = {p for p in plain(EVERYTHING) if not isinstance(p, PepItem)}
+        missing = wanted - set(await has(new, NEW))
+        assert not missing
+        await stage.undo(forced)
+        undone = await stage.undo(report)
+        assert not [line.why for line in undone.lines if line.result.written]
+        assert await has(new, NEW, MINE) == before
+
+
+async def test_cut_off_at_every_step(kind: Kind, tmp_path: Path) -> None:
+    """Wherever the work ends, the next start goes on; nothing is there twice, nothing is lost."""
+    async with Stage(kind, tmp_path) as stage:
+        old = await stage.house.client(OLD.jid)
+        new = await stage.house.client(NEW.jid)
+        before = await has(new, NEW)
+        await furnish(old, EVERYTHING)
+        seen_first = await stage.copies.preview(NEW.jid, MOVE)
+        id = seen_first.job.id
+        await stage.copies.start(NEW.jid, id)
+        for steps in range(1, 60):
+            ended = await cut_off(stage, id, steps)
+            if ended:
+                break
+        assert ended
+        report = await stage.copies.report(NEW.jid, id)
+        assert report.job.state is JobState.DONE
+        assert {line.result for line in report.lines} == {Result.ADDED}
+        assert await has(new, NEW) == plain(EVERYTHING)
+
+        await stage.copies.undo(NEW.jid, id)
+        for steps in range(1, 60):
+            if await cut_off(stage, id, steps):
+                break
+        undone = await stage.copies.report(NEW.jid, id)
+        assert {line.result for line in undone.lines} == {Result.RESTORED}
+        assert await has(new, NEW) == before
+
+
+async def cut_off(stage: Stage, id: int, steps: int) -> bool:
+    """Let the work make so many stanzas' progress, end it, start anew; True where it ended."""
+    reached = asyncio.create_task(stage.wire.reach(20 + steps))
+    over = asyncio.create_task(stage.copies.done(id))
+    await asyncio.wait({reached, over}, return_when=asyncio.FIRST_COMPLETED)
+    ended = over.done()
+    for waiting in (reached, over):
+        waiting.cancel()
+    await stage.close()
+    await stage.open()
+    if not ended:
+        await stage.copies.load()
+    return ended

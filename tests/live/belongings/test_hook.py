@@ -1,0 +1,143 @@
+"""What the hook lets be carried, and how the servers take it while nobody is there."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from component.account.model import Blocked, Contact
+from component.core.belongings.model import Result, Sort, Why
+from component.core.model import RosterItem, Subscription
+from component.engine.belongings import asks
+from component.engine.belongings.ports import FromPieces
+from component.xmpp import mover_codecs
+from component.xmpp.codecs import write_entries
+from component.xmpp.errors import RemoteError
+from tests.live.account.furniture import EVERYTHING
+from tests.live.account.test_exchange import is_prosody
+from tests.live.belongings.stage import NEW, OLD, Stage
+from tests.live.client import NS_ROSTER
+from tests.live.servers.differences import Kind
+
+SORTS = {
+    "blocking": {Sort.BLOCKED},
+    "vcard": {Sort.PROFILE},
+    "private": {Sort.PRIVATE},
+    "pep": {Sort.NODE, Sort.ITEM},
+}
+
+
+def narrowed(kind: Kind, part: str) -> dict[str, str]:
+    """The option by which an admin lets only this be carried."""
+    if is_prosody(kind):
+        return {"moved_hook_copy": f'{{ "{part}" }}'}
+    return {"modules.mod_moved_hook.copy": f'["{part}"]'}
+
+
+async def condition_of(stage: Stage, payload: ET.Element) -> str | None:
+    """What a question is refused with, if it is."""
+    try:
+        await stage.accounts.query(NEW.jid, "get", payload)
+    except RemoteError as error:
+        return error.condition
+    return None
+
+
+@pytest.mark.parametrize("part", SORTS)
+async def test_an_admin_narrows_it(kind: Kind, tmp_path: Path, part: str) -> None:
+    async with Stage(kind, tmp_path, narrowed(kind, part)) as stage:
+        seen = await stage.copies.preview(NEW.jid, FromPieces(EVERYTHING, "file.xml"))
+        await stage.copies.start(NEW.jid, seen.job.id)
+        await stage.copies.done(seen.job.id)
+        report = await stage.copies.report(NEW.jid, seen.job.id)
+        added = {line.thing.sort for line in report.of(Result.ADDED)}
+        assert added == {Sort.CONTACT, *SORTS[part]}
+        refused = {(line.thing.sort, line.why) for line in report.of(Result.REFUSED)}
+        others = set(Sort) - added
+        assert {sort for sort, _ in refused} == others
+        assert {why for _, why in refused} <= {"not-allowed", Why.NO_NODE}
+        # A move needs none of it.
+        for payload in (
+            mover_codecs.blocklist_request(),
+            mover_codecs.nick_request(),
+            mover_codecs.vcard_request(),
+            asks.items_get("urn:xmpp:moved:1"),
+            asks.items_get("urn:xmpp-moved:hand-over:0"),
+        ):
+            assert await condition_of(stage, payload) in (None, "item-not-found")
+
+
+async def test_block_lists_of_the_absent(kind: Kind, tmp_path: Path) -> None:
+    """Nobody is logged in: what is set is set, and answered."""
+    async with Stage(kind, tmp_path) as stage:
+        one, two = Blocked("tybalt@bücher.example"), Blocked("evil.example")
+        await stage.block(OLD.jid, [one, two])
+        assert set(await stage.things(OLD.jid)) == {one, two}
+        await stage.accounts.query(OLD.jid, "set", asks.block([one.jid], unblock=True))
+        assert await stage.things(OLD.jid) == [two]
+
+
+@pytest.mark.parametrize("online", [False, True], ids=["absent", "there"])
+async def test_entries(kind: Kind, tmp_path: Path, online: bool) -> None:
+    async with Stage(kind, tmp_path) as stage:
+        pushed: list[tuple[str | None, str | None]] = []
+        if online:
+            new = await stage.house.client(NEW.jid)
+            await new.roster()
+            new.listeners.append(
+                lambda got: pushed.extend(
+                    (item.get("jid"), item.get("subscription"))
+                    for item in got.element.iter(f"{{{NS_ROSTER}}}item")
+                )
+            )
+        wanted = [Contact(f"n{n}@x.example", f"N {n} 🌹", ("Ä",)) for n in range(3)]
+        items = [RosterItem(c.jid, Subscription.NONE, False, c.name, c.groups) for c in wanted]
+        await stage.hook.set_entries(NEW.jid, items)
+        assert await stage.things(NEW.jid) == wanted
+        await stage.hook.set_entries(NEW.jid, [RosterItem("n1@x.example", Subscription.NONE)])
+        await stage.hook.set_entries(NEW.jid, (), ["n0@x.example", "nobody@x.example"])
+        assert await stage.things(NEW.jid) == [Contact("n1@x.example"), wanted[2]]
+        if online:
+            await new.ping()
+            assert [one for one in pushed if one[0] != "nobody@x.example"] == [
+                *((contact.jid, "none") for contact in wanted),
+                ("n1@x.example", "none"),
+                ("n0@x.example", "remove"),
+            ]
+
+
+async def test_an_entry_with_a_subscription_is_not_removed(kind: Kind, tmp_path: Path) -> None:
+    async with Stage(kind, tmp_path) as stage:
+        new = await stage.house.client(NEW.jid)
+        await new.roster()
+        new.send(f"<presence type='subscribe' to='{OLD.jid}'/>")
+        await new.ping()
+        await stage.hook.set_entries(NEW.jid, (), [OLD.jid])
+        (entry,) = await stage.things(NEW.jid)
+        assert isinstance(entry, Contact)
+        assert entry.ask
+
+
+@pytest.mark.parametrize(
+    ("items", "condition"),
+    [
+        ((), "bad-request"),
+        (("",), "bad-request"),
+        (tuple(f"n{n}@x.example" for n in range(501)), "bad-request"),
+    ],
+    ids=["none", "no address", "too many"],
+)
+async def test_entries_that_are_none(
+    kind: Kind, tmp_path: Path, items: tuple[str, ...], condition: str
+) -> None:
+    async with Stage(kind, tmp_path) as stage:
+        payload = write_entries([RosterItem(jid, Subscription.NONE) for jid in items])
+        with pytest.raises(RemoteError) as refused:
+            await stage.link.request("set", NEW.jid, payload, timeout=20.0)
+        assert refused.value.condition == condition
+        assert await stage.things(NEW.jid) == []
+        nobody = write_entries([RosterItem("a@x.example", Subscription.NONE)])
+        with pytest.raises(RemoteError, match="item-not-found"):
+            await stage.link.request("set", f"nobody@{NEW.host}", nobody, timeout=20.0)

@@ -1,0 +1,1 @@
+"""Copies on a server that the test plays."""
