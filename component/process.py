@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -18,6 +19,10 @@ from component.ops.upkeep import beside
 from component.store import Store, StoreError
 
 log = structlog.get_logger(__name__)
+
+_YOUNG = 20_000
+"""Objects that may be new before the garbage collector looks at them.  Requests leave next to no
+cycles, and a thousand of them under way are most of what it would look at each time."""
 
 
 async def _reload_when(asked: asyncio.Event, app: App, reread: Callable[[], Config]) -> None:
@@ -59,4 +64,12 @@ async def run(config: Config, reread: Callable[[], Config] | None = None) -> Non
         if address is not None:
             server = HttpServer(address, app.metrics.registry, app.health, loop=loop)
             stack.enter_context(server)
+        _spare_the_collector()
         await app.run(stop)
+
+
+def _spare_the_collector() -> None:
+    """Keep it from what has been loaded so far, which stays: it was a tenth of our time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG)

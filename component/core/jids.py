@@ -38,6 +38,8 @@ def key(prepared: str) -> str:
     Preparation leaves A-labels (``xn--``) alone, and a server addresses its users by the spelling
     it was given; two spellings of one domain are the same address all the same (RFC 7622 3.2).
     """
+    if "xn--" not in prepared and _IDEOGRAPHIC_STOP not in prepared:
+        return prepared
     local, at, host = prepared.rpartition("@")
     labels = [_u_label(label) for label in host.replace(_IDEOGRAPHIC_STOP, ".").split(".")]
     return f"{local}{at}{'.'.join(labels)}"

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import xml.etree.ElementTree as ET
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -15,7 +15,7 @@ from component.core import contact as core
 from component.core.contact import Case, Event
 from component.core.limits import Declined, Followed, Gate
 from component.core.model import Reason
-from component.core.records import MoveState, NewRecord, Settlement, VerdictRecord
+from component.core.records import MoveState, Settlement, VerdictRecord
 from component.core.roster import Carry
 from component.core.statement import Answer, judge
 from component.engine import plans
@@ -23,6 +23,7 @@ from component.engine.fetcher import Fetcher
 from component.engine.hook import Hook
 from component.engine.ports import Clock, Gauges, Journal
 from component.engine.preferences import Preferences
+from component.engine.requests import Request
 from component.engine.telling import ContactNotices
 from component.engine.undo import Restorer
 from component.store.errors import StoreError
@@ -50,20 +51,6 @@ class Timing:
 
 def _told(outcome: codecs.Outcome) -> core.OutcomeTold:
     return core.OutcomeTold(outcome.taken, outcome.why, outcome.items)
-
-
-@dataclass(eq=False)
-class _Run:
-    """One request under way."""
-
-    case: Case
-    epoch: int
-    started: float
-    outcome: asyncio.Future[codecs.Outcome]
-    decided: float = 0.0
-    row: asyncio.Task[int] | None = None
-    answer: ET.Element | None = field(default=None)
-    settled: bool = False
 
 
 class ContactSide:
@@ -102,9 +89,9 @@ class ContactSide:
         self._timing = timing
         self._carry = carry
         self._epoch = 0
-        self._open: dict[str, _Run] = {}
+        self._open: dict[str, Request] = {}
         self._finishing: set[asyncio.Task[None]] = set()
-        self._stopping = asyncio.Event()
+        self._stopping = False
         self._idle = asyncio.Event()
         self._idle.set()
         self.unfinished = 0
@@ -139,9 +126,11 @@ class ContactSide:
         :raises StanzaError: the sender may not ask, or asks unintelligibly.
         :raises LinkError: the stream was lost; the server has released the request.
         """
+        loop = asyncio.get_running_loop()
         asked = codecs.read_divert(iq, self._hosts)
         divert = asked.divert
-        run = _Run(
+        del iq[:]  # a third of what a request under way would take
+        run = Request(
             case=Case(
                 divert,
                 carry=self._carry,
@@ -150,25 +139,26 @@ class ContactSide:
             ),
             epoch=self._epoch,
             started=self._clock.tick(),
-            outcome=asyncio.get_running_loop().create_future(),
+            outcome=loop.create_future(),
+            stopped=loop.create_future(),
+            journal=self._journal,
+            clock=self._clock,
         )
         self._open[divert.request_id] = run
+        if self._stopping:
+            run.stop()
         self._count()
         objection = self._gate.admit(divert, open_requests=len(self._open), now=self._clock.tick())
         objection = objection or self._declined.object_to(divert)
         if objection in _FLOODS:
             self._flooded(objection, divert.new)
-        if objection not in _UNRECORDED:
-            run.row = asyncio.create_task(self._record(run), name="journal a request")
+        run.recorded = objection not in _UNRECORDED
         try:
             await self._drive(run, core.Diverted(asked.old_jids, objection))
         except BaseException:
             self._forget(run)
             raise
-        if run.case.phase is core.Phase.SETTLED:
-            self._forget(run)
-        else:
-            self._finish_later(run)
+        self._decided(run)
         # Where the server let go by itself, any verdict is late and changes nothing.
         return run.answer if run.answer is not None else codecs.write_release()
 
@@ -180,18 +170,22 @@ class ContactSide:
             log.info("outcome of an unknown request", id=outcome.request_id)
         elif not run.outcome.done():
             run.outcome.set_result(outcome)
+            if run.patience is not None:
+                run.be_patient(None)
+                await self._finish(run, _told(outcome))
 
     def on_down(self) -> None:
         """The stream is lost: every open request is the server's again; recovery settles them."""
         self._epoch += 1
-        for run in self._open.values():
+        for run in list(self._open.values()):
             run.outcome.cancel()
-        self._open.clear()
-        self._count()
+            self._forget(run)
 
     async def stop(self, grace: float) -> None:
         """Release what is not decided and wait up to ``grace`` seconds for outcomes."""
-        self._stopping.set()
+        self._stopping = True
+        for run in self._open.values():
+            run.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self.idle()
@@ -200,7 +194,7 @@ class ContactSide:
 
     # The machine's side -------------------------------------------------------------------
 
-    async def _drive(self, run: _Run, event: Event | None) -> None:
+    async def _drive(self, run: Request, event: Event | None) -> None:
         """Feed an event and run its effects, which may bring the next event."""
         while event is not None:
             run.case, effects = core.step(run.case, event)
@@ -208,7 +202,7 @@ class ContactSide:
             for effect in effects:
                 event = await self._run_effect(run, effect) or event
 
-    async def _run_effect(self, run: _Run, effect: core.Effect) -> Event | None:
+    async def _run_effect(self, run: Request, effect: core.Effect) -> Event | None:
         match effect:
             case core.FetchStatement():
                 return await self._verify(run)
@@ -223,8 +217,7 @@ class ContactSide:
                 items = await self._hook.entries(divert.contact, (divert.old, divert.new))
                 return core.RosterRead(items)
             case core.PutBack(earlier):
-                assert run.row is not None  # what was taken is in the journal
-                row = await asyncio.shield(run.row)
+                row = await run.row()
                 return core.RosterRead(await self._restorer.complete_return(row, earlier))
             case core.Settle():
                 await self._settle(run, effect)
@@ -244,41 +237,29 @@ class ContactSide:
             )
             self._flood, self._flood_told = 0, now
 
-    def _decide(self, run: _Run, answer: ET.Element, verdict: str, reason: Reason) -> None:
+    def _decide(self, run: Request, answer: ET.Element, verdict: str, reason: Reason) -> None:
         run.answer = answer
         run.decided = self._clock.tick()
+        if run.recorded:
+            run.note()
         self._gauges.decided(verdict, reason.value, run.decided - run.started)
 
-    async def _record(self, run: _Run) -> int:
-        divert = run.case.divert
-        return await self._journal.add(
-            NewRecord(
-                at=self._clock.now(),
-                request_id=divert.request_id,
-                instance=divert.instance,
-                contact=divert.contact,
-                old=divert.old,
-                new=divert.new,
-                old_item=divert.old_item,
-                new_item=divert.new_item,
-                stanza=divert.stanza,
-            )
-        )
-
-    async def _verify(self, run: _Run) -> Event:
-        """Ask the old account while the request is being journalled; the first no wins.
+    async def _verify(self, run: Request) -> Event:
+        """What the old account says; where it has to be asked, the request is journalled meanwhile.
 
         :raises LinkLost: the stream was lost; the request is the server's again.
         """
         divert = run.case.divert
-        assert run.row is not None
+        known = self._fetcher.known(divert.contact, divert.old, divert.new)
+        if known is not None:
+            return await self._answered(run, known)
+        row = run.note()
         ask = asyncio.create_task(
             self._fetcher.answer(divert.contact, divert.old, divert.new), name="verify"
         )
-        stop = asyncio.create_task(self._stopping.wait())
         try:
             async with asyncio.timeout(self._timing.deadline):
-                events: set[asyncio.Future[Any]] = {ask, stop, run.outcome}
+                events: set[asyncio.Future[Any]] = {ask, run.stopped, run.outcome}
                 await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
                 if run.outcome.cancelled():
                     raise LinkLost("the stream was lost while the old account was asked")
@@ -287,7 +268,7 @@ class ContactSide:
                 if not ask.done():
                     return core.Stopping()
                 answer = ask.result()
-                await asyncio.shield(run.row)
+                await asyncio.shield(row)
         except TimeoutError:
             return core.DeadlinePassed()
         except StoreError as error:
@@ -295,10 +276,9 @@ class ContactSide:
             return core.JournalFailed()
         finally:
             ask.cancel()
-            stop.cancel()
         return await self._answered(run, answer)
 
-    async def _answered(self, run: _Run, answer: Answer) -> Event:
+    async def _answered(self, run: Request, answer: Answer) -> Event:
         divert = run.case.divert
         if answer.names is None:
             return core.StatementAnswered(answer)
@@ -313,8 +293,7 @@ class ContactSide:
                 return core.JournalFailed()
         return core.StatementAnswered(answer, objection, earlier)
 
-    async def _commit(self, run: _Run, effect: core.Journal) -> Event:
-        assert run.row is not None
+    async def _commit(self, run: Request, effect: core.Journal) -> Event:
         verdict = VerdictRecord(
             at=self._clock.now(),
             state=MoveState.TAKING,
@@ -323,7 +302,7 @@ class ContactSide:
             plan=plans.dump(effect.plan),
         )
         try:
-            kept = await self._journal.verdict(await asyncio.shield(run.row), verdict)
+            kept = await run.decide(verdict)
         except StoreError as error:
             log.error("cannot journal a verdict", error=str(error))
             return core.JournalFailed()
@@ -333,22 +312,24 @@ class ContactSide:
 
     # The end of a request -----------------------------------------------------------------
 
-    def _finish_later(self, run: _Run) -> None:
-        task = asyncio.create_task(self._finish(run), name="await an outcome")
+    def _decided(self, run: Request) -> None:
+        """The verdict leaves; what becomes of it is to be heard."""
+        if run.case.phase is core.Phase.SETTLED or run.outcome.cancelled():
+            self._forget(run)  # where the stream went down, the record is recovery's
+        elif run.outcome.done():
+            self._finish_later(run, _told(run.outcome.result()))
+        else:
+            wait, loop = self._timing.outcome, asyncio.get_running_loop()
+            missing = core.OutcomeMissing()
+            run.be_patient(loop.call_later(wait, self._finish_later, run, missing))
+
+    def _finish_later(self, run: Request, event: Event) -> None:
+        run.be_patient(None)
+        task = asyncio.create_task(self._finish(run, event), name="finish a request")
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
 
-    async def _finish(self, run: _Run) -> None:
-        event: Event
-        try:
-            async with asyncio.timeout(self._timing.outcome):
-                event = _told(await run.outcome)
-        except TimeoutError:
-            event = core.OutcomeMissing()
-        except asyncio.CancelledError:
-            if run.outcome.cancelled():
-                return  # the stream went down: the record is recovery's
-            raise
+    async def _finish(self, run: Request, event: Event) -> None:
         try:
             await self._drive(run, event)
         except (LinkError, StoreError) as error:
@@ -357,7 +338,7 @@ class ContactSide:
         finally:
             self._forget(run)
 
-    async def _settle(self, run: _Run, effect: core.Settle) -> None:
+    async def _settle(self, run: Request, effect: core.Settle) -> None:
         divert = run.case.divert
         if effect.state is MoveState.DONE:
             now = self._clock.now().timestamp()
@@ -374,9 +355,9 @@ class ContactSide:
             reason=effect.reason.value,
             detail=effect.detail,
         )
-        if run.row is None:
+        if not run.recorded:
             return
-        row, at = await asyncio.shield(run.row), self._clock.now()
+        row, at = await run.row(), self._clock.now()
         if effect.undoes is not None:
             await self._restorer.taken_back(effect.undoes, at)
         settlement = Settlement(
@@ -405,10 +386,9 @@ class ContactSide:
         else:
             self._idle.set()
 
-    def _forget(self, run: _Run) -> None:
+    def _forget(self, run: Request) -> None:
         request_id = run.case.divert.request_id
         if self._open.get(request_id) is run:
             del self._open[request_id]
+        run.end()
         self._count()
-        if run.row is not None and run.row.done() and not run.row.cancelled():
-            run.row.exception()  # told where it mattered

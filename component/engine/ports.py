@@ -31,6 +31,9 @@ class Journal(Protocol):
     async def add(self, d: NewRecord) -> int:
         """Durable on return."""
 
+    async def add_decided(self, d: NewRecord, v: VerdictRecord) -> tuple[int, bool]:
+        """Add and verdict in one write, with the results of both; durable on return."""
+
     async def verdict(self, id: int, v: VerdictRecord) -> bool:
         """Durable on return; False where the record is closed already."""
 

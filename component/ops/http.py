@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import errno
 import json
 import socket
@@ -96,18 +97,24 @@ class HttpServer:
         server.set_app(self._app)
         self._server = server
         self._thread = threading.Thread(
-            target=server.serve_forever, args=(0.1,), name="http", daemon=True
+            target=self._serve, args=(server,), name="http", daemon=True
         )
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening; blocks for a tenth of a second or so.  Harmless when not started."""
+        """Stop listening.  Harmless when not started."""
         server, thread = self._server, self._thread
         self._server = self._thread = None
         if server is not None and thread is not None:
-            server.shutdown()
-            server.server_close()
+            with contextlib.suppress(OSError):  # refused: it has other clients to wake up for
+                socket.create_connection((self._address[0], server.server_port), 1.0).close()
             thread.join()
+            server.server_close()
+
+    def _serve(self, server: ThreadingWSGIServer) -> None:
+        # Not serve_forever: that wakes up ten times a second to see whether it should stop.
+        while self._server is server:
+            server.handle_request()
 
     def __enter__(self) -> Self:
         self.start()

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias, overload
 
 from sqlalchemy import Connection
 
 from component.store.errors import StoreBusy, StoreClosed, StoreError, is_row_fault, translate
 from component.store.holder import ALONE, Holder
 from component.store.writer import Writer
-from component.store.writes import AddRow, Result, Write, apply
+from component.store.writes import Added, AddRow, DecideRow, Result, SettleRow, Write, apply
 
 Job: TypeAlias = Callable[[Connection], int]
 
@@ -27,7 +27,8 @@ MAX_BATCH = 500
 @dataclass(slots=True)
 class _Entry:
     work: Write | Job
-    done: asyncio.Future[Result]
+    done: asyncio.Future[Any]
+    """Gets the Result of a write, or a job's."""
 
 
 class Journal:
@@ -67,6 +68,12 @@ class Journal:
         """Writes in the queue now."""
         return len(self._queue)
 
+    @overload
+    async def submit(self, write: AddRow) -> Added: ...
+
+    @overload
+    async def submit(self, write: DecideRow | SettleRow) -> bool: ...
+
     async def submit(self, write: Write) -> Result:
         """Write durably, together with what others write.
 
@@ -74,7 +81,8 @@ class Journal:
         moves are refused when the queue is half full: what was begun can still end.
         """
         limit = self._max_queue // 2 if isinstance(write, AddRow) else self._max_queue
-        return await self._enqueue(write, limit)
+        result: Result = await self._enqueue(write, limit)
+        return result
 
     async def run(self, job: Job) -> int:
         """Run ``job`` in a transaction of its own, in turn with the writes."""
@@ -86,7 +94,7 @@ class Journal:
         self._wake.set()
         await asyncio.wait([self._task])
 
-    async def _enqueue(self, work: Write | Job, limit: int) -> Result:
+    async def _enqueue(self, work: Write | Job, limit: int) -> Any:
         if self._closing or self._task.done():
             raise StoreClosed(f"{self._where} was closed; nothing was written")
         if len(self._queue) >= limit:
@@ -143,7 +151,7 @@ class Journal:
 
     async def _write(self, batch: list[_Entry]) -> None:
         works = [entry.work for entry in batch]
-        results: list[Result | StoreError]
+        results: list[Result | int | StoreError]
         began = time.perf_counter()
         try:
             try:
@@ -173,7 +181,9 @@ class Journal:
                 entry.done.set_result(result)
 
 
-def _together(connection: Connection, works: list[Write | Job], holder: Holder) -> list[Result]:
+def _together(
+    connection: Connection, works: list[Write | Job], holder: Holder
+) -> Sequence[Result | int]:
     first = works[0]
     if callable(first):
         return [first(connection)]
@@ -182,9 +192,9 @@ def _together(connection: Connection, works: list[Write | Job], holder: Holder) 
 
 def _one_by_one(
     connection: Connection, works: list[Write | Job], where: str, holder: Holder
-) -> list[Result | StoreError]:
+) -> list[Result | int | StoreError]:
     """Still one commit, but each write in a savepoint: only the bad ones are undone."""
-    results: list[Result | StoreError] = []
+    results: list[Result | int | StoreError] = []
     for work in works:
         try:
             with connection.begin_nested():

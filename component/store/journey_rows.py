@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Executable,
     Row,
     Table,
     and_,
@@ -26,7 +28,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from component.core.journey import contacts as machine
 from component.core.journey import stages, told
@@ -48,6 +49,7 @@ from component.store.jsonio import (
     optional_item_from_json,
 )
 from component.store.models import AnsweredRow, ContactRow, JourneyRow, table
+from component.store.upsert import insert_into
 
 _journeys = table(JourneyRow)
 _contacts = table(ContactRow)
@@ -76,33 +78,24 @@ _CREATE = insert(_journeys).returning(_journeys.c.id)
 _UPDATE = update(_journeys).where(_journeys.c.id == bindparam("b_id"))
 _CLEAR = delete(_contacts).where(_contacts.c.journey_id == bindparam("b_id"))
 _CHANGING = [column.name for column in _contacts.c if not column.primary_key]
-_lite = sqlite.insert(_contacts)
-_post = postgresql.insert(_contacts)
-_PUT_CONTACT = {
-    "sqlite": _lite.on_conflict_do_update(
-        index_elements=["journey_id", "jid"],
-        set_={name: _lite.excluded[name] for name in _CHANGING},
-    ),
-    "postgresql": _post.on_conflict_do_update(
-        index_elements=["journey_id", "jid"],
-        set_={name: _post.excluded[name] for name in _CHANGING},
-    ),
-}
-_lite_answer = sqlite.insert(_answered)
-_post_answer = postgresql.insert(_answered)
-# One statement, so that of two askers one gets the row and the other none.
-_ANSWER = {
-    "sqlite": _lite_answer.on_conflict_do_update(
+
+
+@cache
+def _put_contact(dialect: str) -> Executable:
+    new = insert_into(_contacts, dialect)
+    changes = {name: new.excluded[name] for name in _CHANGING}
+    return new.on_conflict_do_update(index_elements=["journey_id", "jid"], set_=changes)
+
+
+@cache
+def _answer(dialect: str) -> Executable:
+    """One statement, so that of two askers one gets the row and the other none."""
+    new = insert_into(_answered, dialect)
+    return new.on_conflict_do_update(
         index_elements=["old", "sender"],
-        set_={"at": _lite_answer.excluded.at},
+        set_={"at": new.excluded.at},
         where=_answered.c.at <= bindparam("b_limit", type_=_answered.c.at.type),
-    ).returning(_answered.c.old),
-    "postgresql": _post_answer.on_conflict_do_update(
-        index_elements=["old", "sender"],
-        set_={"at": _post_answer.excluded.at},
-        where=_answered.c.at <= bindparam("b_limit", type_=_answered.c.at.type),
-    ).returning(_answered.c.old),
-}
+    ).returning(_answered.c.old)
 
 
 def has_work(journeys: Table) -> ColumnElement[bool]:
@@ -205,7 +198,7 @@ def put_contacts(connection: Connection, id_: int, contacts: Sequence[JourneyCon
     """Insert or update contacts of a journey."""
     for start in range(0, len(contacts), _PUT_CHUNK):
         rows = [_contact_values(id_, one) for one in contacts[start : start + _PUT_CHUNK]]
-        connection.execute(_PUT_CONTACT[connection.dialect.name], rows)
+        connection.execute(_put_contact(connection.dialect.name), rows)
 
 
 def drop_drafts(connection: Connection, limit: datetime) -> int:
@@ -221,7 +214,7 @@ def note_answer(
 ) -> bool:
     """Note an answer unless there was one after ``limit``; whether it was noted."""
     values = {"old": old, "sender": sender, "at": at, "b_limit": limit}
-    return connection.execute(_ANSWER[connection.dialect.name], values).first() is not None
+    return connection.execute(_answer(connection.dialect.name), values).first() is not None
 
 
 def prune_journeys(connection: Connection, limit: datetime) -> int:

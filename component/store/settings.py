@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Executable, Row, delete, insert, select, text
 
 from component.core.notices import Follow, Settings
 from component.store.database import Database
 from component.store.errors import RowDamaged
 from component.store.jsonio import value_from_json, value_to_json
 from component.store.models import RunTimeRow, SettingsRow, table
+from component.store.upsert import insert_into
 
 _settings = table(SettingsRow)
 _run_time = table(RunTimeRow)
 
-_lite = sqlite.insert(_settings)
-_post = postgresql.insert(_settings)
-_PUT = {
-    "sqlite": _lite.on_conflict_do_update(
-        index_elements=["jid"],
-        set_={"follow": _lite.excluded.follow, "language": _lite.excluded.language},
-    ),
-    "postgresql": _post.on_conflict_do_update(
-        index_elements=["jid"],
-        set_={"follow": _post.excluded.follow, "language": _post.excluded.language},
-    ),
-}
+
+@cache
+def _put(dialect: str) -> Executable:
+    new = insert_into(_settings, dialect)
+    changes = {name: new.excluded[name] for name in ("follow", "language")}
+    return new.on_conflict_do_update(index_elements=["jid"], set_=changes)
 
 
 class UserSettings:
@@ -47,7 +42,7 @@ class UserSettings:
         values = {"jid": jid, "follow": s.follow.value, "language": s.language}
 
         def job(connection: Connection) -> int:
-            return connection.execute(_PUT[connection.dialect.name], values).rowcount
+            return connection.execute(_put(connection.dialect.name), values).rowcount
 
         await self._database.writing().run(job)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -36,7 +37,6 @@ from component.store.errors import StoreMissing, translate
 from component.store.holder import Holder
 from component.store.journal import Journal
 from component.store.journeys import Journeys
-from component.store.leases import Leases
 from component.store.lock import FileLock
 from component.store.models import Audit, Meta, Move, as_utc
 from component.store.schema import migrate, require_current
@@ -44,6 +44,9 @@ from component.store.settings import UserSettings
 from component.store.shared import LEASE_SECONDS, Shared
 from component.store.writer import ServerWriter, Writer, open_writer
 from component.store.writes import FINAL, OPEN, undo
+
+if TYPE_CHECKING:
+    from component.store.leases import Leases
 
 PRUNE_CHUNK = 500
 """Moves deleted in one transaction, so that other writes need not wait long."""
@@ -77,6 +80,8 @@ class Store:
         self.shared: Shared
         """The other instances that use a PostgreSQL database."""
         if server:
+            from component.store.leases import Leases  # and PostgreSQL's part of SQLAlchemy
+
             own = None
             if writer and name:
                 # In time for another try before the lease is over.
@@ -196,7 +201,14 @@ class Store:
         again does so to an instance that it reaches.  Raises StoreError; StoreBusy if too much is
         waiting.
         """
-        return int(await self._database.writing().submit(rows.add_row(d)))
+        return (await self._database.writing().submit(rows.add_row(d)))[0]
+
+    async def add_decided(self, d: NewRecord, v: VerdictRecord) -> tuple[int, bool]:
+        """:meth:`add` and :meth:`verdict` in one, for a request that is decided as it comes.
+
+        Returns the results of both.  Raises as they do.
+        """
+        return await self._database.writing().submit(rows.add_row(d, v))
 
     async def verdict(self, id: int, v: VerdictRecord) -> bool:
         """Journal a decision (TAKING or RELEASING); durable on return.
@@ -204,7 +216,7 @@ class Store:
         False, and nothing changes, unless the row is DIVERTED and held.  Raises StoreError, or
         ValueError for another state.
         """
-        return bool(await self._database.writing().submit(rows.decide_row(id, v)))
+        return await self._database.writing().submit(rows.decide_row(id, v))
 
     async def settle(self, id: int, s: Settlement) -> bool:
         """End a row and journal its roster changes; durable on return.
@@ -212,7 +224,7 @@ class Store:
         False, and nothing changes, if it ended before, is held by another instance, or does not
         exist.  Raises StoreError, or ValueError for a state that is not final.
         """
-        return bool(await self._database.writing().submit(rows.settle_row(id, s)))
+        return await self._database.writing().submit(rows.settle_row(id, s))
 
     async def undone(
         self, id: int, at: datetime, changes: tuple[Change, ...], reason: Reason

@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, bindparam, case, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal_column,
+    null,
+    select,
+    update,
+)
 
 from component.core.records import MoveState
 from component.store.holder import ALONE, Holder
 from component.store.models import Audit, Move, table
+from component.store.upsert import insert_into
 
 _moves = table(Move)
 _audit = table(Audit)
@@ -24,19 +37,25 @@ Changes: TypeAlias = tuple[tuple[str, str | None, str | None], ...]
 
 @dataclass(frozen=True, slots=True)
 class AddRow:
-    """Insert a move; the result is its id, or that of the row with the same ``key``."""
+    """Insert a move; the result has its id, or that of the row with the same ``key``.
+
+    With a ``verdict`` the row is decided as by a :class:`DecideRow` that follows, and the result
+    also says what that one's would.
+    """
 
     key: Key
     values: dict[str, Any]
+    verdict: dict[str, Any] | None = None
+    """By columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecideRow:
-    """Put an undecided move into ``values['b_state']``; the result says whether it was one."""
+    """Decide an undecided move; the result says whether it was one."""
 
     id: int
-    evidence: str | None
-    values: dict[str, Any]
+    verdict: dict[str, Any]
+    """By columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +70,9 @@ class SettleRow:
 
 
 Write: TypeAlias = AddRow | DecideRow | SettleRow
-Result: TypeAlias = int | bool
+Added: TypeAlias = tuple[int, bool]
+"""What comes of an :class:`AddRow`: the row's id, and whether its verdict holds."""
+Result: TypeAlias = Added | bool
 
 FINAL = tuple(state.value for state in MoveState if state.final)
 OPEN = tuple(state.value for state in MoveState if not state.final)
@@ -72,25 +93,28 @@ def may_settle(state: str) -> bool:
 
 
 _ON_CONFLICT = ("request_id", "instance", "contact")
-_RETURNED = (_moves.c.id, _moves.c.request_id, _moves.c.instance, _moves.c.contact)
-# A conflicting row is "updated" to what it was, so that RETURNING gives its id.
-_lite = sqlite.insert(_moves)
-_post = postgresql.insert(_moves)
-_ADD = {
-    "sqlite": _lite.on_conflict_do_update(
-        index_elements=_ON_CONFLICT, set_={"request_id": _lite.excluded.request_id}
-    ).returning(*_RETURNED),
-    "postgresql": _post.on_conflict_do_update(
-        index_elements=_ON_CONFLICT,
-        set_={
-            # Diverted again, to us: the server knows best which instance it can reach.  Without
-            # parameters of its own, which would keep many rows from being one statement.
-            "holder": case(
-                (_moves.c.settled_at.is_(None), _post.excluded.holder), else_=_moves.c.holder
-            )
-        },
-    ).returning(*_RETURNED),
-}
+_RETURNED = (_moves.c.id, *(_moves.c[name] for name in _ON_CONFLICT))
+_NEWEST = select(func.max(_moves.c.id))
+
+
+@cache
+def _add_statement(dialect: str) -> Executable:
+    new = insert_into(_moves, dialect)
+    # A conflicting row is "updated" to what it was, so that RETURNING gives its id.
+    changes: dict[str, ColumnElement[Any]] = {"request_id": new.excluded.request_id}
+    inserted: ColumnElement[Any] = null()
+    if dialect == "postgresql":
+        # A row version that nothing has locked or replaced: PostgreSQL manual, "System Columns".
+        inserted = literal_column("xmax = 0")
+        # Diverted again, to us: the server knows best which instance it can reach.  Without
+        # parameters of its own, which would keep many rows from being one statement.
+        held = case((_moves.c.settled_at.is_(None), new.excluded.holder), else_=_moves.c.holder)
+        changes = {"holder": held}
+    return new.on_conflict_do_update(index_elements=_ON_CONFLICT, set_=changes).returning(
+        inserted, *_RETURNED
+    )
+
+
 _FOUND = (
     select(_moves.c.id, _moves.c.state, _moves.c.contact, _moves.c.evidence, _moves.c.holder)
     .where(_moves.c.id.in_(bindparam("ids", expanding=True)))
@@ -105,7 +129,7 @@ _DECIDE = (
         reason=bindparam("b_reason"),
         evidence=bindparam("b_evidence"),
         plan=bindparam("b_plan"),
-        decided_at=bindparam("b_at"),
+        decided_at=bindparam("b_decided_at"),
     )
 )
 _SETTLE = (
@@ -144,18 +168,51 @@ def apply(connection: Connection, writes: Sequence[Write], holder: Holder = ALON
     back.
     """
     adds = [write for write in writes if isinstance(write, AddRow)]
-    ids = _add(connection, adds, holder.name) if adds else {}
-    later = _change(connection, [w for w in writes if not isinstance(w, AddRow)], holder)
-    changed = iter(later)
-    return [ids[write.key] if isinstance(write, AddRow) else next(changed) for write in writes]
+    added = _add(connection, adds, holder.name) if adds else {}
+    later: list[DecideRow | SettleRow] = []
+    for write in writes:
+        if not isinstance(write, AddRow):
+            later.append(write)
+        elif write.verdict is not None and added[write.key].by is not write:
+            later.append(DecideRow(added[write.key].id, write.verdict))
+    changed = iter(_change(connection, later, holder))
+    results: list[Result] = []
+    for write in writes:
+        if not isinstance(write, AddRow):
+            results.append(next(changed))
+            continue
+        row = added[write.key]
+        decided = write.verdict is not None and (row.by is write or next(changed))
+        results.append((row.id, decided))
+    return results
 
 
-def _add(connection: Connection, adds: list[AddRow], holder: str | None) -> dict[Key, int]:
-    rows = {write.key: write.values for write in reversed(adds)}  # of equals the first counts
-    keys = dict.fromkeys(write.key for write in adds)
-    ordered = [{**rows[key], "holder": holder} for key in keys]
-    result = connection.execute(_ADD[connection.dialect.name], ordered)
-    return {(request, instance, contact): id_ for id_, request, instance, contact in result}
+@dataclass(frozen=True, slots=True)
+class _Added:
+    id: int
+    by: AddRow | None
+    """Whose values the row has; None: it was there before."""
+
+
+def _add(connection: Connection, adds: list[AddRow], holder: str | None) -> dict[Key, _Added]:
+    firsts = {write.key: write for write in reversed(adds)}  # of equals the first counts
+    ordered = [_added_values(firsts[key], holder) for key in dict.fromkeys(w.key for w in adds)]
+    dialect = connection.dialect.name
+    # SQLite does not say which rows are new, but has one writer, and counts upwards.
+    newest = (connection.scalar(_NEWEST) or 0) if dialect == "sqlite" else 0
+    found: dict[Key, _Added] = {}
+    for inserted, id_, *key in connection.execute(_add_statement(dialect), ordered):
+        write = firsts[key[0], key[1], key[2]]
+        is_new = id_ > newest if dialect == "sqlite" else inserted
+        found[write.key] = _Added(id_, write if is_new else None)
+    return found
+
+
+def _added_values(write: AddRow, holder: str | None) -> dict[str, Any]:
+    return {**write.values, **(write.verdict or _UNDECIDED), "holder": holder}
+
+
+_UNDECIDED = dict.fromkeys(("reason", "evidence", "plan", "decided_at"))
 
 
 @dataclass(slots=True)
@@ -167,7 +224,7 @@ class _Row:
 
 def _change(
     connection: Connection, writes: list[DecideRow | SettleRow], holder: Holder
-) -> list[Result]:
+) -> list[bool]:
     if not writes:
         return []
     found = connection.execute(_FOUND, {"ids": sorted({write.id for write in writes})})
@@ -176,7 +233,7 @@ def _change(
         for row in found
         if holder.may_change(row.holder)
     }
-    results: list[Result] = []
+    results: list[bool] = []
     decided: list[dict[str, Any]] = []
     settled: list[dict[str, Any]] = []
     explained: list[dict[str, Any]] = []
@@ -189,11 +246,12 @@ def _change(
         results.append(allowed)
         if row is None or not allowed:
             continue
-        row.state = write.values["b_state"]
         if isinstance(write, DecideRow):
-            row.evidence = write.evidence
-            decided.append(write.values)
+            row.state, row.evidence = write.verdict["state"], write.verdict["evidence"]
+            values = {f"b_{column}": value for column, value in write.verdict.items()}
+            decided.append({"b_id": write.id, **values})
         else:
+            row.state = write.values["b_state"]
             settled.append(write.values)
             explained.extend(_explain(write, row))
     # An allowed verdict always comes before the settlement of its row, hence this order.

@@ -16,7 +16,7 @@ from component.xmpp.names import IQ, PRESENCE
 log = structlog.get_logger(__name__)
 
 IqHandler = Callable[[ET.Element], Awaitable[ET.Element | None]]
-"""Gets the whole iq; returns the payload of the result, None for an empty one."""
+"""Gets the whole iq, which is its own; returns the payload of the result, None for an empty one."""
 MessageHandler = Callable[[ET.Element], Awaitable[None]]
 Answer = Callable[[ET.Element], None]
 """Sends an answer on the stream that the request came on."""
@@ -131,6 +131,7 @@ class Router:
         return None
 
     async def _run_iq(self, handler: IqHandler, iq: ET.Element, answer: Answer) -> None:
+        named = iq[0].tag  # the handler may take the payload out
         try:
             payload = await handler(iq)
             result = self._reply(iq, "result")
@@ -141,13 +142,13 @@ class Router:
             answer(self._error(iq, error))
         except LinkLost as error:
             # Whoever asked has had the stream's end for an answer.
-            log.debug("a handler lost the stream", payload=iq[0].tag, error=str(error))
+            log.debug("a handler lost the stream", payload=named, error=str(error))
             answer(self._error(iq, StanzaError("internal-server-error")))
         except asyncio.CancelledError:
             answer(self._error(iq, StanzaError("resource-constraint", "wait", "stopping")))
             raise
         except Exception:
-            log.exception("a handler failed", payload=iq[0].tag, sender=iq.get("from"))
+            log.exception("a handler failed", payload=named, sender=iq.get("from"))
             answer(self._error(iq, StanzaError("internal-server-error")))
 
     def _reply(self, iq: ET.Element, kind: str) -> ET.Element:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
@@ -74,6 +75,11 @@ class _Journal:
         self.rows[len(self.rows) + 1] = d
         return len(self.rows)
 
+    async def add_decided(self, d: NewRecord, v: VerdictRecord) -> tuple[int, bool]:
+        """Keep both."""
+        id_ = await self.add(d)
+        return id_, await self.verdict(id_, v)
+
     async def verdict(self, id: int, v: VerdictRecord) -> bool:
         """Keep a verdict."""
         self.verdicts[id] = v
@@ -115,7 +121,8 @@ async def _judge(given: list[ET.Element]) -> list[str]:
     said: list[str] = []
     with capture_logs() as logs:
         try:
-            reply = await stage.side.on_divert(question)
+            # The handler takes its stanza apart.
+            reply = await stage.side.on_divert(deepcopy(question))
         except (StanzaError, LinkError) as refused:
             said.append(f"{type(refused).__name__}: {refused}")
         else:

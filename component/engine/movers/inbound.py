@@ -86,6 +86,9 @@ class Inbound:
 
     async def on_outcome(self, message: ET.Element) -> None:
         """What became of a held request."""
+        if not self._awaited:  # read once is enough: there may be hundreds in a second
+            await self._contact_outcome(message)
+            return
         outcome = codecs.read_outcome(message, self._hosts)
         awaited = self._awaited.pop(outcome.request_id, None)
         if awaited is None:

@@ -11,7 +11,6 @@ from xml.sax.saxutils import quoteattr
 from component.account.errors import BadFile
 from component.account.errors import Why as FileWhy
 from component.account.model import Contact
-from component.account.read import Reader, accounts
 from component.core import jids
 from component.core.model import Subscription
 from component.engine.movers.orders import Given
@@ -127,6 +126,8 @@ def _looks_like_xml(text: str) -> bool:
 
 
 def _from_xml(text: str, owner: str | None) -> Iterator[Given]:
+    from component.account.read import Reader, accounts  # and lxml: 4 MiB for what is rare
+
     data = _whole(text, owner).encode("utf-8", "replace")
     try:
         held = {account.jid for account in accounts(io.BytesIO(data))}

@@ -44,6 +44,7 @@ class Stage:
     follow: Follow = Follow.AUTO
     notice: bool = True
     instance: str = "i1"
+    timing: Timing = field(default_factory=Timing)
     _asked: int = 0
 
     async def restart(self) -> None:
@@ -82,7 +83,7 @@ class Stage:
             notices=self.notices,
             clock=self.clock,
             gauges=metrics,
-            timing=Timing(),
+            timing=self.timing,
             carry=Carry(),
         )
         self.recovery = Recovery(
@@ -125,9 +126,15 @@ class Stage:
             assert send is not None
             self.server.send(contact, send)
         before_outcome()
-        await self.side.on_outcome(self._outcome(id_, contact, taken, old, new))
+        await self.tell(id_, contact, taken=taken, old=old, new=new)
         await self.side.idle()
         return "take" if taken else "release"
+
+    async def tell(
+        self, id_: str, contact: str, *, taken: bool, old: str = OLD, new: str = NEW
+    ) -> None:
+        """The server says what became of a request."""
+        await self.side.on_outcome(self._outcome(id_, contact, taken, old, new))
 
     async def recover(self) -> int:
         """Settle what was left over."""

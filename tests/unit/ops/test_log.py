@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import structlog
@@ -69,6 +71,17 @@ def test_level_is_obeyed_and_the_last_call_counts() -> None:
     structlog.get_logger("component.test").warning("loud")
     assert first.getvalue() == ""
     assert second.getvalue().count("\n") == 1
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full, (tmp_path / "closed").open("w") as closed:
+        configure("info", "text", full)
+        structlog.get_logger("component.test").info("no room")
+        configure("info", "text", closed)
+        closed.close()
+        structlog.get_logger("component.test").info("nobody there")
+        with contextlib.suppress(OSError):
+            full.close()
 
 
 def test_rosters_are_for_debug_only() -> None:

@@ -17,9 +17,9 @@ from component.store.connect import locate
 from component.store.journal import Journal
 from component.store.rows import add_row, settle_row
 from component.store.writer import FileWriter, open_writer
-from component.store.writes import apply
+from component.store.writes import Result, apply
 
-from .support import record, settlement, url_of
+from .support import after, record, settlement, url_of, verdict
 
 T = TypeVar("T")
 
@@ -55,7 +55,11 @@ async def writer(tmp_path: Path) -> AsyncIterator[GatedWriter]:
 
 
 def adding(journal: Journal, *names: str) -> list[asyncio.Task[int]]:
-    return [asyncio.ensure_future(journal.submit(add_row(record(name)))) for name in names]
+    return [asyncio.ensure_future(add(journal, name)) for name in names]
+
+
+async def add(journal: Journal, name: str) -> int:
+    return (await journal.submit(add_row(record(name))))[0]
 
 
 async def test_a_group_of_writes_is_executed_together(url: str) -> None:
@@ -63,12 +67,26 @@ async def test_a_group_of_writes_is_executed_together(url: str) -> None:
     await upgrade(url)
     writer = open_writer(locate(url))
     adds = [add_row(record(f"r{number}")) for number in range(3)]
-    ids = await writer.transact(lambda connection: apply(connection, adds))
+    added = await writer.transact(lambda connection: apply(connection, adds))
+    ids = [id_ for id_, _ in _rows(added)]
     assert len(set(ids)) == 3
     ends = [settle_row(id_, settlement()) for id_ in ids]
     found = await writer.transact(lambda connection: apply(connection, [*adds, *ends]))
-    assert found == [*ids, True, True, True]
+    assert found == [*added, True, True, True]
+    decided = [add_row(record(f"d{number}"), verdict()) for number in range(3)]
+    # The same request once more, and one that was there before and is undecided.
+    more = [*decided, add_row(record("d0", at=after(1)), verdict()), add_row(record("r9"))]
+    again = _rows(await writer.transact(lambda connection: apply(connection, more)))
+    assert [kept for _, kept in again] == [True, True, True, False, False]
+    assert again[3][0] == again[0][0]
+    late, undecided = add_row(record("r9", at=after(1)), verdict()), again[4][0]
+    ended = await writer.transact(lambda connection: apply(connection, [late, late]))
+    assert ended == [(undecided, True), (undecided, False)]
     await writer.close()
+
+
+def _rows(results: list[Result]) -> list[tuple[int, bool]]:
+    return [result for result in results if isinstance(result, tuple)]
 
 
 async def test_what_arrives_meanwhile_shares_one_transaction(writer: GatedWriter) -> None:
@@ -105,7 +123,7 @@ async def test_a_failure_fails_its_batch_and_no_other(writer: GatedWriter) -> No
     assert errors[0] is not errors[1]
     assert "the cable is out" in str(errors[0])
     writer.failure = None
-    assert await journal.submit(add_row(record("a"))) == 1
+    assert await add(journal, "a") == 1
     await journal.close()
 
 

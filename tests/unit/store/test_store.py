@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -263,3 +264,17 @@ async def test_closed_and_closing(url: str) -> None:
             await call
     async with await Store.open(url) as again:
         assert {row.id for row in await again.unsettled()} == set(ids)
+
+
+async def test_a_move_that_is_decided_as_it_comes(store: Store) -> None:
+    id_, kept = await store.add_decided(record(), verdict(at=after(1)))
+    assert kept
+    other = await store.add(record("r2"))
+    assert await store.verdict(other, verdict(at=after(1)))
+    first, second = await store.get(id_), await store.get(other)
+    assert first is not None
+    assert second is not None
+    as_one = replace(second[0], id=id_, request_id="r1", stanza="<presence id='r1'/>")
+    assert first[0] == as_one
+    assert await store.settle(id_, settlement(at=after(2), changes=CHANGES))
+    assert await store.add_decided(record(), verdict(at=after(3))) == (id_, False)

@@ -101,6 +101,7 @@ def quick(**changes: Any) -> MoverSettings:
             tuple(timedelta(hours=h) for h in (1, 6, 24, 72, 168)), timedelta(minutes=10)
         ),
         "look_seconds": 5.0,
+        "code_minutes": 60,  # of the fast loop: a slow machine needs some
         "cooldown": timedelta(0),
         "failed_cooldown": timedelta(0),
     }

@@ -107,7 +107,7 @@ def test_a_code_of_another_journey_and_one_that_is_too_old(tmp_path: Path) -> No
             with pytest.raises(Refused) as refused:
                 await stage.desk.prove(MALLORY, other, right)
             assert refused.value.problem is Problem.CODE_EXPIRED
-            stage.clock.jump(601)
+            stage.clock.jump(3601)
             with pytest.raises(Refused) as refused:
                 await stage.desk.prove(OLD, first, right)
             assert refused.value.problem is Problem.CODE_EXPIRED
