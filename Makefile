@@ -4,7 +4,7 @@ SERVER ?=
 KEEP ?=
 CONFIG ?= config.toml
 
-.PHONY: setup setup-lite test test-full test-matrix unit live lint demo pictures deb man run soak fuzz clean
+.PHONY: setup setup-lite test test-full test-matrix unit live lint demo pictures deb man run bench bench-check soak fuzz clean
 
 setup:
 	@tests/bootstrap/setup.sh
@@ -46,6 +46,15 @@ deb:
 
 man: setup-lite
 	$(PYTHON) packaging/man.py
+
+# ARGS: see `python -m bench --help`. The other parts of docs/performance.md have commands of their own.
+bench: setup
+	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || \
+		$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(PYTHON) -m bench $(if $(SERVER),--server $(SERVER)) $(ARGS)
+
+bench-check: setup
+	$(PYTHON) -m bench.check $(if $(SERVER),--server $(SERVER))
 
 # MINUTES, RATE (moves a second), SERVER, RESTART_EVERY (seconds, 0: never).
 soak: setup

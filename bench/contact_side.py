@@ -26,6 +26,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.common import cpu_of_family, server_process, usage
+from bench.contacts.play import statement
 from tests.live.client import RawComponent
 from tests.live.daemon import Daemon
 from tests.live.instances.fleet import NAMES
@@ -58,14 +59,7 @@ class Mover(RawComponent):
             return
         if element.tag.endswith("}iq") and kind == "get":
             self.asked += 1
-            old = element.get("to", "")
-            self.send(
-                f"<iq type='result' id='{element.get('id')}' from='{old}' "
-                f"to='{element.get('from')}'><pubsub xmlns='http://jabber.org/protocol/pubsub'>"
-                "<items node='urn:xmpp:moved:1'><item id='current'>"
-                f"<moved xmlns='urn:xmpp:moved:1'><new-jid>{new_of(old)}</new-jid></moved>"
-                "</item></items></pubsub></iq>"
-            )
+            self.send(statement(element, new_of(element.get("to", ""))))
             return
         super()._handle(element)
 

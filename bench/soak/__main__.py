@@ -12,7 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.soak import about, report
+from bench import about
+from bench.soak import report
 from bench.soak.run import Options, Soak
 from tests.live.servers.differences import KINDS
 

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import about
 from bench.common import favour, server_process, usage
-from bench.soak import about
 from bench.soak.about import About
 from bench.soak.family import NOT_DIVERTED, Family, Request
 from bench.soak.people import Place

@@ -23,7 +23,7 @@ from tests.live.servers.base import (
 from tests.live.servers.process import Process, tail
 
 _TEST_MODULES = Path(__file__).with_name("prosody_modules")
-_HOOK_MODULES = Path(component.__file__).parent / "hooks" / "prosody"
+HOOK_MODULES = Path(component.__file__).parent / "hooks" / "prosody"
 _READY_TIMEOUT = 20.0
 _POLL = 0.02
 
@@ -184,7 +184,7 @@ class Prosody:
             "run_as_root": True,
             "pidfile": str(self.folder / "prosody.pid"),
             "data_path": str(self.folder / "data"),
-            "plugin_paths": [str(_HOOK_MODULES), str(_TEST_MODULES)],
+            "plugin_paths": [str(HOOK_MODULES), str(_TEST_MODULES)],
             "interfaces": [spec.address],
             "local_interfaces": [spec.address],
             "component_interfaces": [spec.address],
@@ -210,13 +210,14 @@ class Prosody:
         lines += [f"{key} = {value}" for key, value in spec.extra.items()]
         for host in spec.hosts:
             lines.append(f"\nVirtualHost {lua_value(host)}")
-            lines += self._hook_lines()
+            lines += self._host_lines(host)
         for domain in spec.components:
             lines.append(f"\nComponent {lua_value(domain)}")
             lines.append(f"component_secret = {lua_value(COMPONENT_SECRET)}")
         return "\n".join(lines) + "\n"
 
-    def _hook_lines(self) -> list[str]:
+    def _host_lines(self, host: str) -> list[str]:
+        """What a VirtualHost has of its own: here the hook, the same for all of them."""
         hook = self.spec.hook
         if hook is None:
             return []

@@ -1,0 +1,1 @@
+"""The mover's side: what a notification costs, and what the shutdown of a whole server takes."""
