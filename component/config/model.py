@@ -241,11 +241,12 @@ class LimitsSection(Section):
         default=10_000, ge=1, le=1_000_000, description="Stanzas waiting to be sent to the server."
     )
     stanza_bytes: int = Field(
-        default=524_288,
+        default=4_194_304,
         ge=10_000,
         le=16_777_216,
         description="The largest stanza accepted, in bytes (RFC 6120 section 13.12 asks for\n"
-        "10000 at least).",
+        "10000 at least). A user's roster comes in one: with 400 bytes each, these are\n"
+        "10000 contacts.",
     )
     stanza_depth: int = Field(
         default=64, ge=16, le=1024, description="The deepest nesting of elements accepted."

@@ -20,8 +20,8 @@ class LinkSettings:
     max_queue_bytes: int = 64 * 1024 * 1024
     max_handlers: int = 6000
     """Requests and messages being handled."""
-    stanza_bytes: int = 512 * 1024
-    """A larger stanza is skipped and refused; the session goes on."""
+    stanza_bytes: int = 4 * 1024 * 1024
+    """A larger stanza is skipped and refused; the session goes on.  A whole roster comes in one."""
     stanza_depth: int = 64
     """Likewise one with more elements inside each other."""
     backoff_first: float = 0.5

@@ -4,14 +4,15 @@ Rules (in docs/moving.md for people): one notification a second for each mover, 
 overall, and for each contact domain a rate that begins low, doubles with every minute in which it
 answers, and is halved when it fails.  A domain that cannot be reached costs one probe at a time, at
 growing intervals: while it is down, nothing else is sent there.  The start rate is below what
-ejabberd's mod_pres_counter (default 5 presences a minute) silently drops.
+ejabberd's mod_pres_counter (default 5 presences a minute) silently drops.  Journeys that wait for
+the same rate take turns.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,48 @@ class _Bucket:
         self.level = max(0.0, self.level - 1.0)
 
 
+class _Line:
+    """Who waits for a bucket's tokens, and when it is whose turn.
+
+    Without it, of thousands of journeys that wait for one bucket each would have to ask for every
+    token anew.
+
+    :param strict: a token that somebody has a turn for is not given to whoever asks before.
+    """
+
+    def __init__(self, *, strict: bool) -> None:
+        self._strict = strict
+        self._turns: OrderedDict[int, float] = OrderedDict()
+
+    def wait(self, journey: int, bucket: _Bucket, now: float) -> float:
+        """Seconds until this journey should ask again; 0 when a token is there for it."""
+        token = bucket.wait(now)
+        while self._turns and next(iter(self._turns.values())) < now - MISSED_SECONDS:
+            self._turns.popitem(last=False)
+        turn = self._turns.get(journey)
+        if turn is not None:
+            return max(token, turn - now) if self._strict or token > 0.0 else 0.0
+        if token <= 0.0 and (not self._strict or bucket.level >= len(self._turns) + 1 - 1e-9):
+            return 0.0
+        wait = (len(self._turns) + 1 - bucket.level) / bucket.per_second
+        self._turns[journey] = now + wait
+        return wait
+
+    def leave(self, journey: int) -> None:
+        """It was its turn, or it wants none any more."""
+        self._turns.pop(journey, None)
+
+    def clear(self) -> None:
+        """The rate has changed: all turns are given anew."""
+        self._turns.clear()
+
+
 @dataclass(slots=True)
 class _Domain:
     bucket: _Bucket
     raised_at: float
+    line: _Line = field(default_factory=lambda: _Line(strict=False))
+    """Not strict: who has a turn here may wait for one of the overall rate still."""
     answered: bool = False
     probing: bool = False
     """It failed last: until it answers, one question at a time."""
@@ -75,35 +114,52 @@ class Pace:
             max(1.0, rates.overall_per_second),
             0.0,
         )
+        self._line = _Line(strict=True)
         self._movers: dict[int, _Bucket] = {}
         self._domains: OrderedDict[str, _Domain] = OrderedDict()
 
     def wait(self, journey: int, domain: str, now: float) -> float:
         """Seconds until this journey may notify somebody at this domain; 0 for now.
 
+        Other journeys are not considered: for turns see :meth:`next`.
+
         :param now: seconds on any monotonic clock.
         """
         waits = [self._overall.wait(now), self._mover(journey, now).wait(now)]
-        if domain not in self._near:
-            found = self._domain(domain, now)
+        found = None if domain in self._near else self._domains.get(domain)
+        if found is not None:  # who is not known has a minute's allowance
             waits.append(max(found.doubt_until, found.rest_until) - now)
             waits.append(found.bucket.wait(now))
         return max(waits)
 
     def next(self, journey: int, domains: Iterable[str], now: float) -> tuple[str | None, float]:
-        """The first of these domains that may be spoken to now, or None and the wait in seconds."""
-        least = PROBE_SECONDS
+        """The first of these domains that may be spoken to now, or None and the wait in seconds.
+
+        Who asks again after that wait keeps its turn among the other journeys.
+        """
+        own = self._mover(journey, now).wait(now)
+        least = LONGEST_SECONDS
         for domain in domains:
-            wait = self.wait(journey, domain, now)
+            wait = self._domain_wait(journey, domain, now)
             if wait <= 0.0:
-                return domain, 0.0
+                wait = max(own, self._line.wait(journey, self._overall, now))
+                return (domain, 0.0) if wait <= 0.0 else (None, _again_in(wait))
             least = min(least, wait)
-        return None, least
+        self._line.leave(journey)
+        return None, _again_in(max(own, least))
+
+    def _domain_wait(self, journey: int, domain: str, now: float) -> float:
+        found = None if domain in self._near else self._domains.get(domain)
+        if found is None:
+            return 0.0
+        closed = max(found.doubt_until, found.rest_until) - now
+        return closed if closed > 0.0 else found.line.wait(journey, found.bucket, now)
 
     def spend(self, journey: int, domain: str, now: float) -> None:
         """A notification leaves."""
         self._overall.wait(now)
         self._overall.take()
+        self._line.leave(journey)
         mover = self._mover(journey, now)
         mover.wait(now)
         mover.take()
@@ -111,6 +167,7 @@ class Pace:
             found = self._domain(domain, now)
             found.bucket.wait(now)
             found.bucket.take()
+            found.line.leave(journey)
             if found.probing:
                 found.doubt_until = now + PROBE_SECONDS
 
@@ -155,6 +212,7 @@ class Pace:
         """Change the overall rate while running."""
         self._overall.per_second = per_second
         self._overall.burst = max(1.0, per_second)
+        self._line.clear()
 
     def set_rates(self, rates: Rates) -> None:
         """Change all rates but the overall one, for which see :meth:`set_overall`.
@@ -188,8 +246,15 @@ class Pace:
     def forget(self, journey: int) -> None:
         """A journey ended."""
         self._movers.pop(journey, None)
+        self._line.leave(journey)
+
+    def journeys(self) -> int:
+        """How many want to speak, or did and have not ended."""
+        return len(self._movers)
 
     def _set_rate(self, domain: _Domain, per_second: float) -> None:
+        if per_second != domain.bucket.per_second:
+            domain.line.clear()
         domain.bucket.per_second = per_second
         domain.bucket.burst = max(1.0, per_second * BURST_SECONDS)
 
@@ -210,11 +275,20 @@ class Pace:
         return found
 
 
+def _again_in(wait: float) -> float:
+    """When to ask again: halfway, where the wait is long and may become shorter."""
+    return min(wait, max(PROBE_SECONDS, wait / 2), LONGEST_SECONDS)
+
+
 PROBE_SECONDS = 60.0
-"""The longest wait that :meth:`Pace.next` gives, and how long a probe without a word is awaited."""
+"""How long a probe without a word is awaited; a wait up to that is not cut into pieces."""
+LONGEST_SECONDS = 300.0
+"""The longest wait that :meth:`Pace.next` gives."""
 REST_SECONDS = 30.0
 REST_MAX_SECONDS = 3600.0
 """The first and the longest rest after a probe that failed."""
+MISSED_SECONDS = 10.0
+"""Who does not come so long after its turn has lost it."""
 BURST_SECONDS = 60.0
 """A minute's allowance may be used at once: four contacts at a domain need not take a minute."""
 

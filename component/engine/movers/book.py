@@ -29,6 +29,7 @@ _TIMED = frozenset(
         ContactState.UNREACHABLE,
     }
 )
+_BY_HAND = frozenset({ContactState.GIVEN_UP, ContactState.REFUSED})
 
 
 class Book:
@@ -45,9 +46,12 @@ class Book:
         self._later: list[tuple[datetime, int, str]] = []
         self._order = numbers()
         self._dirty: set[str] = set()
+        self._unsent: Counter[str] = Counter()
+        """How many wait to be told, by domain."""
+        self._by_hand: set[str] = set()
         for contact in contacts:
             self._contacts[contact.jid] = contact
-            self.counts[contact.state] += 1
+            self._count(contact, 1)
             self._schedule(contact)
 
     def __len__(self) -> int:
@@ -65,12 +69,20 @@ class Book:
         before = self._contacts[contact.jid]
         if contact == before:
             return False
-        self.counts[before.state] -= 1
-        self.counts[contact.state] += 1
+        self._count(before, -1)
+        self._count(contact, 1)
         self._contacts[contact.jid] = contact
         self._dirty.add(contact.jid)
         self._schedule(contact)
         return True
+
+    def _count(self, contact: JourneyContact, number: int) -> None:
+        """Kept as it changes: a look at all contacts for each of them would be quadratic."""
+        self.counts[contact.state] += number
+        if contact.state in machine.UNSENT:
+            self._unsent[jids.domain(contact.jid)] += number
+        elif contact.state in _BY_HAND:
+            (self._by_hand.add if number > 0 else self._by_hand.discard)(contact.jid)
 
     def apply(
         self, jid: str, event: machine.Event, now: datetime, schedule: machine.Schedule
@@ -138,7 +150,7 @@ class Book:
 
     def _queue(self, jid: str) -> None:
         waiting = self._ready.setdefault(jids.domain(jid), deque())
-        if jid not in waiting or len(waiting) > 64:
+        if len(waiting) > 64 or jid not in waiting:
             waiting.append(jid)
 
     # What is told -------------------------------------------------------------------------------
@@ -153,11 +165,12 @@ class Book:
         A contact that the old account could not see leaves no trace there when it follows.
         """
         away = self.journey.kind is Kind.AWAY
+        everybody = self._contacts.values()
         if self.any_in(machine.OPEN) and not (
-            away and all(not c.subscription.receives for c in self if c.state in machine.OPEN)
+            away and all(not c.subscription.receives for c in everybody if c.state in machine.OPEN)
         ):
             return False
-        return not any(machine.asks_back(c) for c in self)
+        return not self.counts[ContactState.ACCEPTED] or not any(map(machine.asks_back, everybody))
 
     def missed(self) -> tuple[JourneyContact, ...]:
         """Those that the mover has to write to when the time is over, as they are then.
@@ -174,14 +187,11 @@ class Book:
         """How far it is."""
         left = None
         if self.journey.state.running and self.any_in(machine.UNSENT):
-            waiting = Counter(
-                jids.domain(c.jid) for c in self._contacts.values() if c.state in machine.UNSENT
-            )
-            left = estimate(waiting.items(), rates, near)
-        by_hand = tuple(
-            c.jid
-            for c in self._contacts.values()
-            if c.state in (ContactState.GIVEN_UP, ContactState.REFUSED)
-        )
-        counts = {state: number for state, number in self.counts.items() if number}
-        return Progress(self.journey, counts, len(self._contacts), left, by_hand)
+            waiting = ((domain, number) for domain, number in self._unsent.items() if number)
+            left = estimate(waiting, rates, near)
+        by_hand = tuple(sorted(self._by_hand))
+        return Progress(self.journey, self.tally(), len(self._contacts), left, by_hand)
+
+    def tally(self) -> dict[ContactState, int]:
+        """How many contacts are in each state that any is in."""
+        return {state: number for state, number in self.counts.items() if number}

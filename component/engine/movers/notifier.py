@@ -80,13 +80,11 @@ class Notifier:
         waiting.set()
         return True
 
-    async def send_due(self) -> float:
-        """Notify whom the pace allows now; seconds until the next may be."""
+    async def catch_up(self) -> float:
+        """See who has been silent for too long, and who is due; seconds until the next may be."""
         run = self._run
-        nick = await self._nick() if run.book.domains() else ""
-        now, tick = run.box.clock.now(), run.box.clock.tick()
-        journey = run.book.journey
-        if journey.state not in _AT_WORK:
+        now = run.box.clock.now()
+        if run.book.journey.state not in _AT_WORK:
             return LOOK_MAX_SECONDS  # stopped while the rosters were looked at
         silent = run.book.ripen(now)
         lost = [c for jid in silent if (c := run.book.get(jid)) and self._may_have_asked(c)]
@@ -95,10 +93,33 @@ class Notifier:
             run.book.apply(jid, passed, now, run.box.settings.schedule)
         self._again |= {contact.jid: now for contact in lost}
         await self._approve([jid for jid, due in self._again.items() if due <= now])
+        await run.save()
+        due = min(self._again.values(), default=None)
+        return LOOK_MAX_SECONDS if due is None else max(0.0, (due - now).total_seconds())
+
+    def may_speak(self) -> tuple[bool, float]:
+        """Whether somebody is due whom the pace allows to be told now; else in how many seconds."""
+        domain, wait = self._next(self._run.box.clock.tick())
+        return domain is not None, wait
+
+    def _next(self, tick: float) -> tuple[str | None, float]:
+        """The domain where somebody may be told now; or None, and in how many seconds."""
+        run = self._run
+        domains = run.book.domains()
+        if not domains or run.book.journey.state not in _AT_WORK:
+            return None, LOOK_MAX_SECONDS
+        return run.box.pace.next(run.book.journey.id, domains, tick)
+
+    async def send_due(self) -> float:
+        """Notify whom the pace allows now; seconds until the next may be."""
+        run = self._run
+        nick = await self._nick() if run.book.domains() else ""
+        now, tick = run.box.clock.now(), run.box.clock.tick()
+        journey = run.book.journey
         batch: list[JourneyContact] = []
         wait = LOOK_MAX_SECONDS
         while len(batch) < BATCH:
-            domain, wait = run.box.pace.next(journey.id, run.book.domains(), tick)
+            domain, wait = self._next(tick)
             if domain is None:
                 break
             contact = run.book.pop(domain, now)
@@ -107,10 +128,9 @@ class Notifier:
             run.box.pace.spend(journey.id, domain, tick)
             run.book.apply(contact.jid, machine.Leaving(), now, run.box.settings.schedule)
             batch.append(contact)
-        await run.save()
         if not batch:
-            due = min(self._again.values(), default=None)
-            return wait if due is None else min(wait, max(0.0, (due - now).total_seconds()))
+            return wait
+        await run.save()
         status = run.box.teller.status_text(journey.owner, journey.old, journey.new)
         words = Notification(journey.old, status, nick)
         results = await asyncio.gather(

@@ -33,6 +33,8 @@ class Runs:
         self._make = make
         self.by_id: dict[int, Run] = {}
         """Paused ones included."""
+        self._of: dict[str, dict[int, Run]] = {}
+        """The same by account: a server that closes has thousands of them."""
         self.tasks: dict[int, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
@@ -43,7 +45,24 @@ class Runs:
 
     def of(self, jid: str) -> list[Run]:
         """Those of which this is an account."""
-        return [run for run in self if jid in (run.book.journey.old, run.book.journey.new)]
+        return list(self._of.get(jid, {}).values())
+
+    def _add(self, run: Run) -> None:
+        journey = run.book.journey
+        self.by_id[journey.id] = run
+        for jid in (journey.old, journey.new):
+            self._of.setdefault(jid, {})[journey.id] = run
+
+    def _remove(self, run: Run) -> None:
+        journey = run.book.journey
+        if self.by_id.get(journey.id) is not run:
+            return
+        del self.by_id[journey.id]
+        for jid in {journey.old, journey.new}:
+            of = self._of[jid]
+            of.pop(journey.id, None)
+            if not of:
+                del self._of[jid]
 
     async def read(self, id: int, *, taken_over: bool = False) -> Run | None:
         """A run of a journey as it is stored, at work or not; raises StoreError."""
@@ -62,7 +81,7 @@ class Runs:
     def start(self, run: Run) -> None:
         """Work on it, until nothing is left to do."""
         id = run.book.journey.id
-        self.by_id[id] = run
+        self._add(run)
         if id in self.tasks and not self.tasks[id].done():
             run.wake()
             return
@@ -83,8 +102,8 @@ class Runs:
             except Exception:
                 log.exception("a journey failed; it is taken up again in a minute", id=id)
                 await asyncio.sleep(FAILED_SECONDS)
-        if run.book.journey.state.final and self.by_id.get(id) is run:
-            del self.by_id[id]
+        if run.book.journey.state.final:
+            self._remove(run)
 
     async def stop(self) -> None:
         """End all of them; the journal knows where each stood."""
@@ -158,7 +177,7 @@ class Runs:
         id = run.book.journey.id
         run.leave()
         if self.by_id.get(id) is run:
-            del self.by_id[id]
+            self._remove(run)
             task = self.tasks.pop(id, None)
             if task is not None and task is not asyncio.current_task():
                 task.cancel()

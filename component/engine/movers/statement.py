@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import islice
 from typing import Any
 
 from component.core import jids
@@ -47,6 +48,7 @@ class Statement:
         self._box = box
         self._book = book
         self._note = note
+        self._neighbours: list[str] | None = None
 
     async def put(self) -> None:
         """Publish it, for the readers that the journey's access model lets in.
@@ -75,13 +77,7 @@ class Statement:
         if journey.access in (Access.WHITELIST, Access.OPEN) and self._ours(journey.new):
             readers.append(journey.new)
         elif journey.access is Access.PRESENCE:
-            readers += [
-                c.jid
-                for c in self._book
-                if self._ours(c.jid)
-                and c.subscription in (Subscription.FROM, Subscription.BOTH)
-                and c.state is not ContactState.SKIPPED
-            ][:1]
+            readers += self._neighbour()
         for reader in readers:
             reason = judge(await accounts.statement(reader, journey.old), journey.new)
             if reason is not Reason.VERIFIED:
@@ -89,6 +85,18 @@ class Statement:
         if await accounts.access(journey.old) is not journey.access:
             return Reason.REFUSED.value
         return None
+
+    def _neighbour(self) -> list[str]:
+        """A contact of ours who is told, if there is one; looked for once among all."""
+        if self._neighbours is None:
+            self._neighbours = [
+                c.jid
+                for c in self._book
+                if self._ours(c.jid) and c.subscription in (Subscription.FROM, Subscription.BOTH)
+            ]
+        found = map(self._book.get, self._neighbours)
+        told = (c.jid for c in found if c is not None and c.state is not ContactState.SKIPPED)
+        return list(islice(told, 1))
 
     def _ours(self, jid: str) -> bool:
         return jids.domain(jid) in self._box.hosts

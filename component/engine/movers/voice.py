@@ -67,9 +67,9 @@ class Voice:
 
     async def progress(self, *, at_once: bool = False) -> None:
         """Correct the message of progress, if it has changed and was not corrected just now."""
-        tick, progress, shown = self._box.clock.tick(), self.now(), self._shown
+        tick, shown = self._box.clock.tick(), self._shown
         if shown is not None and (
-            shown.counts == progress.counts and shown.journey.state is progress.journey.state
+            shown.counts == self._book.tally() and shown.journey.state is self._book.journey.state
         ):
             self._held = False
             return
@@ -77,7 +77,7 @@ class Voice:
         if self._held:
             return
         self._told_at = tick
-        self._shown = progress
+        self._shown = progress = self.now()
         with contextlib.suppress(LinkError):
             said = self._box.teller.tell(
                 self._book.journey.owner,

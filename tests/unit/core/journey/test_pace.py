@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter, deque
 from itertools import pairwise
 
@@ -152,7 +153,7 @@ def test_an_outage_halves_once_and_answers_double() -> None:
 def test_remembered_domains_are_bounded() -> None:
     pace = Pace(Rates(remembered_domains=100))
     for number in range(1000):
-        pace.wait(1, f"d{number}.example", 0.0)
+        pace.spend(1, f"d{number}.example", 0.0)
     assert len(pace._domains) == 100
 
 
@@ -202,3 +203,52 @@ def test_the_estimate_of_three_domains_that_are_still_slow() -> None:
     domains = {f"d{n}.example": 100 for n in range(3)}
     told = simulate(domains)
     assert told.end == pytest.approx(estimate(domains.items(), RATES, ()), rel=0.1)
+
+
+def test_whoever_waits_for_its_turn_is_not_asked_for_every_token() -> None:
+    """Of many journeys that wait for one rate each asks about once for what it may send."""
+    movers, each = 500, 3
+    pace, now, asked, sent = (
+        Pace(Rates(domain_per_minute=6000, domain_per_minute_max=6000)),
+        0.0,
+        0,
+        0,
+    )
+    due = [(0.0, number, each) for number in range(movers)]
+    waited: Counter[int] = Counter()
+    while due:
+        now, number, left = heapq.heappop(due)
+        asked += 1
+        domain, wait = pace.next(number, ["one.example", "other.example"], now)
+        if domain is None:
+            heapq.heappush(due, (now + wait, number, left))
+            continue
+        pace.spend(number, domain, now)
+        sent += 1
+        waited[number] = round(now)
+        if left > 1:
+            heapq.heappush(due, (now, number, left - 1))
+    assert sent == movers * each
+    assert now == pytest.approx(sent / RATES.overall_per_second, rel=0.05), "no token is wasted"
+    assert asked <= 4 * sent
+    assert min(waited.values()) >= 0.3 * now, "nobody is served to the end before others begin"
+
+
+def test_one_domain_that_everybody_waits_for_is_used_to_its_rate() -> None:
+    movers = 300
+    pace, now, asked, sent = Pace(RATES), 0.0, 0, 0
+    due = [(0.0, number) for number in range(movers)]
+    while due:
+        now, number = heapq.heappop(due)
+        asked += 1
+        domain, wait = pace.next(number, ["one.example"], now)
+        if domain is None:
+            heapq.heappush(due, (now + wait, number))
+            continue
+        pace.spend(number, domain, now)
+        pace.answered(domain, now)
+        sent += 1
+    assert sent == movers
+    alone = simulate({"one.example": movers}).end
+    assert now <= alone * 1.2
+    assert asked <= 12 * sent
