@@ -26,6 +26,7 @@ PLAYS = 2
 
 COMMITS: Mapping[str, Sequence[str]] = {
     "Store.add": ["request"],
+    "Store.add_decided": ["request"],
     "Store.verdict": ["request taking"],
     "Store.settle": ["request done", "request released", "request handed-back"],
     "Store.undone": ["request undone"],
@@ -41,6 +42,11 @@ COMMITS: Mapping[str, Sequence[str]] = {
     "Journeys.drop_drafts": ["journeys removed"],
     "Journeys.may_answer": ["answered"],
     "Journeys.prune": ["journeys removed", "answers removed"],
+    "Belongings.create": ["copies"],
+    "Belongings.save": ["copies"],
+    "Belongings.replace_entries": ["copy_things"],
+    "Belongings.mark": ["copy_things"],
+    "Belongings.prune": ["copies"],
     "UserSettings.put": ["settings"],
     "UserSettings.put_run_time": ["run-time settings"],
 }
@@ -52,6 +58,7 @@ EFFECTS: Mapping[str, Sequence[str]] = {
     "write_release": ["answer release"],
     "write_hand_back": ["ask hand back"],
     "write_query": ["ask query get roster"],
+    "write_entries": ["ask entries"],
     "write_hello": ["ask hello"],
     "statement_request": ["ask query get statement items"],
     "roster_request": ["ask query get roster"],
