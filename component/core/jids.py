@@ -93,6 +93,9 @@ def _parse(text: str | None) -> JID | None:
             before = f"{jid.local}@" if jid.local else ""
             after = f"/{jid.resource}" if jid.resource else ""
             jid = JID(f"{before}{jid.domain[:-1]}{after}")
+        if str(jid) != stripped:
+            # Preparation can make a label longer than a label may be: then it is no JID either.
+            JID(str(jid))
     except (InvalidJID, UnicodeError):
         return None
     return jid if jid.domain and not jid.domain.endswith(_STOPS) else None

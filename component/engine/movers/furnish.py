@@ -1,7 +1,7 @@
 """A step of a move between two accounts here: the old one's things come into the new one.
 
-Before anybody hears of the move: who is blocked at the old account is blocked at the new one first,
-and contacts have their names and groups.
+Before anybody hears of the move: who is blocked at the old account is blocked at the new one first.
+Contacts who are told of the move come with that, with names and groups; here come all others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import structlog
 
 from component.core import jids
 from component.core.journey.model import ContactState, Kind
-from component.engine.movers.drafts import BLOCKED, NOT_CHOSEN
+from component.engine.movers.drafts import BLOCKED
 from component.xmpp.errors import RemoteError
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ async def furnish(run: Run) -> None:
     if journey.kind is not Kind.BOTH:
         return
     if carrier is not None and run.box.settings.carry:
-        left_out = [contact.jid for contact in run.book if contact.error == NOT_CHOSEN]
+        # Who is told gets name and groups with the notification: an entry that was there before
+        # would look, after a crash, like a request that was refused.  Who was not chosen: no.
+        left_out = [contact.jid for contact in run.book if contact.error != BLOCKED]
         try:
             await carrier.carry(journey, left_out)
         except RemoteError as error:

@@ -70,6 +70,7 @@ def test_domains_are_bounded_and_the_unreachable_come_first() -> None:
 def test_other_rates_count_at_once() -> None:
     pace = Pace(Rates(per_mover_per_second=0.001, overall_per_second=100, domain_per_minute=60))
     pace.spend(1, "a.example", 0.0)
+    pace.spend(2, "b.example", 0.0)
     assert pace.wait(1, "b.example", 1.0) > 900
     pace.set_rates(Rates(per_mover_per_second=10, domain_per_minute=60, domain_per_minute_max=2))
     assert pace.wait(1, "b.example", 1.0) < 1

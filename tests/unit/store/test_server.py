@@ -176,7 +176,7 @@ async def test_of_two_that_block_each_other_both_get_on(postgres_url: str) -> No
 
         async with asyncio.timeout(30):
             await asyncio.gather(lock(*ids), lock(*reversed(ids)))
-        assert tries == 3
+        assert tries >= 3  # more where the second try meets the other one again
 
 
 async def test_what_is_committed_is_on_the_disk(postgres: Postgres, postgres_url: str) -> None:
