@@ -82,7 +82,8 @@ class Carrier(Protocol):
     async def carry(self, journey: Journey, left_out: Collection[str]) -> None:
         """Bring the old account's things into the new one, once; returns when all is done.
 
-        :param left_out: contacts that the mover does not want to have there.
+        :param left_out: contacts whose entries are not made: those who are told come with their
+            notification, the others were not chosen.
         """
 
     async def take_back(self, journey: Journey) -> None:

@@ -25,7 +25,7 @@ from component.engine.movers.desk import Desk
 from component.engine.movers.drafts import Domains
 from component.engine.movers.inbound import Inbound
 from component.engine.movers.orders import Given, RunTime
-from component.engine.movers.ports import JourneyStore
+from component.engine.movers.ports import Carrier, JourneyStore
 from component.engine.movers.run import Run
 from component.engine.movers.service import Movers
 from component.engine.preferences import Preferences
@@ -118,6 +118,7 @@ class Stage:
     messages: Messages = field(default_factory=Messages)
     clock: LoopClock = field(default_factory=LoopClock)
     seen: list[Progress] = field(default_factory=list)
+    carrier: Carrier | None = None
     faults: Callable[[str], None] = lambda _: None
     """Called at each gate: may raise what the wire or the store would."""
     movers: Movers = field(init=False)
@@ -164,6 +165,7 @@ class Stage:
             preferences=preferences,
             contact_undo=undo,
             claims=Claims(self.store.shared, self.store.journeys.with_work),
+            carrier=self.carrier,
         )
         self.desk = Desk(
             hosts=(HOST,),
