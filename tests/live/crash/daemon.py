@@ -23,8 +23,12 @@ class Forked(Child):
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._handle = os.pidfd_open(pid)
         self._gone = False
+        self._handle = -1
+        try:
+            self._handle = os.pidfd_open(pid)
+        except ProcessLookupError:  # it died before we looked
+            self._gone = True
 
     @property
     def pid(self) -> int:
