@@ -33,6 +33,7 @@ SCENES: Mapping[str, Callable[[Theatre], Scene]] = {
         forgetting.Forgotten,
         forgetting.Half,
         moving.Journey,
+        moving.Copying,
         moving.Stopping,
         moving.TakingBack,
         elsewhere.Leaving,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 from component.core.journey.told import ENDED
 from component.core.records import MoveState
@@ -27,6 +27,9 @@ DELETE, CANCELLED, PAUSED, UNDONE = (
     r"\AThe move from \S+ to \S+ is undone\.",
 )
 
+_Shown: TypeAlias = tuple[str, bool, str, tuple[str, ...]]
+"""Of a roster entry: subscription, ask, name, groups."""
+
 
 class Journey:
     """A mover with two contacts here and two elsewhere, where nobody knows of xmpp-moved.
@@ -37,6 +40,9 @@ class Journey:
 
     away_host = "montague.example"
     here_host = "verona.example"
+
+    copied: ClassVar[Mapping[str, _Shown]] = {}
+    """What else the new account has at the end: subscription, ask, name, groups."""
 
     def __init__(self, theatre: Theatre) -> None:
         self.theatre = theatre
@@ -119,6 +125,7 @@ class Journey:
                 return connection.execute(query, (self.old.jid,)).fetchall() == [(ENDED,)]
 
         await until(is_told, "the owner knows of the end", SEEN, self.story)
+        await self.state()  # what was written down is said before that is answered
 
     async def age(self) -> None:
         """Let it all be years ago; a component that starts sees it."""
@@ -152,9 +159,10 @@ class Journey:
             await self.check_neighbour(neighbour)
         roster = await self.new.roster()
         everybody = [*self.bots, *(person.jid for person in self.neighbours)]
-        assert {jid: (e.subscription, e.ask, e.name, e.groups) for jid, e in roster.items()} == (
-            dict.fromkeys(everybody, ("both", False, "Somebody", ("A",)))
-        ), self.story()
+        theirs: _Shown = ("both", False, "Somebody", ("A",))
+        wanted = {**dict.fromkeys(everybody, theirs), **self.copied}
+        found = {jid: (e.subscription, e.ask, e.name, e.groups) for jid, e in roster.items()}
+        assert found == wanted, self.story()
         assert len(self.old.heard(DELETE, sender=COMPONENT_HOST)) <= 1, self.story()
         await self.agree()
 
@@ -194,6 +202,20 @@ class Journey:
     async def leave(self) -> None:
         """Everybody goes home."""
         await asyncio.gather(*(person.log_out() for person in self.cast.people.values()))
+
+
+class Copying(Journey):
+    """A name is on the old roster with which no subscription stands: it is only copied."""
+
+    copied: ClassVar[Mapping[str, _Shown]] = {
+        "aunt@elsewhere.example": ("none", False, "Aunt", ("B",)),
+    }
+
+    async def enter(self) -> None:
+        """See :class:`Scene`."""
+        for jid, (subscription, _, name, groups) in self.copied.items():
+            self.cast.friends(self.old, jid, subscription, name=name, groups=groups)
+        await super().enter()
 
 
 class Stopping(Journey):

@@ -78,7 +78,7 @@ async def degrades(
     house: FaultHouse,
     fault: AbstractContextManager[None],
     says: str,
-    event: str = "cannot journal a request",
+    event: str = "cannot journal a verdict",
 ) -> None:
     """Follow one, take the resource away, see two pass, give it back, follow one again."""
     async with Family(house, 4) as family:
@@ -137,7 +137,7 @@ async def test_a_journal_that_another_process_has_locked(prosody: Kind, tmp_path
         await house.until_health(True, GREEN)
         await is_followed(family, after)
         await nothing_open(house)
-        assert house.daemon.said("cannot journal a request")
+        assert house.daemon.said("cannot journal a verdict")
 
 
 async def test_no_descriptor_is_left(prosody: Kind, tmp_path: Path) -> None:
