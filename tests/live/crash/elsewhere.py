@@ -136,6 +136,8 @@ class Afterwards(Journey):
         await self.old.hears("Hello", sender=self.near.jid)
 
         async def noted() -> bool:
+            # Watches of moves that are over are set after a start, not before it is ready.
+            self.near.says(self.old.jid, "Anybody?")
             with closing(sqlite3.connect(self.theatre.daemon.folder / "moved.db")) as connection:
                 query = "SELECT sender FROM answered WHERE old = ?"
                 found = connection.execute(query, (self.old.jid,)).fetchall()
