@@ -93,6 +93,17 @@ async def pair(server: LinkServer) -> AsyncIterator[tuple[Runner, Runner]]:
         yield await moved.wait_up(), await peer.wait_up()
 
 
+@pytest.fixture
+async def narrow(server: LinkServer) -> AsyncIterator[tuple[Runner, Runner]]:
+    """The same with a bound below what the server lets through."""
+    bound = 512 * 1024
+    async with (
+        Runner(server.port, stanza_bytes=bound) as moved,
+        Runner(server.port, PEER, stanza_bytes=bound) as peer,
+    ):
+        yield await moved.wait_up(), await peer.wait_up()
+
+
 async def test_says_who_it_is(pair: tuple[Runner, Runner]) -> None:
     _, peer = pair
     answer = await peer.link.request("get", MOVED, element(NS_DISCO_INFO, "query"), timeout=5)
@@ -307,9 +318,9 @@ def nested(depth: int) -> ET.Element:
     return top
 
 
-async def test_nobody_can_end_the_session(pair: tuple[Runner, Runner]) -> None:
+async def test_nobody_can_end_the_session(narrow: tuple[Runner, Runner]) -> None:
     """Another component attacks with all that the server lets through."""
-    moved, peer = pair
+    moved, peer = narrow
     large = element(NS_TEST, "large")
     large.text = "'" * 100_000  # the server writes six bytes for each
     for payload in (nested(100), large):
@@ -334,8 +345,24 @@ async def test_nobody_can_end_the_session(pair: tuple[Runner, Runner]) -> None:
     assert moved.down.empty()
 
 
-async def test_a_large_answer_fails_its_request(pair: tuple[Runner, Runner]) -> None:
+async def test_what_is_within_bounds_does_not_end_it_either(pair: tuple[Runner, Runner]) -> None:
+    """The component takes more than the server does: an answer must not repeat it."""
     moved, peer = pair
+    large = element(NS_TEST, "large")
+    large.text = "'" * 100_000
+    for id_ in ("'" * 90_000, "short"):
+        iq = ET.Element(IQ, {"to": MOVED, "type": "get", "id": id_})
+        iq.append(large)
+        peer.link.send(iq)
+    pong = await peer.link.request("get", MOVED, element(NS_PING, "ping"), timeout=10)
+    assert pong.get("type") == "result"
+    assert moved.link.stats.refused == 0
+    assert moved.link.stats.sessions == peer.link.stats.sessions == 1
+    assert moved.down.empty()
+
+
+async def test_a_large_answer_fails_its_request(narrow: tuple[Runner, Runner]) -> None:
+    moved, peer = narrow
 
     async def large(_iq: ET.Element) -> ET.Element:
         found = element(NS_TEST, "large")

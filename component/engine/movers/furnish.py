@@ -35,8 +35,9 @@ async def furnish(run: Run) -> None:
         return
     if carrier is not None and run.box.settings.carry:
         # Who is told gets name and groups with the notification: an entry that was there before
-        # would look, after a crash, like a request that was refused.  Who was not chosen: no.
-        left_out = [contact.jid for contact in run.book if contact.error != BLOCKED]
+        # would look, after a crash, like a request that was refused.  Who is not told is not
+        # wanted, or blocked.
+        left_out = [contact.jid for contact in run.book]
         try:
             await carrier.carry(journey, left_out)
         except RemoteError as error:

@@ -83,7 +83,7 @@ class Carrier(Protocol):
         """Bring the old account's things into the new one, once; returns when all is done.
 
         :param left_out: contacts whose entries are not made: those who are told come with their
-            notification, the others were not chosen.
+            notification, the others were not chosen, or are blocked.
         """
 
     async def take_back(self, journey: Journey) -> None:

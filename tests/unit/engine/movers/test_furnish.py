@@ -43,7 +43,7 @@ def test_entries_of_those_who_are_told_come_with_the_notification(tmp_path: Path
             journey = await stage.begin(choose=[CHOSEN])
             await stage.until_state(journey.id, JourneyState.DONE)
             assert [told.to for told in stage.server.told] == [CHOSEN]
-            assert van.left_out == [{CHOSEN, LEFT}]
+            assert van.left_out == [{CHOSEN, LEFT, BLOCKED}]
             assert van.told == [0]
             assert stage.server.rosters[NEW][CHOSEN].name == CHOSEN.partition("@")[0]
 
