@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any, ClassVar, TypeAlias
 
-from component.core.journey.told import ENDED
+from component.core.journey.told import ENDED, RETIRED
 from component.core.records import MoveState
 from tests.live.arrange import publish
 from tests.live.crash.following import MOVED, SEEN, disagreements
@@ -122,7 +122,8 @@ class Journey:
         async def is_told() -> bool:
             with closing(sqlite3.connect(self.theatre.daemon.folder / "moved.db")) as connection:
                 query = "SELECT told FROM journeys WHERE old = ? AND state = 'done'"
-                return connection.execute(query, (self.old.jid,)).fetchall() == [(ENDED,)]
+                told = connection.execute(query, (self.old.jid,)).fetchall()
+                return told in ([(ENDED,)], [(RETIRED,)])
 
         await until(is_told, "the owner knows of the end", SEEN, self.story)
         await self.state()  # what was written down is said before that is answered
