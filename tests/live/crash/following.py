@@ -276,7 +276,10 @@ class Undoing(Move):
 class Returning(Move):
     """The mover comes back to the old account: entries become what they were."""
 
-    _back = False
+    def __init__(self, theatre: Theatre) -> None:
+        super().__init__(theatre)
+        self._asked: set[str] = set()
+        """Contacts who were asked by the old account: a death may come between two."""
 
     @property
     def acts(self) -> Sequence[Act]:
@@ -287,11 +290,10 @@ class Returning(Move):
     async def return_(self) -> None:
         """The new account says so, and the old one asks, once."""
         await state(self.new, self.old)
-        if not self._back:
-            self._back = True
-            for contact in self.contacts:
-                if (await self.fate(contact))[0]:
-                    self.ask(self.old, self.new, contact)
+        for contact in self.contacts:
+            if contact.jid not in self._asked and (await self.fate(contact))[0]:
+                self._asked.add(contact.jid)
+                self.ask(self.old, self.new, contact)
         await self.old.device.ping()
 
     async def returned(self) -> None:
