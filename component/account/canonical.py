@@ -91,6 +91,8 @@ class Builder:
             raise TooLarge
         ns, name = split(tag)
         outer = self._names[-1][0] if self._names else ""
+        if ns == _NS_XML:  # Namespaces in XML 1.0, section 3: never the default one
+            ns, name = outer, f"xml:{name}"
         head = f"<{name}" if ns == outer else f'<{name} xmlns="{_value(ns)}"'
         self._close_start()
         self._add(head)

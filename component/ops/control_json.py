@@ -129,7 +129,7 @@ def progress_from(given: object) -> Progress:
     """
     try:
         return _progress(given)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 
 

@@ -135,7 +135,9 @@ def stream(data: bytes) -> None:
     oracle = _Oracle(data)
     for seen in (whole, _feed(data, 1), _feed(data, 7)):
         if not oracle.broken:
-            assert seen.error is None, seen.error
+            # A comment that has begun is enough for us; expat tells of it at its end.
+            early = seen.error == "restricted-xml" and b"<!" in data
+            assert seen.error is None or early, seen.error
             finished, rest = seen.kept[: len(oracle.spans)], seen.kept[len(oracle.spans) :]
             assert len(finished) == len(oracle.spans), (seen.kept, oracle.spans)
             assert rest in ([], ["refused"]), rest  # one that had not ended
