@@ -8,6 +8,10 @@
 -export([query/2, namespaces/0, parts/0]).
 
 -include_lib("xmpp/include/xmpp.hrl").
+-include("logger.hrl").
+
+%% Of a question whose answers come from somebody else.
+-define(TRIES, 3).
 
 %% What a component may ask.
 -spec namespaces() -> [binary()].
@@ -77,27 +81,54 @@ ask(Host, IQ) ->
     try
         case Asking > mod_moved_hook:option(Host, max_held) of
             true -> {error, wait, 'resource-constraint', <<"too many queries at once">>};
-            %% A little longer than the request that may be held for it: its outcome comes first.
-            false -> ask_now(IQ, mod_moved_hook:option(Host, timeout) + timer:seconds(1))
+            false -> ask_allowed(Host, IQ)
         end
     after
         ets:update_counter(mod_moved_hook:table(Host), asking, -1)
     end.
 
--spec ask_now(iq(), timeout()) -> mod_moved_hook:answer().
-ask_now(#iq{from = #jid{lserver = Host} = User} = IQ, Timeout) ->
+-spec ask_allowed(binary(), iq()) -> mod_moved_hook:answer().
+ask_allowed(Host, #iq{from = User} = IQ) ->
+    %% A little longer than the request that may be held for it: its outcome comes first.
+    Until = now_ms() + mod_moved_hook:option(Host, timeout) + timer:seconds(1),
     Reply = case ejabberd_hooks:run_fold(privacy_check_packet, Host, allow, [User, IQ, out]) of
-                allow ->
-                    ejabberd_router:route_iq(IQ, query, self(), Timeout),
-                    receive
-                        {iq_reply, Answer, query} -> Answer
-                    after
-                        Timeout + timer:seconds(5) -> timeout
-                    end;
-                deny ->
-                    xmpp:make_error(IQ, xmpp:err_not_acceptable())
+                allow -> ask_until(IQ, Until, ?TRIES);
+                deny -> xmpp:make_error(IQ, xmpp:err_not_acceptable())
             end,
     case Reply of
         timeout -> {error, wait, 'remote-server-timeout', <<"no answer in time">>};
         _ -> [mod_moved_hook:element(<<"query">>, [], [xmpp:encode(Reply)])]
     end.
+
+%% RFC 6120 8.1.2.1, 8.2.3: an answer comes from whom was asked. ejabberd_iq takes whatever has the
+%% right id, from anybody to anybody, and forgets the id with it; so we ask again.
+-spec ask_until(iq(), integer(), non_neg_integer()) -> iq() | timeout.
+ask_until(_, _, 0) ->
+    timeout;
+ask_until(IQ, Until, Tries) ->
+    Timeout = max(0, Until - now_ms()),
+    ejabberd_router:route_iq(IQ, query, self(), Timeout),
+    receive
+        {iq_reply, #iq{} = Answer, query} ->
+            case same(Answer#iq.from, IQ#iq.to) andalso same(Answer#iq.to, IQ#iq.from) of
+                true ->
+                    Answer;
+                false ->
+                    ?WARNING_MSG("Answer from ~ts to ~ts, where ~ts was asked by ~ts: ignored",
+                                 [jid:encode(J) || J <- [Answer#iq.from, Answer#iq.to,
+                                                         IQ#iq.to, IQ#iq.from]]),
+                    ask_until(IQ, Until, Tries - 1)
+            end;
+        {iq_reply, timeout, query} ->
+            timeout
+    after
+        Timeout + timer:seconds(5) -> timeout
+    end.
+
+-spec same(jid(), jid()) -> boolean().
+same(One, Other) ->
+    jid:tolower(One) == jid:tolower(Other).
+
+-spec now_ms() -> integer().
+now_ms() ->
+    erlang:monotonic_time(millisecond).
