@@ -12,7 +12,6 @@ import structlog
 from component.config import Config, ConfigError, compare
 from component.config.errors import Problem
 from component.core.answers import Answers
-from component.core.jids import domain
 from component.core.limits import Declined, Followed, Gate
 from component.core.notices import Follow
 from component.core.roster import Carry
@@ -199,7 +198,7 @@ class App:
             hook=hook,
             store=store.belongings,
             clock=self._clock,
-            serves=lambda jid: domain(jid) in hosts,
+            serves=lambda jid: desk.drafts.serves(jid),
             proven=lambda asker, id: desk.both_proven(asker, id),
         )
         movers = Movers(

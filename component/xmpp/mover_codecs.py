@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from component.core import jids
 from component.core.journey.model import Access
 from component.core.model import PresenceKind, RosterItem, SendPlan
-from component.xmpp import codecs
+from component.xmpp import codecs, pubsub
 from component.xmpp.codecs import (
     STATEMENT_NODE,
     read_items,
@@ -24,9 +24,9 @@ from component.xmpp.names import (
     NS_HOOK,
     NS_MOVED,
     NS_PUBSUB,
-    NS_PUBSUB_OWNER,
     NS_XML,
 )
+from component.xmpp.pubsub import NS_DATA
 
 NS_NICK = "http://jabber.org/protocol/nick"
 """XEP-0172."""
@@ -35,9 +35,6 @@ NS_VCARD = "vcard-temp"
 MAX_NICK = 200
 NS_BLOCKING = "urn:xmpp:blocking"
 """XEP-0191."""
-NS_DATA = "jabber:x:data"
-_OPTIONS = "http://jabber.org/protocol/pubsub#publish-options"
-_NODE_CONFIG = "http://jabber.org/protocol/pubsub#node_config"
 
 
 # What the hook tells and asks -----------------------------------------------------------------
@@ -213,9 +210,9 @@ def read_blocklist(inner: ET.Element) -> frozenset[str]:
 
 def nick_request() -> ET.Element:
     """A request for the nickname that an account publishes (XEP-0172 section 4.1)."""
-    pubsub = ET.Element(tag(NS_PUBSUB, "pubsub"))
-    ET.SubElement(pubsub, tag(NS_PUBSUB, "items"), {"node": NS_NICK, "max_items": "1"})
-    return pubsub
+    request = ET.Element(tag(NS_PUBSUB, "pubsub"))
+    ET.SubElement(request, tag(NS_PUBSUB, "items"), {"node": NS_NICK, "max_items": "1"})
+    return request
 
 
 def read_nick(inner: ET.Element) -> str | None:
@@ -244,29 +241,24 @@ def _words(element: ET.Element | None) -> str | None:
 
 def publish_request(new: str, access: Access) -> ET.Element:
     """Publish the moved statement (XEP-0283 4.1) with publish-options (XEP-0060 7.1.5)."""
-    pubsub = ET.Element(tag(NS_PUBSUB, "pubsub"))
-    publish = ET.SubElement(pubsub, tag(NS_PUBSUB, "publish"), {"node": STATEMENT_NODE})
+    request = ET.Element(tag(NS_PUBSUB, "pubsub"))
+    publish = ET.SubElement(request, tag(NS_PUBSUB, "publish"), {"node": STATEMENT_NODE})
     item = ET.SubElement(publish, tag(NS_PUBSUB, "item"), {"id": "current"})
     moved = ET.SubElement(item, tag(NS_MOVED, "moved"))
     ET.SubElement(moved, tag(NS_MOVED, "new-jid")).text = new
-    options = ET.SubElement(pubsub, tag(NS_PUBSUB, "publish-options"))
-    options.append(_node_form(_OPTIONS, access))
-    return pubsub
+    options = ET.SubElement(request, tag(NS_PUBSUB, "publish-options"))
+    options.append(pubsub.form(pubsub.PUBLISH_OPTIONS, _options(access)))
+    return request
 
 
 def configure_request(access: Access) -> ET.Element:
     """Give an existing node this access model (XEP-0060 8.2): publish-options cannot change it."""
-    pubsub = ET.Element(tag(NS_PUBSUB_OWNER, "pubsub"))
-    configure = ET.SubElement(pubsub, tag(NS_PUBSUB_OWNER, "configure"), {"node": STATEMENT_NODE})
-    configure.append(_node_form(_NODE_CONFIG, access))
-    return pubsub
+    return pubsub.configure(STATEMENT_NODE, _options(access))
 
 
 def configuration_request() -> ET.Element:
     """Ask for the node's configuration (XEP-0060 8.2.1)."""
-    pubsub = ET.Element(tag(NS_PUBSUB_OWNER, "pubsub"))
-    ET.SubElement(pubsub, tag(NS_PUBSUB_OWNER, "configure"), {"node": STATEMENT_NODE})
-    return pubsub
+    return pubsub.owner("configure", STATEMENT_NODE)
 
 
 def read_access(inner: ET.Element) -> Access | None:
@@ -280,20 +272,12 @@ def read_access(inner: ET.Element) -> Access | None:
 
 def affiliations_request(members: Iterable[str]) -> ET.Element:
     """Let these JIDs read a node whose access model is ``whitelist`` (XEP-0060 8.9.2)."""
-    pubsub = ET.Element(tag(NS_PUBSUB_OWNER, "pubsub"))
-    listed = ET.SubElement(pubsub, tag(NS_PUBSUB_OWNER, "affiliations"), {"node": STATEMENT_NODE})
-    for jid in members:
-        ET.SubElement(
-            listed, tag(NS_PUBSUB_OWNER, "affiliation"), {"jid": jid, "affiliation": "member"}
-        )
-    return pubsub
+    return pubsub.affiliations(STATEMENT_NODE, dict.fromkeys(members, "member"))
 
 
 def delete_request() -> ET.Element:
     """Delete the node of the moved statement (XEP-0060 8.4)."""
-    pubsub = ET.Element(tag(NS_PUBSUB_OWNER, "pubsub"))
-    ET.SubElement(pubsub, tag(NS_PUBSUB_OWNER, "delete"), {"node": STATEMENT_NODE})
-    return pubsub
+    return pubsub.owner("delete", STATEMENT_NODE)
 
 
 def disco_request() -> ET.Element:
@@ -314,17 +298,9 @@ def read_features(inner: ET.Element) -> tuple[frozenset[str], frozenset[tuple[st
     return frozenset(features), frozenset(identities)
 
 
-def _node_form(form_type: str, access: Access) -> ET.Element:
-    form = ET.Element(tag(NS_DATA, "x"), {"type": "submit"})
-    fields = {
-        "FORM_TYPE": form_type,
-        "pubsub#access_model": access.value,
-        "pubsub#persist_items": "true",
-        "pubsub#max_items": "1",
+def _options(access: Access) -> dict[str, tuple[str]]:
+    return {
+        "pubsub#access_model": (access.value,),
+        "pubsub#persist_items": ("true",),
+        "pubsub#max_items": ("1",),
     }
-    for name, value in fields.items():
-        field = ET.SubElement(form, tag(NS_DATA, "field"), {"var": name})
-        if name == "FORM_TYPE":
-            field.set("type", "hidden")
-        ET.SubElement(field, tag(NS_DATA, "value")).text = value
-    return form

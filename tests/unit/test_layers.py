@@ -39,6 +39,7 @@ ENGINE_MAY = {
     "component.xmpp.errors",
     "component.xmpp.mover_codecs",
     "component.xmpp.names",
+    "component.xmpp.pubsub",
     "component.store.errors",
     "component.store.shared",
 }

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from component.account.canonical import canonical
 from component.account.model import PepItem, PepNode, Xml
 from component.core import jids
+from component.xmpp import pubsub
 from component.xmpp.codecs import tag
-from component.xmpp.mover_codecs import NS_BLOCKING, NS_DATA, NS_VCARD
+from component.xmpp.mover_codecs import NS_BLOCKING, NS_VCARD
 from component.xmpp.names import NS_DISCO_ITEMS, NS_PUBSUB, NS_PUBSUB_OWNER
+from component.xmpp.pubsub import NS_DATA
 
 NS_PRIVATE = "jabber:iq:private"
 """XEP-0049."""
-NODE_CONFIG = f"{NS_PUBSUB}#node_config"
-PUBLISH_OPTIONS = f"{NS_PUBSUB}#publish-options"
 OPTIONS = (
     "pubsub#access_model",
     "pubsub#max_items",
@@ -107,13 +107,6 @@ def read_ids(inner: ET.Element) -> list[str]:
     return [item.get("name", "") for item in _listed(inner) if item.get("name")]
 
 
-def owner(action: str, node: str) -> ET.Element:
-    """A question or an order of a node's owner (XEP-0060 section 8): ``configure``, ``delete``."""
-    pubsub = ET.Element(tag(NS_PUBSUB_OWNER, "pubsub"))
-    ET.SubElement(pubsub, tag(NS_PUBSUB_OWNER, action), {"node": node})
-    return pubsub
-
-
 def read_config(inner: ET.Element) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The options of a node that come along, sorted by name."""
     found: dict[str, tuple[str, ...]] = {}
@@ -141,11 +134,11 @@ def read_members(inner: ET.Element) -> tuple[str, ...]:
 
 def items_get(node: str, id: str | None = None) -> ET.Element:
     """Ask for the items of a node, or one of them (XEP-0060 section 6.5)."""
-    pubsub = ET.Element(tag(NS_PUBSUB, "pubsub"))
-    items = ET.SubElement(pubsub, tag(NS_PUBSUB, "items"), {"node": node})
+    request = ET.Element(tag(NS_PUBSUB, "pubsub"))
+    items = ET.SubElement(request, tag(NS_PUBSUB, "items"), {"node": node})
     if id is not None:
         ET.SubElement(items, tag(NS_PUBSUB, "item"), {"id": id})
-    return pubsub
+    return request
 
 
 def read_items(inner: ET.Element, node: str) -> Iterator[PepItem]:
@@ -161,51 +154,29 @@ def read_items(inner: ET.Element, node: str) -> Iterator[PepItem]:
 
 def create(node: PepNode) -> ET.Element:
     """Create a node with its options (XEP-0060 section 8.1.3)."""
-    pubsub = ET.Element(tag(NS_PUBSUB, "pubsub"))
-    ET.SubElement(pubsub, tag(NS_PUBSUB, "create"), {"node": node.node})
-    configure = ET.SubElement(pubsub, tag(NS_PUBSUB, "configure"))
-    configure.append(_form(NODE_CONFIG, dict(node.config)))
-    return pubsub
+    request = ET.Element(tag(NS_PUBSUB, "pubsub"))
+    ET.SubElement(request, tag(NS_PUBSUB, "create"), {"node": node.node})
+    configure = ET.SubElement(request, tag(NS_PUBSUB, "configure"))
+    configure.append(pubsub.form(pubsub.NODE_CONFIG, dict(node.config)))
+    return request
 
 
 def configure(node: PepNode) -> ET.Element:
     """Give a node that is there these options (XEP-0060 section 8.2)."""
-    pubsub = owner("configure", node.node)
-    pubsub[0].append(_form(NODE_CONFIG, dict(node.config)))
-    return pubsub
-
-
-def affiliations(node: str, members: Mapping[str, str]) -> ET.Element:
-    """Give JIDs these affiliations with a node (XEP-0060 section 8.9.2)."""
-    pubsub = owner("affiliations", node)
-    for jid, affiliation in members.items():
-        one = {"jid": jid, "affiliation": affiliation}
-        ET.SubElement(pubsub[0], tag(NS_PUBSUB_OWNER, "affiliation"), one)
-    return pubsub
+    return pubsub.configure(node.node, dict(node.config))
 
 
 def publish(item: PepItem) -> ET.Element:
     """Publish an item on a node that is there (XEP-0060 section 7.1)."""
-    pubsub = ET.Element(tag(NS_PUBSUB, "pubsub"))
-    publish = ET.SubElement(pubsub, tag(NS_PUBSUB, "publish"), {"node": item.node})
+    request = ET.Element(tag(NS_PUBSUB, "pubsub"))
+    publish = ET.SubElement(request, tag(NS_PUBSUB, "publish"), {"node": item.node})
     ET.SubElement(publish, tag(NS_PUBSUB, "item"), {"id": item.id}).append(element(item.payload))
-    return pubsub
+    return request
 
 
 def retract(node: str, id: str) -> ET.Element:
     """Take an item back, and have subscribers told (XEP-0060 section 7.2)."""
-    pubsub = ET.Element(tag(NS_PUBSUB, "pubsub"))
-    retract = ET.SubElement(pubsub, tag(NS_PUBSUB, "retract"), {"node": node, "notify": "true"})
+    request = ET.Element(tag(NS_PUBSUB, "pubsub"))
+    retract = ET.SubElement(request, tag(NS_PUBSUB, "retract"), {"node": node, "notify": "true"})
     ET.SubElement(retract, tag(NS_PUBSUB, "item"), {"id": id})
-    return pubsub
-
-
-def _form(kind: str, fields: Mapping[str, Sequence[str]]) -> ET.Element:
-    form = ET.Element(tag(NS_DATA, "x"), {"type": "submit"})
-    typed = ET.SubElement(form, tag(NS_DATA, "field"), {"var": "FORM_TYPE", "type": "hidden"})
-    ET.SubElement(typed, tag(NS_DATA, "value")).text = kind
-    for name, values in fields.items():
-        field = ET.SubElement(form, tag(NS_DATA, "field"), {"var": name})
-        for value in values:
-            ET.SubElement(field, tag(NS_DATA, "value")).text = value
-    return form
+    return request

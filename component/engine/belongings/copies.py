@@ -15,7 +15,7 @@ from component.core.belongings.plan import decide
 from component.core.belongings.report import Report
 from component.core.journey.model import Journey, Problem, Refused
 from component.engine.belongings.copying import Copying
-from component.engine.belongings.ports import CopyStore, FromMove, FromPieces, Source
+from component.engine.belongings.ports import CopyStore, FromMove, Source
 from component.engine.belongings.read import look
 from component.engine.belongings.things import entries_of, lines_of, things
 from component.engine.hook import Hook
@@ -100,7 +100,7 @@ class Copies:
             if not self._serves(asker):
                 raise Refused(Problem.NOT_SERVED, jid=asker)
             owner, name = asker, source.name
-            coming = await asyncio.to_thread(_all, source)
+            coming = await asyncio.to_thread(things, source.pieces)
         job = Job(0, owner, asker, name, JobState.DRAFT, False, None, self._clock.now())
         with explained():
             lines = await self._plan(job, coming)
@@ -236,7 +236,3 @@ class Copies:
             ended = replace(job, state=state, ended_at=self._clock.now())
             await self._store.save(ended, expect={job.state})
         log.info("copy", id=job.id, state=state.value, owner=job.owner, source=job.source)
-
-
-def _all(source: FromPieces) -> list[Thing]:
-    return things(source.pieces)

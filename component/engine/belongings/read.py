@@ -30,7 +30,7 @@ from component.core import jids
 from component.core.belongings.model import Unread
 from component.engine.asking import Asking
 from component.engine.belongings import asks
-from component.xmpp import mover_codecs
+from component.xmpp import mover_codecs, pubsub
 from component.xmpp.codecs import tag
 from component.xmpp.errors import RemoteError
 
@@ -60,23 +60,16 @@ class Reading:
     unread: list[Unread] = field(default_factory=list)
 
 
-async def read_account(
+async def look(
     accounts: Asking, jid: str, *, private: Sequence[tuple[str, str]] = KNOWN_PRIVATE
-) -> list[Piece]:
-    """The pieces of an account here, the :class:`Identity` first, as a file has them.
+) -> Reading:
+    """The pieces of an account, the :class:`Identity` first, as a file has them.
 
-    :param jid: the bare JID of a user of a served host.
+    :param jid: the bare JID of a user whom ``accounts`` may ask as.
     :param private: names and namespaces that private storage is asked for.
     :raises RemoteError: there is no such account, or its roster cannot be had.
     :raises LinkError: the stream is down, or an answer did not come.
     """
-    return (await look(accounts, jid, private=private)).pieces
-
-
-async def look(
-    accounts: Asking, jid: str, *, private: Sequence[tuple[str, str]] = KNOWN_PRIVATE
-) -> Reading:
-    """As :func:`read_account`, with what could not be read.  Raises the same."""
     return await _Reader(accounts, jid).everything(private)
 
 
@@ -162,13 +155,13 @@ class _Reader:
                 PrivateXml("storage", NS_STORAGE, item.payload) for item in await self._items(name)
             ]
         form, items = await asyncio.gather(
-            self._ask(f"options of {name}", asks.owner("configure", name)), self._items(name)
+            self._ask(f"options of {name}", pubsub.owner("configure", name)), self._items(name)
         )
         if form is None:
             return []  # who may read it is not known, so it comes nowhere
         node = PepNode(name, asks.read_config(form))
         if node.access_model == "whitelist":
-            listed = await self._ask(f"readers of {name}", asks.owner("affiliations", name))
+            listed = await self._ask(f"readers of {name}", pubsub.owner("affiliations", name))
             members = asks.read_members(listed) if listed is not None else ()
             node = PepNode(name, node.config, members)
         return [node, *items]

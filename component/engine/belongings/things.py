@@ -8,6 +8,7 @@ from typing import Any
 
 from component.account.canonical import unordered
 from component.account.model import (
+    NS_BOOKMARKS,
     Blocked,
     Contact,
     PepItem,
@@ -53,12 +54,9 @@ def thing_of(piece: Piece) -> Thing | None:
             said = _encode([readers.access, readers.members, readers.groups])
             return Thing(Sort.NODE, node, said, _encode([node, config, members]), readers=readers)
         case PepItem(node, id, payload):
-            key = jids.key(jids.entity(id) or id) if node == _BOOKMARKS else id
+            key = jids.key(jids.entity(id) or id) if node == NS_BOOKMARKS else id
             return Thing(Sort.ITEM, key, payload, _encode([node, id, payload]), node=node)
     return None
-
-
-_BOOKMARKS = "urn:xmpp:bookmarks:1"
 
 
 def readers_of(node: PepNode) -> Readers:

@@ -16,7 +16,6 @@ from component.account.model import (
     Piece,
     PrivateXml,
     VcardTemp,
-    Xml,
 )
 from component.core.belongings.model import Line, Sort, Thing, Why
 from component.core.model import RosterItem, Subscription
@@ -25,6 +24,7 @@ from component.engine.belongings import asks
 from component.engine.belongings.things import piece_of
 from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
+from component.xmpp import pubsub
 from component.xmpp.codecs import tag
 from component.xmpp.errors import RemoteError
 from component.xmpp.mover_codecs import NS_VCARD
@@ -134,7 +134,7 @@ class Writer:
         listed = list(changes.items())
         for start in range(0, len(listed), AFFILIATIONS_AT_ONCE):
             part = dict(listed[start : start + AFFILIATIONS_AT_ONCE])
-            await self._set(asks.affiliations(node, part))
+            await self._set(pubsub.affiliations(node, part))
 
     # And back -------------------------------------------------------------------------------------
 
@@ -164,11 +164,11 @@ class Writer:
             case VcardTemp():
                 await self._set(ET.Element(tag(NS_VCARD, "vCard")))
             case PrivateXml(name, ns):
-                await self._set(asks.private_set(Xml(f'<{name} xmlns="{_quoted(ns)}"/>')))
+                await self._set(asks.private_get(name, ns))  # the empty element, to be stored
             case PepItem():
                 await self._retract(piece)
             case PepNode(node):
-                await self._gone(asks.owner("delete", node))
+                await self._gone(pubsub.owner("delete", node))
 
     async def _retract(self, item: PepItem) -> None:
         await self._gone(asks.retract(item.node, item.id))
@@ -199,7 +199,3 @@ def _jid(thing: Thing) -> str:
 def _members(thing: Thing) -> tuple[str, ...]:
     piece = piece_of(thing) if thing.sort is Sort.NODE else None
     return piece.members if isinstance(piece, PepNode) else ()
-
-
-def _quoted(ns: str) -> str:
-    return ns.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")

@@ -9,6 +9,7 @@ from component.account.handover import MAX_CHUNKS
 from component.account.model import PepItem, PepNode
 from component.engine.asking import Asking
 from component.engine.belongings import asks
+from component.xmpp import pubsub
 from component.xmpp.errors import RemoteError
 
 _CONFIG = (
@@ -29,7 +30,7 @@ async def open_for(accounts: Asking, owner: str, node: str, reader: str) -> None
     """
     await delete(accounts, owner, node)
     await accounts.query(owner, "set", asks.create(PepNode(node, _CONFIG)))
-    await accounts.query(owner, "set", asks.affiliations(node, {reader: "member"}))
+    await accounts.query(owner, "set", pubsub.affiliations(node, {reader: "member"}))
 
 
 async def put(accounts: Asking, owner: str, node: str, id: str, payload: ET.Element) -> None:
@@ -57,7 +58,7 @@ async def get(accounts: Asking, reader: str, owner: str, node: str, id: str) -> 
 async def delete(accounts: Asking, owner: str, node: str) -> bool:
     """Delete a node; False where there was none.  :raises RemoteError: the server refuses."""
     try:
-        await accounts.query(owner, "set", asks.owner("delete", node))
+        await accounts.query(owner, "set", pubsub.owner("delete", node))
     except RemoteError as error:
         if error.condition == "item-not-found":
             return False

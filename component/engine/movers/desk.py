@@ -151,9 +151,7 @@ class Desk:
         :raises Refused: it is no such move, not the asker's, not proven yet or too long ago.
         """
         with explained():
-            journey = await self._store.get(id)
-        if journey is None:
-            raise Refused(Problem.NO_SUCH_JOURNEY, id=str(id))
+            journey = await self._stored(id)
         until = stages.undo_until(journey, self._settings.undo_hours)  # none begins unproven
         if asker != journey.owner and (until is None or asker not in (journey.old, journey.new)):
             raise Refused(Problem.NOT_YOURS, id=str(id))
@@ -169,11 +167,15 @@ class Desk:
         if draft.kind is Kind.BOTH and draft.id not in self._proven:
             raise Refused(Problem.CODE_EXPIRED)
 
-    async def _draft(self, asker: str, id: int, kind: Kind | None = None) -> Journey:
-        """The asker's own draft, of this kind if one is given."""
+    async def _stored(self, id: int) -> Journey:
         journey = await self._store.get(id)
         if journey is None:
             raise Refused(Problem.NO_SUCH_JOURNEY, id=str(id))
+        return journey
+
+    async def _draft(self, asker: str, id: int, kind: Kind | None = None) -> Journey:
+        """The asker's own draft, of this kind if one is given."""
+        journey = await self._stored(id)
         if journey.owner != asker or not self.drafts.serves(asker):
             raise Refused(Problem.NOT_YOURS, id=str(id))
         if journey.state is not JourneyState.DRAFT:

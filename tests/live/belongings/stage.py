@@ -15,7 +15,7 @@ from component.core.journey.model import Journey, JourneyState, Kind, Problem, R
 from component.engine.belongings import asks
 from component.engine.belongings.copies import Copies
 from component.engine.belongings.ports import FromMove
-from component.engine.belongings.read import read_account
+from component.engine.belongings.read import look
 from component.engine.clock import SystemClock
 from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
@@ -123,7 +123,7 @@ class Stage:
 
     async def things(self, jid: str) -> list[Piece]:
         """What an account has, as the component reads it."""
-        pieces = await read_account(self.accounts, jid)
+        pieces = (await look(self.accounts, jid)).pieces
         return [piece for piece in pieces if not isinstance(piece, Identity)]
 
     async def block(self, jid: str, blocked: Sequence[Blocked]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
+from collections import Counter
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.movers.tally import peak
 from component.core.journey.pace import PROBE_SECONDS, Pace, Rates, estimate
 
 RATES = Rates()
@@ -27,14 +28,7 @@ class Told:
         times = (
             self.times[domain] if domain else sorted(t for ts in self.times.values() for t in ts)
         )
-        window: deque[float] = deque()
-        most = 0
-        for time in times:
-            window.append(time)
-            while window[0] <= time - seconds:
-                window.popleft()
-            most = max(most, len(window))
-        return most
+        return peak(times, seconds)
 
 
 def simulate(

@@ -18,7 +18,7 @@ from component.core.roster import Entry, outbound
 from component.xmpp import codecs
 from component.xmpp.codecs import tag
 from component.xmpp.errors import LinkLost, RemoteError
-from component.xmpp.mover_codecs import NS_BLOCKING, NS_DATA, NS_VCARD
+from component.xmpp.mover_codecs import NS_BLOCKING, NS_VCARD
 from component.xmpp.names import (
     NS_CLIENT,
     NS_DISCO_INFO,
@@ -29,6 +29,7 @@ from component.xmpp.names import (
     NS_ROSTER,
     NS_STANZAS,
 )
+from component.xmpp.pubsub import NS_DATA
 from tests.unit.engine.movers.model_world import World, item_element
 
 Rosters = dict[str, dict[str, RosterItem]]
