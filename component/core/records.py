@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from component.core.model import Reason, RosterItem
+from component.core.model import Divert, Reason, RosterItem
 
 
 class MoveState(StrEnum):
@@ -36,14 +36,7 @@ class NewRecord:
     """A diverted request, to be journalled before anything else happens."""
 
     at: datetime
-    request_id: str
-    instance: str
-    contact: str
-    old: str
-    new: str
-    old_item: RosterItem
-    new_item: RosterItem | None
-    stanza: str
+    divert: Divert
 
 
 @dataclass(frozen=True, slots=True)

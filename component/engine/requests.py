@@ -89,15 +89,4 @@ class Request:
             self._row.exception()  # told where it mattered
 
     def _record(self) -> NewRecord:
-        divert = self.case.divert
-        return NewRecord(
-            at=self.clock.now(),
-            request_id=divert.request_id,
-            instance=divert.instance,
-            contact=divert.contact,
-            old=divert.old,
-            new=divert.new,
-            old_item=divert.old_item,
-            new_item=divert.new_item,
-            stanza=divert.stanza,
-        )
+        return NewRecord(self.clock.now(), self.case.divert)

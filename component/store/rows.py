@@ -28,19 +28,20 @@ def add_row(record: NewRecord, verdict: VerdictRecord | None = None) -> AddRow:
 
     ValueError for a time without zone, or a state that is no verdict.
     """
+    divert = record.divert
     return AddRow(
-        (record.request_id, record.instance, record.contact),
+        (divert.request_id, divert.instance, divert.contact),
         {
             "at": as_utc(record.at),
             "state": MoveState.DIVERTED.value,
-            "request_id": record.request_id,
-            "instance": record.instance,
-            "contact": record.contact,
-            "old": record.old,
-            "new": record.new,
-            "old_item": item_to_json(record.old_item),
-            "new_item": item_to_json(record.new_item),
-            "stanza": record.stanza,
+            "request_id": divert.request_id,
+            "instance": divert.instance,
+            "contact": divert.contact,
+            "old": divert.old,
+            "new": divert.new,
+            "old_item": item_to_json(divert.old_item),
+            "new_item": item_to_json(divert.new_item),
+            "stanza": divert.stanza,
         },
         None if verdict is None else _decision(verdict),
     )

@@ -149,7 +149,7 @@ async def _judge(given: list[ET.Element]) -> list[str]:
     assert not [entry for entry in logs if entry["log_level"] == "error"], logs
     said += [f"{end.state} {end.reason} {end.changes}" for end in journal.ends.values()]
     for row in journal.rows.values():
-        assert jids.domain(row.contact) in HOSTS
+        assert jids.domain(row.divert.contact) in HOSTS
     return said
 
 

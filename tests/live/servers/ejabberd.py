@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import math
@@ -24,12 +23,12 @@ from tests.live.servers.base import (
     COMPONENT_SECRET,
     PASSWORD,
     S2S_PORT,
-    Fault,
     RosterEntry,
     ServerError,
     ServerSpec,
 )
-from tests.live.servers.process import Process, tail
+from tests.live.servers.child import ChildServer
+from tests.live.servers.process import Process
 
 HELP_PORT = 25280
 """HTTP port of mod_test_help."""
@@ -39,7 +38,6 @@ DIST_PORT = 25469
 HOOK_SOURCES = Path(component.__file__).parent / "hooks" / "ejabberd" / "mod_moved_hook" / "src"
 _TEST_SOURCES = Path(__file__).with_name("ejabberd_modules")
 _READY_TIMEOUT = 40.0
-_POLL = 0.05
 
 # No resolver: mod_test_help brings the SRV records of the test's zone.
 _INETRC = '{lookup, [file]}.\n{resolv_conf, ""}.\n{hosts_file, ""}.\nclear_ns.\n'
@@ -89,30 +87,23 @@ class Installation:
         return self.root / "usr/lib/erlang/lib", self.root / "usr/lib/x86_64-linux-gnu"
 
 
-class Ejabberd:
+class Ejabberd(ChildServer):
     """See :class:`tests.live.servers.base.Server`.
 
     Keys of ``spec.extra`` are dotted places in ``ejabberd.yml``, values are JSON; ``null``
     removes what is there.
     """
 
+    program = "ejabberd"
+
     def __init__(self, installation: Installation, spec: ServerSpec, folder: Path) -> None:
-        self.kind = installation.kind
-        self.spec = spec
-        self.folder = folder
-        self.log_path = folder / "ejabberd.log"
+        super().__init__(installation.kind, spec, folder, ready=_READY_TIMEOUT, grace=20.0)
         self._installation = installation
-        self._process: Process | None = None
-        for part in ("spool", "faults", "home"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
+        for part in ("spool", "home"):
+            (folder / part).mkdir(exist_ok=True)
         # JSON is YAML.
         (folder / "ejabberd.yml").write_text(json.dumps(self._config(), indent=1))
         (folder / "inetrc").write_text(_INETRC)
-
-    @property
-    def running(self) -> bool:
-        """True while the process lives."""
-        return self._process is not None and self._process.returncode is None
 
     @property
     def node(self) -> str:
@@ -136,14 +127,11 @@ class Ejabberd:
             "RES_OPTIONS": "timeout:1 attempts:1",
         }
 
-    async def start(self) -> None:
-        """Start and wait for stream features on the client port."""
-        if self.running:
-            raise ServerError(f"{self.spec.name} runs already")
-        self._process = Process(
+    def _spawn(self) -> Process:
+        return Process(
             self._command(),
             cwd=self.folder,
-            output=self.folder / "ejabberd.out",
+            output=self._output,
             env={
                 **self.environment,
                 "EJABBERD_CONFIG_PATH": str(self.folder / "ejabberd.yml"),
@@ -153,25 +141,6 @@ class Ejabberd:
                 "CONTRIB_MODULES_PATH": str(self.folder / "modules"),
             },
         )
-        try:
-            async with asyncio.timeout(_READY_TIMEOUT):
-                while not await self._serves():
-                    if not self.running:
-                        raise ServerError(self._story("ended while starting"))
-                    await asyncio.sleep(_POLL)
-        except TimeoutError as slow:
-            await self.kill()
-            raise ServerError(self._story("was not ready in time")) from slow
-
-    async def stop(self) -> None:
-        """SIGTERM (which Erlang answers with an orderly stop) and wait."""
-        if self._process is not None:
-            await self._process.terminate(grace=20.0)
-
-    async def kill(self) -> None:
-        """SIGKILL and wait."""
-        if self._process is not None:
-            await self._process.kill()
 
     def add_user(self, jid: str) -> None:
         """Register through mod_test_help."""
@@ -197,14 +166,6 @@ class Ejabberd:
             for entry in entries
         ]
         self._help({"do": "roster", "user": user, "host": host, "items": items})
-
-    def set_fault(self, jid: str, fault: Fault | None) -> None:
-        """Write or remove the file that mod_test_help reads."""
-        path = self.folder / "faults" / jid
-        if fault is None:
-            path.unlink(missing_ok=True)
-        else:
-            path.write_text(f"{fault.kind}\n{fault.payload}")
 
     def evaluate(self, code: str) -> str:
         """Evaluate Erlang expressions inside the server; return the value as it prints."""
@@ -236,29 +197,6 @@ class Ejabberd:
             *("-pa", str(compiled(self._installation))),
             *("+K", "true", "+sbwt", "none", "-noinput", "-s", "ejabberd"),
         ]
-
-    async def _serves(self) -> bool:
-        try:
-            reader, writer = await asyncio.open_connection(self.spec.address, C2S_PORT)
-        except OSError:
-            return False
-        try:
-            writer.write(
-                f"<stream:stream to='{self.spec.hosts[0]}' version='1.0' xmlns='jabber:client'"
-                " xmlns:stream='http://etherx.jabber.org/streams'>".encode()
-            )
-            await reader.readuntil(b"</stream:features>")
-        except (OSError, asyncio.IncompleteReadError):
-            return False
-        finally:
-            writer.close()
-        return True
-
-    def _story(self, what: str) -> str:
-        return (
-            f"{self.kind} '{self.spec.name}' {what}; log {self.log_path}\n"
-            f"{tail(self.folder / 'ejabberd.out')}\n{tail(self.log_path)}"
-        )
 
     def _config(self) -> dict[str, object]:
         spec = self.spec

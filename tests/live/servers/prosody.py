@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,17 +14,15 @@ from tests.live.servers.base import (
     COMPONENT_SECRET,
     PASSWORD,
     S2S_PORT,
-    Fault,
     RosterEntry,
-    ServerError,
     ServerSpec,
 )
-from tests.live.servers.process import Process, tail
+from tests.live.servers.child import ChildServer
+from tests.live.servers.process import Process
 
 _TEST_MODULES = Path(__file__).with_name("prosody_modules")
 HOOK_MODULES = Path(component.__file__).parent / "hooks" / "prosody"
 _READY_TIMEOUT = 20.0
-_POLL = 0.02
 
 MODULES = (
     "roster",
@@ -62,54 +59,24 @@ class Installation:
     launcher: tuple[str, ...] = ()
 
 
-class Prosody:
+class Prosody(ChildServer):
     """See :class:`tests.live.servers.base.Server`."""
 
+    program = "prosody"
+
     def __init__(self, installation: Installation, spec: ServerSpec, folder: Path) -> None:
-        self.kind = installation.kind
-        self.spec = spec
-        self.folder = folder
-        self.log_path = folder / "prosody.log"
+        super().__init__(installation.kind, spec, folder, ready=_READY_TIMEOUT, grace=10.0)
         self._command = (*installation.launcher, str(installation.program))
-        self._process: Process | None = None
-        for part in ("data", "faults"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
+        (folder / "data").mkdir(exist_ok=True)
         (folder / "prosody.cfg.lua").write_text(self._config())
 
-    @property
-    def running(self) -> bool:
-        """True while the process lives."""
-        return self._process is not None and self._process.returncode is None
-
-    async def start(self) -> None:
-        """Start and wait for stream features on the client port."""
-        if self.running:
-            raise ServerError(f"{self.spec.name} runs already")
-        self._process = Process(
+    def _spawn(self) -> Process:
+        return Process(
             [*self._command, "-F", "--config", str(self.folder / "prosody.cfg.lua")],
             cwd=self.folder,
-            output=self.folder / "prosody.out",
+            output=self._output,
             env={**os.environ, "LC_ALL": "C.UTF-8"},
         )
-        try:
-            async with asyncio.timeout(_READY_TIMEOUT):
-                while not await self._serves():
-                    if not self.running:
-                        raise ServerError(self._story("ended while starting"))
-                    await asyncio.sleep(_POLL)
-        except TimeoutError as slow:
-            await self.kill()
-            raise ServerError(self._story("was not ready in time")) from slow
-
-    async def stop(self) -> None:
-        """SIGTERM and wait."""
-        if self._process is not None:
-            await self._process.terminate()
-
-    async def kill(self) -> None:
-        """SIGKILL and wait."""
-        if self._process is not None:
-            await self._process.kill()
 
     def add_user(self, jid: str) -> None:
         """Write the account file of authentication "internal_plain"."""
@@ -140,43 +107,11 @@ class Prosody:
             roster[entry.jid] = item
         self._write("roster", jid, lua_table(roster))
 
-    def set_fault(self, jid: str, fault: Fault | None) -> None:
-        """Write or remove the file that mod_test_fault reads."""
-        path = self.folder / "faults" / jid
-        if fault is None:
-            path.unlink(missing_ok=True)
-        else:
-            path.write_text(f"{fault.kind}\n{fault.payload}")
-
     def _write(self, store: str, jid: str, table: str) -> None:
         user, _, host = jid.partition("@")
         path = self.folder / "data" / _encode(host) / store / f"{_encode(user)}.dat"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"return {table};\n")
-
-    async def _serves(self) -> bool:
-        # A connection is accepted by the kernel before Prosody's loop runs: only an answer counts.
-        try:
-            reader, writer = await asyncio.open_connection(self.spec.address, C2S_PORT)
-        except OSError:
-            return False
-        try:
-            writer.write(
-                f"<stream:stream to='{self.spec.hosts[0]}' version='1.0' xmlns='jabber:client'"
-                " xmlns:stream='http://etherx.jabber.org/streams'>".encode()
-            )
-            await reader.readuntil(b"</stream:features>")
-        except (OSError, asyncio.IncompleteReadError):
-            return False
-        finally:
-            writer.close()
-        return True
-
-    def _story(self, what: str) -> str:
-        return (
-            f"{self.kind} '{self.spec.name}' {what}; log {self.log_path}\n"
-            f"{tail(self.folder / 'prosody.out')}\n{tail(self.log_path)}"
-        )
 
     def _config(self) -> str:
         spec = self.spec

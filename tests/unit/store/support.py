@@ -13,7 +13,7 @@ from component.core.journey.model import (
     JourneyState,
     Kind,
 )
-from component.core.model import Reason, RosterItem, Subscription
+from component.core.model import Divert, Reason, RosterItem, Subscription
 from component.core.records import Change, MoveState, NewRecord, Settlement, VerdictRecord
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -40,7 +40,10 @@ def record(
 ) -> NewRecord:
     """A diverted request."""
     return NewRecord(
-        at, request_id, instance, contact, old, new, OLD, None, f"<presence id='{request_id}'/>"
+        at,
+        Divert(
+            request_id, instance, contact, old, new, OLD, None, f"<presence id='{request_id}'/>"
+        ),
     )
 
 

@@ -62,6 +62,20 @@ async def test_whose_copies(store: Store) -> None:
     assert await found.of_journey(6) == moving
 
 
+async def test_figures(store: Store) -> None:
+    found = store.belongings
+    some = entries(1200)
+    some[3:5] = [replace(one, result=Result.KEPT) for one in some[3:5]]
+    first = await found.create(job(), some)
+    second = await found.create(job(), [])
+    await found.create(job(), entries(3))
+    assert await found.counts([first.id, second.id]) == {
+        first.id: {Result.ADDED: 1198, Result.KEPT: 2},
+        second.id: {},
+    }
+    assert await found.counts([]) == {}
+
+
 async def test_a_state_is_left_once(store: Store) -> None:
     found = store.belongings
     made = await found.create(job(JobState.DRAFT), entries(1))

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,17 +47,7 @@ def make_read_only(folder: Path) -> None:
 def big(name: str) -> NewRecord:
     """A row of 64 KiB."""
     plain = record(name)
-    return NewRecord(
-        plain.at,
-        plain.request_id,
-        plain.instance,
-        plain.contact,
-        plain.old,
-        plain.new,
-        plain.old_item,
-        None,
-        "x" * 65536,
-    )
+    return replace(plain, divert=replace(plain.divert, stanza="x" * 65536))
 
 
 async def test_disk_full_fails_clearly_and_heals(small_disk: Path) -> None:

@@ -31,9 +31,12 @@ from datetime import timedelta
 import component
 from component.core.model import Reason
 from component.core.notices import Follow, Settings
-from component.core.records import Change, MoveState
+from component.core.records import Change, MoveState, NewRecord
 from component.store import Store
-from tests_support import NEW, NOON, OLD, after, contact, journey, record, settlement, verdict
+from tests_support import NEW, NOON, OLD, after, contact, journey, settlement, verdict
+
+def record(name):
+    return NewRecord(NOON, name, "i1", "juliet@capulet.example", OLD.jid, NEW.jid, OLD, None, "<p/>")
 
 async def move(store, name):
     id_ = await store.add(record(name))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from component.core.journey.model import ContactState, JourneyState
+from component.core.model import Divert
 from component.core.records import NewRecord
 from component.store import Store
 from tests.unit.ops.fake_orders import CONTACTS, NOON, followed, journey
@@ -43,7 +44,10 @@ async def follow_one(database: Path) -> None:
     async with await Store.open(f"sqlite+aiosqlite:///{database}") as store:
         await store.add(
             NewRecord(
-                m.at, m.request_id, m.instance, m.contact, m.old, m.new, m.old_item, None, m.stanza
+                m.at,
+                Divert(
+                    m.request_id, m.instance, m.contact, m.old, m.new, m.old_item, None, m.stanza
+                ),
             )
         )
 

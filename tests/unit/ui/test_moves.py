@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from component.core.model import Reason, RosterItem, Subscription
+from component.core.model import Divert, Reason, RosterItem, Subscription
 from component.core.records import Change, MoveState, NewRecord, Settlement, VerdictRecord
 from component.store import Store
 
@@ -27,14 +27,16 @@ async def fill(database: Path) -> None:
         done = await store.add(
             NewRecord(
                 NOON,
-                "r1",
-                "i1",
-                "juliet@capulet.example",
-                "romeo@old.example",
-                "romeo@new.example",
-                ROMEO,
-                None,
-                "<presence/>",
+                Divert(
+                    "r1",
+                    "i1",
+                    "juliet@capulet.example",
+                    "romeo@old.example",
+                    "romeo@new.example",
+                    ROMEO,
+                    None,
+                    "<presence/>",
+                ),
             )
         )
         await store.verdict(
@@ -53,14 +55,16 @@ async def fill(database: Path) -> None:
         released = await store.add(
             NewRecord(
                 NOON + timedelta(hours=1),
-                "r2",
-                "i1",
-                "nurse@capulet.example",
-                "tybalt@old.example",
-                "tybalt@new.example",
-                RosterItem("tybalt@old.example", Subscription.FROM),
-                None,
-                "<presence/>",
+                Divert(
+                    "r2",
+                    "i1",
+                    "nurse@capulet.example",
+                    "tybalt@old.example",
+                    "tybalt@new.example",
+                    RosterItem("tybalt@old.example", Subscription.FROM),
+                    None,
+                    "<presence/>",
+                ),
             )
         )
         await store.settle(
