@@ -129,6 +129,7 @@ class ContactSide:
         loop = asyncio.get_running_loop()
         asked = codecs.read_divert(iq, self._hosts)
         divert = asked.divert
+        self._restorer.arrived(divert)
         del iq[:]  # a third of what a request under way would take
         run = Request(
             case=Case(
@@ -218,10 +219,24 @@ class ContactSide:
                 return core.RosterRead(items)
             case core.PutBack(earlier):
                 row = await run.row()
-                return core.RosterRead(await self._restorer.complete_return(row, earlier))
+                items = await self._restorer.complete_return(
+                    row, earlier, superseded=self._superseded(run)
+                )
+                return core.RosterRead(items)
             case core.Settle():
                 await self._settle(run, effect)
         return None
+
+    def _superseded(self, run: Request) -> bool:
+        """Whether a newer request of the contact is about one of the same addresses."""
+        mine = {run.case.divert.old, run.case.divert.new}
+        for other in reversed(self._open.values()):  # the newest first
+            if other is run:
+                return False
+            divert = other.case.divert
+            if divert.contact == run.case.divert.contact and mine & {divert.old, divert.new}:
+                return True
+        return False
 
     def _flooded(self, reason: Reason, new: str) -> None:
         now = self._clock.tick()

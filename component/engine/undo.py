@@ -7,8 +7,10 @@ undo that the contact or an admin orders, and for a mover who returns to the add
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -52,12 +54,45 @@ class Past(Protocol):
         """Durable on return; False where the record is not DONE, or undone already."""
 
 
+@dataclass(eq=False, slots=True)
+class _Watch:
+    """A restoration under way, and whether its entries have become somebody else's business."""
+
+    jids: Collection[str]
+    superseded: bool = False
+
+
 class Restorer:
-    """Carries restorations out."""
+    """Carries restorations out.
+
+    The server works on our orders and on new requests in the order in which they reach it.  What
+    is known of the entries may be seconds old when the answers come late; so a new request between
+    the same addresses (:meth:`arrived`) ends a restoration before its next order: whatever the
+    verdict on that request, it leaves after all orders of the restoration.
+    """
 
     def __init__(self, hook: Hook, past: Past) -> None:
         self._hook = hook
         self._past = past
+        self._watches: defaultdict[str, list[_Watch]] = defaultdict(list)
+        """By contact."""
+
+    def arrived(self, divert: Divert) -> None:
+        """A new request has come: from now on its verdict says what the entries are to be."""
+        for watch in self._watches.get(divert.contact, ()):
+            if divert.old in watch.jids or divert.new in watch.jids:
+                watch.superseded = True
+
+    @contextmanager
+    def _watching(self, contact: str, jids: Collection[str]) -> Iterator[_Watch]:
+        watch = _Watch(jids)
+        self._watches[contact].append(watch)
+        try:
+            yield watch
+        finally:
+            self._watches[contact].remove(watch)
+            if not self._watches[contact]:
+                del self._watches[contact]
 
     async def earlier(self, divert: Divert) -> MoveRecord | None:
         """The move that this one takes back: the same contact, the other way round.
@@ -98,48 +133,64 @@ class Restorer:
         :raises LinkError: the stream was lost, or the user is gone; doing it again goes on.
         """
         was = before(record)
-        found = await self._hook.entries(record.contact, was)
-        return found, await self._restore(record.contact, was, found)
+        with self._watching(record.contact, was) as watch:
+            found = await self._hook.entries(record.contact, was)
+            return found, await self._restore(record.contact, was, found, watch)
 
     async def _restore(
-        self, contact: str, was: Before, found: tuple[RosterItem, ...]
+        self, contact: str, was: Before, found: tuple[RosterItem, ...], watch: _Watch
     ) -> tuple[RosterItem, ...]:
         """Make of the entries that were found those that were; returns them as they are now."""
         plan = restore(was, found)
         if plan.nothing:
             return found
-        await self._carry_out(contact, plan)
+        await self._carry_out(contact, plan, watch)
         return await self._hook.entries(contact, was)
 
-    async def complete_return(self, record_id: int, earlier: MoveRecord) -> tuple[RosterItem, ...]:
+    async def complete_return(
+        self, record_id: int, earlier: MoveRecord, *, superseded: bool = False
+    ) -> tuple[RosterItem, ...]:
         """Put back what the presences of a return that was taken (``record_id``) cannot restore.
 
         The presences have restored who sees whom.  Where that has changed since, or the contact
         has had a newer request between the two addresses (which may be waiting for them), the
         entries are of a later state, and nothing is put back.
 
+        :param superseded: such a request is known, though the journal may not know it yet.
         :returns: the entries of both JIDs as they are now.
         :raises LinkError: as :meth:`put_back`.
         :raises StoreError: the journal cannot be read.
         """
-        was = before(earlier)
-        since = await self._past.list_moves(limit=SHOWN, contact=earlier.contact)
-        newer = any(later.id > record_id and was.keys() & {later.old, later.new} for later in since)
-        found = await self._hook.entries(earlier.contact, was)
-        if newer or _seen_by(found) != _seen_by(item for item in was.values() if item is not None):
-            log.info("a later state stands: nothing is put back", id=record_id)
-            return found
-        return await self._restore(earlier.contact, was, found)
+        contact, was = earlier.contact, before(earlier)
+        with self._watching(contact, was) as watch:
+            since = await self._past.list_moves(limit=SHOWN, contact=contact)
+            found = await self._hook.entries(contact, was)
+            newer = (
+                superseded
+                or watch.superseded
+                or any(
+                    later.id > record_id and was.keys() & {later.old, later.new} for later in since
+                )
+            )
+            wanted = _seen_by(item for item in was.values() if item is not None)
+            if newer or _seen_by(found) != wanted:
+                log.info("a later state stands: nothing is put back", id=record_id)
+                return found
+            return await self._restore(contact, was, found, watch)
 
-    async def _carry_out(self, contact: str, plan: Restoration) -> None:
-        if plan.send is not None:
+    async def _carry_out(self, contact: str, plan: Restoration, watch: _Watch) -> None:
+        if plan.send is not None and not watch.superseded:
             await self._send(contact, plan.send)
         for item in plan.entries:
+            if watch.superseded:
+                return
             try:
                 await self._hook.set_entry(contact, item)
             except RemoteError as error:
                 _refused("set", contact, item.jid, error)
         for jid in plan.remove:
+            if watch.superseded:
+                return
             try:
                 await self._hook.remove_entry(contact, jid)
             except RemoteError as error:

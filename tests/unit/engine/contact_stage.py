@@ -113,8 +113,12 @@ class Stage:
         *,
         contact: str = JULIET,
         before_outcome: Callable[[], None] = lambda: None,
+        idle: bool = True,
     ) -> str:
-        """``new`` asks, naming ``old``: the verdict, carried out and told, "take" or "release"."""
+        """``new`` asks, naming ``old``: the verdict, carried out and told, "take" or "release".
+
+        :param idle: wait until nothing is open any more.
+        """
         self._asked += 1
         # The clock moves on, so that what was learnt before is too old to be used again.
         self.clock.pass_days(0.001)
@@ -127,7 +131,8 @@ class Stage:
             self.server.send(contact, send)
         before_outcome()
         await self.tell(id_, contact, taken=taken, old=old, new=new)
-        await self.side.idle()
+        if idle:
+            await self.side.idle()
         return "take" if taken else "release"
 
     async def tell(

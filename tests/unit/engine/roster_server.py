@@ -7,6 +7,7 @@ real server would have.  Faults: a request can be refused, or the stream lost be
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -36,7 +37,15 @@ class RosterServer:
         """The stream is lost at the request of this number, counted from 0, once."""
         self.lose_after = False
         """Whether that request is carried out before the stream is lost."""
+        self.late_at: int | None = None
+        """The answer to the request of this number comes late: after :attr:`meanwhile`, once."""
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self._number = -1
+
+    @property
+    def requests(self) -> int:
+        """How many requests have come."""
+        return self._number + 1
 
     def add(self, user: str, *items: RosterItem) -> None:
         """Arrange a user's roster."""
@@ -54,9 +63,12 @@ class RosterServer:
         lost = self._number == self.lose_at
         if lost and not self.lose_after:
             raise LinkLost("before it was done")
+        late = self._number == self.late_at
         answer = self._answer(to, payload)
         if lost:
             raise LinkLost("after it was done")
+        if late and self.meanwhile is not None:
+            await self.meanwhile()
         return answer
 
     def _answer(self, to: str, payload: ET.Element) -> ET.Element:

@@ -10,7 +10,9 @@ import pytest
 from component.core.model import Reason, RosterItem, Subscription
 from component.core.notices import ContactMoved
 from component.core.records import MoveState
+from component.xmpp.codecs import tag
 from component.xmpp.errors import LinkLost
+from component.xmpp.names import NS_HOOK
 from tests.unit.engine.contact_stage import ENTRY, JULIET, NEW, OLD, THIRD, Stage, opened
 
 S = Subscription
@@ -182,3 +184,39 @@ async def test_one_that_comes_while_the_end_is_read(tmp_path: Path) -> None:
         later = stage.server.roster(JULIET)
         assert {item.jid for item in await stage.restorer.complete_return(99, first)} == {OLD, NEW}
         assert stage.server.roster(JULIET) == later
+
+
+@pytest.mark.parametrize("late", range(3))
+@pytest.mark.parametrize("outcome", [True, False], ids=["ended", "under way"])
+async def test_one_that_comes_while_answers_are_late(
+    tmp_path: Path, late: int, outcome: bool
+) -> None:
+    """Romeo is back, and gone again, before the first answer about his return has come.
+
+    The verdict on the newer request is carried out by the server before any later order of ours.
+    """
+    async with opened(tmp_path) as stage:
+        await went_away(stage)
+
+        async def gone_again() -> None:
+            stage.server.statements[OLD] = NEW
+            stage.server.statements.pop(NEW, None)
+            answer = await stage.side.on_divert(stage.divert("newer", JULIET, OLD, NEW))
+            send = answer.find(tag(NS_HOOK, "send"))
+            assert send is not None
+            stage.server.send(JULIET, send)
+            if outcome:
+                await stage.tell("newer", JULIET, taken=True)
+
+        def soon() -> None:
+            stage.server.late_at, stage.server.meanwhile = stage.server.requests + late, gone_again
+
+        assert await stage.move(old=NEW, new=OLD, before_outcome=soon, idle=False) == "take"
+        if not outcome:
+            await stage.tell("newer", JULIET, taken=True)
+        await stage.side.idle()
+        assert stage.server.requests > (stage.server.late_at or 0), "the answer was never late"
+        roster = stage.server.roster(JULIET)
+        assert roster[NEW].subscription.grants
+        assert not roster[OLD].subscription.grants
+        assert all(record.state is MoveState.DONE for record in await stage.records())
