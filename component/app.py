@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import timedelta
-from functools import partial
 
 import structlog
 
@@ -16,25 +15,18 @@ from component.core.limits import Declined, Followed, Gate
 from component.core.notices import Follow
 from component.core.roster import Carry
 from component.core.statement import ErrorRead, ItemsRead
-from component.engine.belongings.copies import Copies
 from component.engine.clock import SystemClock
 from component.engine.contacts import ContactSide, Timing
 from component.engine.fetcher import Fetcher, FetchLimits
 from component.engine.hook import Hook
 from component.engine.memory import Memory
-from component.engine.movers.accounts import Accounts
-from component.engine.movers.admin import Admin
-from component.engine.movers.claims import Claims
-from component.engine.movers.desk import Desk
-from component.engine.movers.drafts import Domains
-from component.engine.movers.inbound import Inbound
-from component.engine.movers.service import Movers
-from component.engine.peers import FencedWire, Lease, Peers, responsible
+from component.engine.peers import Lease, Peers
 from component.engine.preferences import Preferences
 from component.engine.recovery import Recovery
 from component.engine.session import Session
 from component.engine.telling import ContactNotices
-from component.engine.undo import ContactUndo, Restorer
+from component.engine.undo import Restorer
+from component.moverside import Shared, mover_side
 from component.ops.control import ControlServer
 from component.ops.counted import CountedOrders
 from component.ops.http import Health
@@ -45,9 +37,8 @@ from component.ops.upkeep import Pulse, Upkeep
 from component.settings import keep, link_settings, mover_settings, policy, run_time
 from component.store import Store, StoreError
 from component.store.errors import LeaseLost
-from component.ui.talk import Languages, LinkTeller, Talk
+from component.ui.talk import Languages, LinkTeller
 from component.xmpp.link import Link
-from component.xmpp.names import NS_HOOK
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +85,30 @@ class App:
             taken_over=lambda number: self.metrics.peers.taken_over("requests", number),
         )
         self._peers: Peers | None = None
-        self._movers, self._admin = self._mover_side()
+        side = mover_side(
+            Shared(
+                config=config,
+                store=store,
+                link=self._link,
+                lease=self._lease,
+                clock=self._clock,
+                languages=self._languages,
+                teller=self._teller,
+                preferences=self._preferences,
+                restorer=self._restorer,
+                followed=self._followed,
+                declined=self._declined,
+                notices=self._notices,
+                contacts=self._contacts,
+                gauges=self.metrics.movers,
+            ),
+            alive=lambda: self._alive,
+            apply=self._gate.set_domains,
+            may_upload=self._may_upload,
+            file_mib=lambda: self._config.movers.file_mib,
+        )
+        self._movers, self._admin, self._copies = side.movers, side.admin, side.copies
+        self._inbound, self._handovers, self._desk = side.inbound, side.handovers, side.desk
         self._memory = Memory(
             store,
             self._followed,
@@ -176,82 +190,9 @@ class App:
             carry=Carry(contacts.carry_name, contacts.carry_groups),
         )
 
-    def _mover_side(self) -> tuple[Movers, Admin]:
-        config, store, settings = self._config, self._store, mover_settings(self._config)
-        hosts = config.served.hosts
-        undo = ContactUndo(
-            hosts=hosts,
-            restorer=self._restorer,
-            past=store,
-            followed=self._followed,
-            declined=self._declined,
-            notices=self._notices,
-            clock=self._clock,
-        )
-        wire = FencedWire(self._link, self._lease) if store.several else self._link
-        hook = Hook(wire)
-        accounts = Accounts(wire, hook, remote_timeout=config.contacts.deadline_seconds)
-        me = config.component.jid
-        held = partial(store.journeys.with_work, me if store.several else None)
-        self._copies = Copies(
-            accounts=accounts,
-            hook=hook,
-            store=store.belongings,
-            clock=self._clock,
-            serves=lambda jid: desk.drafts.serves(jid),
-            proven=lambda asker, id: desk.both_proven(asker, id),
-        )
-        movers = Movers(
-            hosts=hosts,
-            accounts=accounts,
-            store=store.journeys,
-            teller=self._teller,
-            clock=self._clock,
-            settings=settings,
-            preferences=self._preferences,
-            contact_undo=undo,
-            claims=Claims(store.shared, held),
-            watches=lambda jid: responsible(jid, me, self._alive),
-            gauges=self.metrics.movers,
-            carrier=self._copies,
-        )
-        desk = self._desk = Desk(
-            hosts=hosts,
-            accounts=accounts,
-            store=store.journeys,
-            teller=self._teller,
-            clock=self._clock,
-            settings=settings,
-            begin=movers.begin,
-        )
-        admin = Admin(
-            movers,
-            store.journeys,
-            store.user_settings,
-            undo,
-            config.served.admins,
-            run_time(config),
-            self._apply,
-        )
-        inbound = self._inbound = Inbound(
-            movers,
-            store.journeys,
-            self._teller,
-            self._clock,
-            settings,
-            hosts,
-            self._contacts.on_divert,
-            self._contacts.on_outcome,
-            self.metrics.movers,
-        )
-        self._link.route_iq("set", NS_HOOK, "divert", inbound.on_divert)
-        self._link.route_iq("get", NS_HOOK, "wrote", inbound.on_wrote)
-        self._link.route_iq("get", NS_HOOK, "tombstone", inbound.on_tombstone)
-        self._link.route_message(NS_HOOK, "outcome", inbound.on_outcome)
-        self._link.route_message(NS_HOOK, "heard", inbound.on_heard)
-        talk = Talk(self._link, desk, movers, admin, languages=self._languages, clock=self._clock)
-        talk.register()
-        return movers, admin
+    def _may_upload(self, host: str) -> bool:
+        hello = self._session.hellos.get(host)
+        return hello is not None and hello.may_upload
 
     def _on_death(self) -> None:
         self._recovery.hurry()
@@ -260,10 +201,6 @@ class App:
     @property
     def _alive(self) -> frozenset[str]:
         return self._peers.alive if self._peers else frozenset({self._config.component.jid})
-
-    def _apply(self, domains: Domains) -> None:
-        self._gate.set_domains(domains.allow, domains.deny)
-        self._desk.drafts.domains = domains
 
     async def _on_up(self) -> None:
         self.metrics.link_up(True)
@@ -299,6 +236,7 @@ class App:
                 "too_many_requests_at": overload,
                 "instances": sorted(self._alive),
                 "journeys_at_work": len(self._movers.runs),
+                "handovers_left_over": self._handovers.leftovers,
             },
         )
 

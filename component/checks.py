@@ -16,6 +16,10 @@ from sqlalchemy.engine import make_url
 from component.config import Config
 from component.core.records import CheckLine
 from component.engine.check import Check
+from component.engine.clock import SystemClock
+from component.engine.handover.leftovers import Leftover, leftovers
+from component.engine.hook import Hook
+from component.engine.movers.accounts import Accounts
 from component.settings import link_settings
 from component.store import Store, StoreError, StoreLocked, StoreMissing
 from component.xmpp.link import Link
@@ -57,6 +61,8 @@ async def check(config: Config, account: str | None = None) -> AsyncIterator[Che
         probe = Check(link, deadline=config.contacts.deadline_seconds)
         async for line in probe.hosts(config.served.hosts):
             yield line
+        if database.ok:
+            yield await _check_handovers(config, link)
         if account is not None:
             yield await probe.pep(account)
     finally:
@@ -114,6 +120,42 @@ def _from_health(config: Config, said: dict[str, Any]) -> Iterator[CheckLine]:
         yield CheckLine(f"hook on {host}", bool(hook), hook or "none", remedy)
     fine = said["journal"] == "writable"
     yield CheckLine("database", fine, said["journal"], None if fine else "see its log")
+    yield _handovers(int(said.get("handovers_left_over", 0)), "its log names the moves")
+
+
+async def _check_handovers(config: Config, link: Link) -> CheckLine:
+    """What moves that ended have left in accounts; the journal says which accounts those are."""
+    accounts = Accounts(link, Hook(link))
+    try:
+        async with await Store.open(config.database.url, writer=False) as store:
+            known = await store.handovers.open()
+            found = await leftovers(accounts, SystemClock(), known, store.journeys.get)
+    except StoreMissing:
+        found = []
+    except StoreError as error:
+        return CheckLine("hand-overs", False, "cannot be looked up", str(error))
+    told = [f"{one.account}: {one.node}{_because(one)}" for one in found[:_SHOWN]]
+    if len(found) > len(told):
+        told.append(f"and {len(found) - len(told)} more")
+    return _handovers(len(found), "; ".join(told))
+
+
+def _because(left: Leftover) -> str:
+    return f" ({left.trouble})" if left.trouble else ""
+
+
+def _handovers(count: int, told: str) -> CheckLine:
+    if not count:
+        return CheckLine("hand-overs", True, "nothing is left over")
+    return CheckLine("hand-overs", False, f"{count} left over: {told}", _LEFT_OVER)
+
+
+_SHOWN = 5
+"""Accounts with something left over that are named."""
+_LEFT_OVER = (
+    "let xmpp-moved run, which deletes these nodes; where the server refuses that, its log says "
+    "why, and the nodes are yours to delete"
+)
 
 
 def _check_stream(config: Config, link: Link, running: asyncio.Task[None]) -> CheckLine:

@@ -63,6 +63,11 @@ class BadParcel(Exception):
         self.text = text
 
 
+def parcel_id(sha256: str) -> str:
+    """Tells a parcel's chunks from those of another: 16 digits of the file's hash."""
+    return sha256[:16]
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkInfo:
     """What a chunk has to be: its size in bytes, and its SHA-256 in hexadecimal."""
@@ -94,8 +99,8 @@ class Manifest:
 
     @property
     def id(self) -> str:
-        """Tells this parcel's chunks from those of another: 16 digits of the file's hash."""
-        return self.sha256[:16]
+        """See :func:`parcel_id`."""
+        return parcel_id(self.sha256)
 
     @property
     def compressed(self) -> int:

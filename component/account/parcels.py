@@ -105,9 +105,9 @@ def read_chunk(chunk: ET.Element) -> tuple[str, int, bytes]:
     return chunk.get("parcel", ""), number, data
 
 
-def write_receipt(manifest: Manifest) -> ET.Element:
-    """What the new account says when it has a parcel."""
-    return ET.Element(_RECEIVED, {"old": manifest.old, "sha256": manifest.sha256})
+def write_receipt(old: str, sha256: str) -> ET.Element:
+    """What the new account says when it has a parcel of the old one; of its file the hash."""
+    return ET.Element(_RECEIVED, {"old": old, "sha256": sha256})
 
 
 def is_receipt(receipt: ET.Element, manifest: Manifest) -> bool:

@@ -19,8 +19,17 @@ class MoversSection(Section):
     carry: bool = Field(
         default=True,
         description="Bring contacts' names and groups, blocked people, profile, avatar, bookmarks\n"
-        "and settings along in a move between two accounts here. What the new account has\n"
-        "already is left alone; undoing the move takes them away again.",
+        "and settings along in a move between two accounts here, and hand them over between\n"
+        "here and other servers that run xmpp-moved. What the new account has already is left\n"
+        "alone; undoing the move takes them away again.",
+    )
+    file_mib: int = Field(
+        default=20,
+        ge=0,
+        le=1024,
+        description="How large the file of an account may be, in MiB, that a user sends in the\n"
+        "chat or has made there. Only files in the upload service of the user's own server are\n"
+        "taken. 0: none.",
     )
     statement_days: int = Field(
         default=180,

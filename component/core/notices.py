@@ -124,6 +124,17 @@ class UndoneTold:
 
 
 @dataclass(frozen=True, slots=True)
+class HandoverTrouble:
+    """The old account's things could not be made ready, or not be brought here; the move goes on.
+
+    ``lasting``: it is not tried again.
+    """
+
+    journey: Journey
+    lasting: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The preflight of a start found something after all; nothing was sent."""
 
@@ -141,6 +152,7 @@ Notice = (
     | TimeOver
     | Stopped
     | UndoneTold
+    | HandoverTrouble
     | Failed
 )
 

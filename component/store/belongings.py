@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, update
 
 from component.core.belongings.model import Entry, Job, JobState, Result, Sort
 from component.store.database import Database
@@ -20,6 +20,7 @@ _things = table(CopyThingRow)
 PRUNE_COPIES = 10
 """Copies deleted in one transaction: each takes thousands of things with it."""
 _CHUNK = 500
+_RESULTS = frozenset(result.value for result in Result)
 _ENDED = (JobState.DONE.value, JobState.UNDONE.value)
 _WORKING = (JobState.RUNNING.value, JobState.UNDOING.value)
 _CREATE = insert(_copies).returning(_copies.c.id)
@@ -158,6 +159,20 @@ class Belongings:
             # In parts, so that ten thousand do not hold up the event loop.
             async for part in (await session.stream(wanted)).partitions(_CHUNK):
                 found.extend(_entry_of(row) for row in part)
+        return found
+
+    async def counts(self, ids: Collection[int]) -> Mapping[int, Mapping[Result, int]]:
+        """Things of these copies by what became of them; results without any are left out."""
+        wanted = (
+            select(_things.c.copy_id, _things.c.result, func.count())
+            .where(_things.c.copy_id.in_(ids))
+            .group_by(_things.c.copy_id, _things.c.result)
+        )
+        found: dict[int, dict[Result, int]] = {id: {} for id in ids}
+        async with self._database.reading() as session:
+            for id, result, number in await session.execute(wanted):
+                if result in _RESULTS:
+                    found[id][Result(result)] = number
         return found
 
     async def _found(self, where: Any) -> list[Job]:

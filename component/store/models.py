@@ -217,6 +217,19 @@ class CopyThingRow(Base):
     done: Mapped[bool]
 
 
+class HandoverRow(Base):
+    """How far the hand-over of a journey is; ``parcel`` is the SHA-256 of its file."""
+
+    __tablename__ = "handovers"
+
+    journey_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("journeys.id", ondelete="CASCADE"), primary_key=True
+    )
+    state: Mapped[str] = mapped_column(index=True)
+    until: Mapped[datetime]
+    parcel: Mapped[str | None]
+
+
 class SettingsRow(Base):
     """What a user has chosen."""
 

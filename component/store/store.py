@@ -34,6 +34,7 @@ from component.store.connect import (
 )
 from component.store.database import Database
 from component.store.errors import StoreMissing, translate
+from component.store.handovers import Handovers
 from component.store.holder import Holder
 from component.store.journal import Journal
 from component.store.journeys import Journeys
@@ -74,6 +75,8 @@ class Store:
         """Users' own moves."""
         self.belongings = Belongings(self._database)
         """Copies of accounts' things."""
+        self.handovers = Handovers(self._database)
+        """Hand-overs between two servers."""
         self.user_settings = UserSettings(self._database)
         """What users and admins have chosen."""
         self._leases: Leases | None = None

@@ -10,6 +10,7 @@ from component.xmpp.names import (
     NS_COMPONENT,
     NS_CORRECT,
     NS_ENCRYPTION,
+    NS_OOB,
     NS_XML,
 )
 
@@ -18,6 +19,7 @@ LANG = f"{{{NS_XML}}}lang"
 _THREAD = f"{{{NS_COMPONENT}}}thread"
 _REPLACE = f"{{{NS_CORRECT}}}replace"
 _ENCRYPTION = f"{{{NS_ENCRYPTION}}}encryption"
+_LINK = f"{{{NS_OOB}}}x/{{{NS_OOB}}}url"
 _MAX_LANG = 35
 """Characters of a language tag (RFC 5646 section 4.4.1)."""
 
@@ -36,6 +38,8 @@ class ChatMessage:
     """Id of the message that this one replaces (XEP-0308)."""
     encrypted: bool
     """The body stands in for a content that we cannot read (XEP-0380)."""
+    link: str | None = None
+    """A file that is shared (XEP-0066 section 2)."""
 
 
 def lang_of(stanza: ET.Element) -> str | None:
@@ -64,6 +68,7 @@ def read_chat(message: ET.Element) -> ChatMessage | None:
         thread=message.findtext(_THREAD),
         corrects=replace.get("id") if replace is not None else None,
         encrypted=message.find(_ENCRYPTION) is not None,
+        link=message.findtext(_LINK),
     )
 
 

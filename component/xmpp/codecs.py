@@ -22,6 +22,7 @@ from component.xmpp.names import (
     NS_MOVED,
     NS_PUBSUB,
     NS_ROSTER,
+    NS_UPLOAD,
 )
 from component.xmpp.wire import serialise
 
@@ -74,6 +75,13 @@ class Hello:
     """What it can do beyond the contact's side."""
     passed: int = 0
     """Requests that it did not divert, for want of a component or of room."""
+    copies: frozenset[str] = frozenset()
+    """What the admin lets be carried from an account to another."""
+
+    @property
+    def may_upload(self) -> bool:
+        """Whether upload slots may be asked for as a user (XEP-0363)."""
+        return NS_UPLOAD in self.queries and "upload" in self.copies
 
 
 def _refuse(why: str) -> StanzaError:
@@ -197,6 +205,7 @@ def read_hello(iq: ET.Element) -> Hello | None:
             queries=frozenset(q.text or "" for q in hello.findall(tag(NS_HOOK, "query"))),
             features=frozenset(f.text or "" for f in hello.findall(tag(NS_HOOK, "feature"))),
             passed=int(hello.get("passed", "0")),
+            copies=frozenset(c.text or "" for c in hello.findall(tag(NS_HOOK, "copy"))),
         )
     except (KeyError, ValueError):
         return None

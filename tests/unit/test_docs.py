@@ -16,15 +16,20 @@ from typer.main import get_command
 from component.config import Config
 from component.config.movers import MoversSection
 from component.core.journey.pace import Rates, estimate
+from component.engine.belongings.ports import CopyOrders
+from component.engine.files.ports import FileOrders
 from component.engine.movers.orders import AdminOrders, DraftOrders, MoverOrders
+from component.engine.ports import Clock
 from component.ui import talk
 from component.ui.cli import app
 from component.ui.talk.admin import Admin
 from component.ui.talk.choices import Choices
 from component.ui.talk.commands import Command
+from component.ui.talk.files import Files
 from component.ui.talk.language import Languages
 from component.ui.talk.moving import Moving
 from component.ui.talk.running import Running
+from component.ui.talk.things import Things
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -93,9 +98,12 @@ def test_pictures_are_small_and_used() -> None:
 def commands() -> list[Command]:
     """All of them; nothing is ordered."""
     movers, admin = cast(MoverOrders, None), cast(AdminOrders, None)
+    things = Things(cast(CopyOrders, None), movers)
     return [
         *Moving(cast(DraftOrders, None)).commands(),
         *Running(movers).commands(),
+        *things.commands(),
+        *Files(cast(FileOrders, None), things, cast(Clock, None)).commands(),
         *Choices(movers, Languages("en")).commands(),
         *Admin(admin).commands(),
     ]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
 
+from component.account.model import Piece
 from component.core import jids
-from component.core.belongings.model import Job, JobState, Line, Sort, Thing, Unread, Why
+from component.core.belongings.model import Job, JobState, Line, Result, Sort, Thing, Unread, Why
 from component.core.belongings.plan import decide
 from component.core.belongings.report import Report
-from component.core.journey.model import Journey, Problem, Refused
+from component.core.journey.model import Journey, Kind, Problem, Refused
 from component.engine.belongings.copying import Copying
-from component.engine.belongings.ports import CopyStore, FromMove, Source
+from component.engine.belongings.ports import CopyStore, FromMove, Parcels, Source
 from component.engine.belongings.read import look
 from component.engine.belongings.things import entries_of, lines_of, things
 from component.engine.hook import Hook
@@ -40,6 +41,7 @@ class Copies:
     :param proven: a move between two accounts here of which the asker has shown that both are
         theirs; raises Refused.
     :param serves: whether a bare JID is on a served host.
+    :param parcels: what comes from old accounts elsewhere.
     :param retry_seconds: wait after the server, or the journal, refused to work.
     """
 
@@ -52,6 +54,7 @@ class Copies:
         clock: Clock,
         serves: Callable[[str], bool],
         proven: Callable[[str, int], Awaitable[Journey]],
+        parcels: Parcels | None = None,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._accounts = accounts
@@ -60,6 +63,7 @@ class Copies:
         self._clock = clock
         self._serves = serves
         self._proven = proven
+        self._parcels = parcels
         self._retry_seconds = retry_seconds
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """By the account that is written to: one copy at a time."""
@@ -133,6 +137,11 @@ class Copies:
         with explained():
             return await self._store.of(asker)
 
+    async def counts(self, asker: str) -> Mapping[int, Mapping[Result, int]]:
+        """See :class:`CopyOrders`."""
+        with explained():
+            return await self._store.counts([job.id for job in await self._store.of(asker)])
+
     async def undo(self, asker: str, id: int) -> Report:
         """See :class:`CopyOrders`."""
         with explained():
@@ -188,12 +197,25 @@ class Copies:
                 journey.id,
                 now,
             )
-            reading = await look(self._accounts, journey.old)
-            coming = await asyncio.to_thread(things, reading.pieces)
+            pieces = await self._old_things(journey)
+            if pieces is None:
+                return
+            coming = await asyncio.to_thread(things, pieces)
             lines = await self._plan(made, coming, left_out)
             job = await self._store.create(made, await asyncio.to_thread(entries_of, lines))
         if job.state is JobState.RUNNING:
             await self._work(job)
+
+    async def _old_things(self, journey: Journey) -> Sequence[Piece] | None:
+        if journey.kind is Kind.BOTH:
+            return (await look(self._accounts, journey.old)).pieces
+        return await self._parcels.pieces(journey) if self._parcels is not None else None
+
+    async def blocked(self, journey: Journey) -> Collection[str]:
+        """See :class:`~component.engine.movers.ports.Carrier`."""
+        job = await self._store.of_journey(journey.id)
+        lines = await self._lines(job.id) if job is not None else ()
+        return {line.thing.key for line in lines if line.thing.sort is Sort.BLOCKED}
 
     async def take_back(self, journey: Journey) -> None:
         """See :class:`~component.engine.movers.ports.Carrier`."""

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from component.account.model import Piece
-from component.core.belongings.model import Entry, Job, JobState
+from component.core.belongings.model import Entry, Job, JobState, Result
 from component.core.belongings.report import Report
+from component.core.journey.model import Journey
+
+
+class Parcels(Protocol):
+    """What old accounts elsewhere hand over (docs/handover.md)."""
+
+    async def pieces(self, journey: Journey) -> Sequence[Piece] | None:
+        """What came for a move to us; None where there is nothing to be had, or no use of it.
+
+        :raises LinkLost, StoreError: call again, later.
+        """
 
 
 class CopyStore(Protocol):
@@ -40,6 +51,9 @@ class CopyStore(Protocol):
 
     async def entries(self, id: int) -> Sequence[Entry]:
         """Its things in their order."""
+
+    async def counts(self, ids: Collection[int]) -> Mapping[int, Mapping[Result, int]]:
+        """Things of these copies by what became of them; results without any are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +102,12 @@ class CopyOrders(Protocol):
 
     async def copies(self, asker: str) -> Sequence[Job]:
         """The asker's copies, newest first, without previews."""
+
+    async def counts(self, asker: str) -> Mapping[int, Mapping[Result, int]]:
+        """Things of each of :meth:`copies` by what became, or is to become, of them."""
+
+    async def done(self, id: int) -> None:
+        """Wait until nothing works on a copy any more; an undone wait leaves the work alone."""
 
     async def undo(self, asker: str, id: int) -> Report:
         """Bring back what was before, in the background; subscriptions are not touched."""

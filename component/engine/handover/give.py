@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from component.account.handover import BadParcel, Manifest, Parcel, pack
+from component.account.handover import BadParcel, Fault, Manifest, Parcel, pack
 from component.account.model import Piece
 from component.account.parcels import (
     MANIFEST_ID,
@@ -81,7 +81,7 @@ class Giver:
 
         :param old: whose things; ``new``: who may fetch them; prepared bare JIDs.
         :raises NotNamed: the moved statement names somebody else, or there is none.
-        :raises BadParcel: the account is too large.
+        :raises BadParcel: the account is too large, or holds what no file can.
         :raises RemoteError: the account cannot be read, or its server does not publish.
         """
         await self._named(old, new)
@@ -160,7 +160,10 @@ _OTHERWISE = frozenset({Reason.NO_STATEMENT, Reason.OTHER_JID, Reason.BAD_STATEM
 
 def _packed(pieces: Sequence[Piece], old: str, new: str, now: datetime) -> Parcel:
     file = io.BytesIO()
-    write(file, pieces)
+    try:
+        write(file, pieces)
+    except ValueError as error:
+        raise BadParcel(Fault.FORMAT, str(error)) from error
     return pack(file.getvalue(), old, new, now)
 
 

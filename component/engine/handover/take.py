@@ -6,8 +6,9 @@ import asyncio
 import io
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
+from datetime import datetime
 
-from component.account.handover import BadParcel, Fault, Manifest, Unpacker
+from component.account.handover import BadParcel, Fault, Manifest, Unpacker, parcel_id
 from component.account.parcels import (
     MANIFEST_ID,
     NODE,
@@ -24,7 +25,7 @@ from component.engine.handover import places
 from component.engine.handover.give import NotNamed
 from component.engine.movers.accounts import Accounts
 from component.engine.ports import Clock
-from component.xmpp.errors import RemoteError
+from component.xmpp.errors import RemoteError, RequestTimeout
 
 
 class NothingOffered(Exception):
@@ -94,25 +95,27 @@ class Taker:
         data = await asyncio.to_thread(unpacker.unpack, self._clock.now())
         return Taken(unpacker.manifest, data)
 
-    async def acknowledge(self, manifest: Manifest) -> None:
+    async def acknowledge(self, sha256: str) -> None:
         """Say, to the old account alone, that its things are here.
 
+        :param sha256: of the parcel's file, as its manifest has it.
         :raises RemoteError: the new account's server refuses; the parcel then stays until it
             expires.
         """
         await places.open_for(self._accounts, self._new, RECEIPT_NODE, self._old)
-        receipt = write_receipt(manifest)
-        await places.put(self._accounts, self._new, RECEIPT_NODE, manifest.id, receipt)
+        receipt = write_receipt(self._old, sha256)
+        await places.put(self._accounts, self._new, RECEIPT_NODE, parcel_id(sha256), receipt)
 
-    async def tidy(self, manifest: Manifest) -> bool:
+    async def tidy(self, expires: datetime) -> bool:
         """Delete the receipt once nobody looks for it any more; whether that is so.
 
+        :param expires: when the parcel does.
         :raises RemoteError: the new account's server refuses.
         """
-        if self._clock.now() < manifest.expires:
+        if self._clock.now() < expires:
             try:
                 found = await self._item(MANIFEST_ID)
-            except RemoteError:
+            except (RemoteError, RequestTimeout):
                 return False  # the old server is not there: it may have to look yet
             if found is not None:
                 return False

@@ -73,6 +73,7 @@ async def withdraw_round(run: Run) -> None:
     """Take back the statement and every request without an answer."""
     journey = run.book.journey
     if journey.kind is not Kind.ARRIVE and journey.started_at is not None:
+        await furnish.offer_no_more(run)
         await run.box.accounts.withdraw(journey.old)
     roster: Mapping[str, RosterItem] = {}
     if journey.kind is not Kind.AWAY:
@@ -136,6 +137,7 @@ async def undo_round(run: Run) -> None:
     """One round of an undo; the journey ends when everybody is restored or given up."""
     journey = run.book.journey
     if journey.kind is Kind.AWAY:
+        await furnish.offer_no_more(run)
         await run.box.accounts.withdraw(journey.old)
         await _undo_round(run, {}, await run.box.accounts.roster(journey.old))
     else:

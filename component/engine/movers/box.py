@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from component.core.journey.contacts import Schedule
 from component.core.journey.model import Progress
@@ -13,6 +14,9 @@ from component.core.journey.pace import Pace, Rates
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.ports import Carrier, JourneyStore, MoverGauges
 from component.engine.ports import Clock, Teller
+
+if TYPE_CHECKING:
+    from component.engine.movers.handovers import Handovers
 
 
 @dataclass(slots=True)
@@ -41,7 +45,7 @@ class MoverSettings:
     tombstones: bool = True
     enabled: bool = True
     carry: bool = False
-    """Whether the old account's things come into the new one, where both are here."""
+    """Whether the old account's things come into the new one."""
 
     def take_over(self, other: MoverSettings) -> None:
         """Become equal to ``other``."""
@@ -71,3 +75,5 @@ class Box:
     gauges: MoverGauges
     carrier: Carrier | None = None
     """Brings the account's things along (:mod:`component.engine.belongings`)."""
+    handovers: Handovers | None = None
+    """Brings them to and from servers elsewhere."""

@@ -25,6 +25,7 @@ from component.core.notices import CodeSent
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.box import MoverSettings
 from component.engine.movers.drafts import Drafts
+from component.engine.movers.handovers import Handovers
 from component.engine.movers.orders import Given, explained
 from component.engine.movers.ports import JourneyStore
 from component.engine.movers.proofs import Proofs
@@ -47,6 +48,7 @@ class Desk:
         clock: Clock,
         settings: MoverSettings,
         begin: Callable[[Journey, Sequence[JourneyContact]], Awaitable[Journey]],
+        handovers: Handovers | None = None,
     ) -> None:
         self._accounts = accounts
         self._store = store
@@ -59,7 +61,7 @@ class Desk:
         self._proofs = Proofs()
         self._proven: set[int] = set()
         """Drafts between two accounts of which the asker has shown that both are theirs."""
-        self.drafts = Drafts(accounts, store, clock, settings, hosts)
+        self.drafts = Drafts(accounts, store, clock, settings, hosts, handovers)
 
     async def prepare_away(self, asker: str, new: str) -> Preflight:
         """See :class:`DraftOrders`."""

@@ -25,7 +25,9 @@ from component.core.journey.preflight import Facts, domains_allowed, examine
 from component.core.model import RosterItem, Subscription
 from component.core.statement import judge
 from component.engine.movers.accounts import Accounts
+from component.engine.movers.arrivals import Brought, NotBrought
 from component.engine.movers.box import MoverSettings
+from component.engine.movers.handovers import Handovers
 from component.engine.movers.orders import Given
 from component.engine.movers.ports import JourneyStore
 from component.engine.ports import Clock
@@ -50,7 +52,9 @@ class Drafts:
         clock: Clock,
         settings: MoverSettings,
         hosts: Collection[str],
+        handovers: Handovers | None = None,
     ) -> None:
+        self._handovers = handovers
         self._accounts = accounts
         self._store = store
         self._clock = clock
@@ -70,15 +74,30 @@ class Drafts:
         Where both accounts are here, nothing of either's contacts is read before both are
         proven to be the asker's (:meth:`fill`).
 
-        :raises Refused: there is nothing to draft: no contacts are known.
+        :raises Refused: there is nothing to draft: no contacts are known, and why the old
+            account, elsewhere, hands over none.
         """
         kind = self._kind(old, new)
+        blocked: frozenset[str] = frozenset()
         if kind is Kind.ARRIVE and given is None:
-            raise Refused(Problem.NO_CONTACTS, jid=old)
+            brought = await self._brought(old, new)
+            given, blocked = brought.contacts, brought.blocked
         journey = Journey(0, kind, old, new, owner, JourneyState.DRAFT, None, self._clock.now())
-        contacts = [] if kind is Kind.BOTH else await self._gather(journey, given or ())
+        contacts = [] if kind is Kind.BOTH else await self._gather(journey, given or (), blocked)
         stored = await self._store.create(journey, contacts)
         return await self.examine(stored, contacts, proven=False)
+
+    async def _brought(self, old: str, new: str) -> Brought:
+        """What the old account, elsewhere, hands over.  Raises Refused where that is nothing."""
+        if self._handovers is None or not self._handovers.wanted:
+            raise Refused(Problem.NO_CONTACTS, jid=old)
+        try:
+            return await self._handovers.arrivals.contacts(
+                old, new, most=self._settings.max_contacts
+            )
+        except NotBrought as lacking:
+            why, detail = lacking.why.value, lacking.detail
+            raise Refused(Problem.NO_CONTACTS, jid=old, lacking=why, detail=detail) from None
 
     async def fill(self, journey: Journey) -> Preflight:
         """Both accounts are proven: read their contacts, and examine the whole."""
@@ -86,10 +105,11 @@ class Drafts:
         await self._store.replace_contacts(journey.id, contacts)
         return await self.examine(journey, contacts, proven=True)
 
-    async def _gather(self, journey: Journey, given: Sequence[Given]) -> list[JourneyContact]:
+    async def _gather(
+        self, journey: Journey, given: Sequence[Given], blocked: frozenset[str] = frozenset()
+    ) -> list[JourneyContact]:
         kind, old, new = journey.kind, journey.old, journey.new
         known: Iterable[Given] = given
-        blocked: frozenset[str] = frozenset()
         before: Mapping[str, RosterItem] = {}
         try:
             if kind is not Kind.ARRIVE:

@@ -10,10 +10,11 @@ from datetime import timedelta
 import structlog
 
 from component.core.journey import stages
-from component.core.journey.model import JourneyState, Refused
+from component.core.journey.model import Journey, JourneyState, Refused
 from component.core.journey.told import RETIRED, owes_end
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.box import MoverSettings
+from component.engine.movers.handovers import Handovers
 from component.engine.movers.ports import JourneyStore
 from component.engine.ports import Clock
 from component.store.errors import StoreError
@@ -31,6 +32,7 @@ class Housekeeping:
     :param up: set while the hooks can be asked.
     :param renew: has the hook watch a user as the journeys of now need it.
     :param obtain: makes this instance the one that works on a journey; raises Refused.
+    :param mine: whether this instance is to look at a journey's hand-over.
     """
 
     def __init__(
@@ -42,6 +44,8 @@ class Housekeeping:
         up: asyncio.Event,
         renew: Callable[[str], Awaitable[None]],
         obtain: Callable[[int], Awaitable[bool]],
+        handovers: Handovers | None = None,
+        mine: Callable[[Journey], bool] = lambda _: True,
     ) -> None:
         self._accounts = accounts
         self._store = store
@@ -50,9 +54,17 @@ class Housekeeping:
         self._up = up
         self._renew = renew
         self._obtain = obtain
+        self._handovers = handovers
+        self._mine = mine
 
     async def run(self) -> None:
-        """Once an hour, until cancelled."""
+        """Once an hour, and hand-overs at their own pace, until cancelled."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._hourly())
+            if self._handovers is not None:
+                both.create_task(self._handovers.run(self._up, self._mine))
+
+    async def _hourly(self) -> None:
         while True:
             await self._up.wait()
             try:
@@ -79,6 +91,8 @@ class Housekeeping:
             except Refused:
                 continue  # the instance that has it does this
             try:
+                if self._handovers is not None:
+                    await self._handovers.offers.withdraw(journey)
                 await self._accounts.withdraw(journey.old)
             except RemoteError as error:
                 log.info("no statement to withdraw", old=journey.old, error=str(error))

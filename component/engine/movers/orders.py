@@ -68,7 +68,9 @@ class DraftOrders(Protocol):
         """Begin a draft of a move from ``old`` to the asker's account.
 
         Where ``old`` is served its roster is the source (kind BOTH).  Else ``contacts`` is; with
-        None there, raises Refused(NO_CONTACTS): ask the user for a list.
+        None, what the old account's server hands over (docs/handover.md).  Where that is nothing,
+        raises Refused(NO_CONTACTS): ask the user for a list.  Its fact ``lacking`` is a
+        :class:`~component.engine.movers.arrivals.Lacking`, ``detail`` says more.
         """
 
     async def choose(self, asker: str, journey: int, jids: Collection[str]) -> Preflight:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from component.core.journey.handover import Handover
 from component.core.journey.model import ContactState, Journey, JourneyContact, JourneyState
 
 
@@ -76,6 +77,19 @@ class JourneyStore(Protocol):
         """Whether a sender may be answered again; if so it is noted."""
 
 
+class HandoverStore(Protocol):
+    """Hand-overs as durable records; every write is durable on return and raises StoreError."""
+
+    async def put(self, handover: Handover) -> None:
+        """Write how far it is."""
+
+    async def get(self, journey: int) -> Handover | None:
+        """That of one journey."""
+
+    async def open(self, old: str | None = None) -> Sequence[Handover]:
+        """Those that have not ended; of one old account only, if given."""
+
+
 class Carrier(Protocol):
     """Brings an account's things along; raises LinkError and StoreError: call again, later."""
 
@@ -85,6 +99,9 @@ class Carrier(Protocol):
         :param left_out: contacts whose entries are not made: those who are told come with their
             notification, the others were not chosen, or are blocked.
         """
+
+    async def blocked(self, journey: Journey) -> Collection[str]:
+        """Whom the old account blocked when the copy was made, whatever became of that."""
 
     async def take_back(self, journey: Journey) -> None:
         """Undo it; returns when all is done."""

@@ -292,6 +292,8 @@ class Run:
         await self.box.rewatch(journey.old)  # from now on its contacts may be told
         if journey.kind is Kind.AWAY:
             waiting = [c.line for c in self.book if c.state is not ContactState.SKIPPED]
+            if self.box.handovers is not None:
+                await self.box.handovers.offers.begin(journey)
             await self.voice.once("published", Published(journey, tuple(waiting)))
         await self.become(Word.BEGUN)
 

@@ -38,6 +38,7 @@ from component.engine.movers.accounts import Accounts
 from component.engine.movers.book import Book
 from component.engine.movers.box import Box, MoverSettings
 from component.engine.movers.claims import Claims
+from component.engine.movers.handovers import Handovers
 from component.engine.movers.housekeeping import Housekeeping
 from component.engine.movers.orders import explained
 from component.engine.movers.ports import Carrier, JourneyStore, MoverGauges, NoGauges
@@ -73,6 +74,7 @@ class Movers:
         watches: Callable[[str], bool] = lambda _: True,
         gauges: MoverGauges | None = None,
         carrier: Carrier | None = None,
+        handovers: Handovers | None = None,
     ) -> None:
         """``watches(jid)``: whether it is this instance that has an old account watched whose
         journey is over."""
@@ -96,8 +98,18 @@ class Movers:
         """An admin holds everything."""
         self.watches = Watches(accounts, store, clock, settings, self._hosts, self.runs.of, watches)
         self.housekeeping = Housekeeping(
-            accounts, store, clock, settings, self._up, self.watches.renew, claims.obtain
+            accounts,
+            store,
+            clock,
+            settings,
+            self._up,
+            self.watches.renew,
+            claims.obtain,
+            handovers,
+            self._looks_after,
         )
+        self._mine = watches
+        self._handovers = handovers
         self._box = Box(
             accounts=accounts,
             store=store,
@@ -112,6 +124,7 @@ class Movers:
             changed=self._publish,
             gauges=gauges or NoGauges(),
             carrier=carrier,
+            handovers=handovers,
         )
 
     # Life ---------------------------------------------------------------------------------------
@@ -125,6 +138,8 @@ class Movers:
         self._up.set()
         for run in self.runs:
             run.reconnected()
+        if self._handovers is not None:
+            self._handovers.hurry()
         self.renew_watches()
 
     def renew_watches(self) -> None:
@@ -154,6 +169,15 @@ class Movers:
         """End the runs; the journal knows where each stood."""
         self._stop_renewing()
         await self.runs.stop()
+        if self._handovers is not None:
+            await self._handovers.stop()
+
+    def _looks_after(self, journey: Journey) -> bool:
+        """Whether this instance looks after a journey's hand-over: as it does after watches."""
+        if journey.id in self.runs.by_id:
+            return True
+        here = journey.old if journey.kind is Kind.AWAY else journey.new
+        return journey.state.final and self._mine(here)
 
     async def begin(self, draft: Journey, contacts: Sequence[JourneyContact]) -> Journey:
         """Set out on a draft that was confirmed.

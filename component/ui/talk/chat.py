@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from component.core.links import is_link
 from component.engine.ports import Clock
 from component.ui.talk.bounds import Crowd, Kept, Pace
 from component.ui.talk.commands import Book, Command, Shown
@@ -127,7 +128,8 @@ class Chat:
         # Some systems write an umlaut as two characters.
         text = unicodedata.normalize("NFC", message.body).strip()
         if dialog is None:
-            return await self._outside(turn, text, rested)
+            shared = (message.link or "").strip()
+            return await self._outside(turn, shared if is_link(shared) else text, rested)
         if message.corrects is not None:
             return words.say(
                 "What was answered stays answered. Write “back” to answer again, or “cancel” to "
@@ -237,6 +239,8 @@ def _help(words: Words, visible: list[Command]) -> str:
 
 def _find(words: Words, visible: list[Command], text: str) -> tuple[Command | None, str]:
     """The command that a text begins with, by number or words, and what follows them."""
+    if is_link(text):
+        return next((command for command in visible if command.takes_links), None), text
     bare = text.strip().rstrip(".)!")
     if bare.isdecimal() and len(bare) <= 3:
         number = int(bare)

@@ -48,6 +48,8 @@ class Command:
     for_admins: bool = False
     inline: bool = False
     """Whether in a chat the first answer may follow the words."""
+    takes_links: bool = False
+    """Whether in a chat a link alone, as of a file that is shared, is its first answer."""
 
     @property
     def node(self) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 from component.core.journey.model import (
     Access,
     JourneyContact,
+    Kind,
     Preflight,
     Problem,
     Refused,
@@ -84,11 +85,12 @@ class Moving:
         async def then(turn: Turn, answers: Answers) -> Page:
             old = answers.text("old")
             try:
-                return await self._checked(turn, await self._drafts.prepare_arrive(turn.asker, old))
+                found = await self._drafts.prepare_arrive(turn.asker, old)
             except Refused as refused:
                 if refused.problem is not Problem.NO_CONTACTS:
                     raise
-            return self._ask_list(turn, old)
+                return self._ask_list(turn, old, words_of.lacking(turn.words, refused.facts))
+            return await self._checked(turn, found, brought=found.journey.kind is Kind.ARRIVE)
 
         return Form(
             turn.words.say("Arrive"),
@@ -101,7 +103,7 @@ class Moving:
             then,
         )
 
-    def _ask_list(self, turn: Turn, old: str) -> Page:
+    def _ask_list(self, turn: Turn, old: str, why: str) -> Page:
         async def then(turn: Turn, answers: Answers) -> Page:
             try:
                 given = lists.parse(answers.text("list"), old)
@@ -113,7 +115,8 @@ class Moving:
 
         return Form(
             turn.words.say("Your contacts"),
-            turn.words.say(
+            why
+            + turn.words.say(
                 "I cannot read the contact list of {old}, so please paste it here: one address on "
                 "each line, with a name after it if you like. A whole account in a file "
                 "(XEP-0227) will do too.",
@@ -129,7 +132,8 @@ class Moving:
 
     # What was found -----------------------------------------------------------------------------
 
-    async def _checked(self, turn: Turn, found: Preflight) -> Page:
+    async def _checked(self, turn: Turn, found: Preflight, *, brought: bool = False) -> Page:
+        """``brought``: the contacts came from the old account, on another server."""
         words = turn.words
         if not found.ok:
             return Done(phrases.failed(words, found), warning=True)
@@ -163,21 +167,13 @@ class Moving:
                 return self._choose(turn, after)
             return await self._confirm(turn, after)
 
+        text = words_of.summary(words, found)
+        if brought:
+            text += "\n" + words_of.brought(words, found.journey.old)
         if not fields:
             fields.append(Field("sure", Takes.FLAG, words.say("Begin now?")))
-            return Form(
-                words.say("Ready"),
-                words_of.summary(words, found),
-                tuple(fields),
-                self._begin(found),
-            )
-        return Form(
-            words.say("Ready"),
-            words_of.summary(words, found),
-            tuple(fields),
-            then,
-            last=True,
-        )
+            return Form(words.say("Ready"), text, tuple(fields), self._begin(found))
+        return Form(words.say("Ready"), text, tuple(fields), then, last=True)
 
     def _begin(self, found: Preflight) -> Callable[[Turn, Answers], Awaitable[Page]]:
         async def then(turn: Turn, answers: Answers) -> Page:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 from component.core.journey.model import (
@@ -12,6 +13,7 @@ from component.core.journey.model import (
     Kind,
     Preflight,
 )
+from component.engine.movers.arrivals import Lacking
 from component.ui.talk import lists, phrases
 from component.ui.talk.language import Words
 from component.ui.talk.pages import Field, Option, short
@@ -71,6 +73,45 @@ def summary(words: Words, found: Preflight) -> str:
             )
         )
     return "\n".join(lines)
+
+
+def brought(words: Words, old: str) -> str:
+    """Where the contacts came from, and what comes with them."""
+    return words.say(
+        "Your contacts came from {old}, with names and groups: you need not paste any. Who is "
+        "blocked there, your profile, rooms and settings come along before anybody is told.",
+        old=old,
+    )
+
+
+def lacking(words: Words, facts: Mapping[str, str]) -> str:
+    """Why the old account hands over nothing, if that can be said; a line before what to do.
+
+    :param facts: of the refusal.
+    """
+    old = facts.get("jid", "")
+    match facts.get("lacking"):
+        case Lacking.PACKING:
+            text = words.say(
+                "Nothing from {old} is ready for you. Its server may still be packing: try "
+                "“arrive” again in a minute, or go on here.",
+                old=old,
+            )
+        case Lacking.SLOW:
+            text = words.say(
+                "Not all of what {old} hands over is here yet. Try “arrive” again in a minute: "
+                "what has come is kept. Or go on here.",
+                old=old,
+            )
+        case Lacking.BAD:
+            text = words.say(
+                "What {old} hands over is damaged, so I use nothing of it ({detail}).",
+                old=old,
+                detail=short(facts.get("detail", ""), 200),
+            )
+        case _:
+            return ""
+    return f"{text}\n"
 
 
 def access_field(words: Words, suggested: Access) -> Field:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from component.core.journey.model import ContactState, JourneyState, Progress
+from component.core.journey.model import ContactState, JourneyState, Kind, Progress
 from component.core.notices import (
     AllFollowed,
     CodeSent,
@@ -10,6 +10,7 @@ from component.core.notices import (
     ContactMoved,
     ContactRestored,
     Failed,
+    HandoverTrouble,
     NewAddress,
     Notice,
     ProgressMade,
@@ -49,6 +50,8 @@ def notice_texts(words: Words, notice: Notice) -> list[str]:
             return [_stopped(words, notice.progress)]
         case UndoneTold():
             return [_undone(words, notice)]
+        case HandoverTrouble():
+            return [_trouble(words, notice)]
         case Failed():
             return [phrases.failed(words, notice.preflight)]
 
@@ -190,11 +193,33 @@ def _published(words: Words, notice: Published) -> list[str]:
     if not notice.contacts:
         return [text]
     text += "\n" + words.say_n(
-        "The next message is your contact, for you to copy and paste there.",
-        "The next message is your {n} contacts, for you to copy and paste there.",
+        "The next message is your contact, to be pasted there if you are asked for it.",
+        "The next message is your {n} contacts, to be pasted there if you are asked for them.",
         len(notice.contacts),
     )
     return [text, "\n".join(notice.contacts)]
+
+
+def _trouble(words: Words, notice: HandoverTrouble) -> str:
+    journey = notice.journey
+    if journey.kind is not Kind.AWAY:
+        text = N_(
+            "What your old account {old} keeps could not be brought along; your contacts are told "
+            "all the same. Send me a file of that account (“export my account” there), or copy by "
+            "hand what you miss."
+        )
+    elif notice.lasting:
+        text = N_(
+            "Your account {old} is too large to be handed over, or holds something that cannot be "
+            "packed. Paste your contacts at {new}, and take the rest there in a file: write "
+            "“export my account” here."
+        )
+    else:
+        text = N_(
+            "What your account {old} keeps cannot be handed over just now; I try again. If you do "
+            "not want to wait, paste your contacts at {new}."
+        )
+    return words.say(text, old=journey.old, new=journey.new)
 
 
 _ALL_FOLLOWED = N_(

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Literal, Protocol
 
 from component.core import jids
+from component.engine.belongings.ports import CopyOrders
+from component.engine.files.ports import FileOrders
 from component.engine.movers.orders import AdminOrders, DraftOrders, MoverOrders
 from component.engine.ports import Clock
 from component.ui.talk.adhoc import AdHoc
@@ -14,10 +16,12 @@ from component.ui.talk.admin import Admin
 from component.ui.talk.chat import Chat
 from component.ui.talk.choices import Choices
 from component.ui.talk.commands import Book
+from component.ui.talk.files import Files
 from component.ui.talk.language import Languages
 from component.ui.talk.moving import Moving
 from component.ui.talk.pages import Turn
 from component.ui.talk.running import Running
+from component.ui.talk.things import Things
 from component.xmpp.disco import CommandList
 from component.xmpp.names import NS_COMMANDS, NS_FORMS
 from component.xmpp.router import IqHandler, MessageHandler
@@ -56,15 +60,20 @@ class Talk:
         drafts: DraftOrders,
         movers: MoverOrders,
         admin: AdminOrders,
+        copies: CopyOrders,
+        files: FileOrders,
         *,
         languages: Languages,
         clock: Clock,
     ) -> None:
         self._link = link
         self._languages = languages
+        things = Things(copies, movers)
         commands = [
             *Moving(drafts).commands(),
             *Running(movers).commands(),
+            *things.commands(),
+            *Files(files, things, clock).commands(),
             *Choices(movers, languages).commands(),
             *Admin(admin).commands(),
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -15,7 +16,9 @@ from component.engine.belongings.ports import FromPieces
 from component.xmpp import mover_codecs
 from component.xmpp.codecs import write_entries
 from component.xmpp.errors import RemoteError
+from component.xmpp.names import NS_UPLOAD
 from tests.live.account.furniture import EVERYTHING
+from tests.live.account.servers import HOSTS
 from tests.live.account.test_exchange import is_prosody
 from tests.live.belongings.stage import NEW, OLD, Stage
 from tests.live.client import NS_ROSTER
@@ -36,10 +39,12 @@ def narrowed(kind: Kind, part: str) -> dict[str, str]:
     return {"modules.mod_moved_hook.copy": f'["{part}"]'}
 
 
-async def condition_of(stage: Stage, payload: ET.Element) -> str | None:
+async def condition_of(
+    stage: Stage, payload: ET.Element, to: str | None = None, kind: Literal["get", "set"] = "get"
+) -> str | None:
     """What a question is refused with, if it is."""
     try:
-        await stage.accounts.query(NEW.jid, "get", payload)
+        await stage.accounts.query(NEW.jid, kind, payload, to)
     except RemoteError as error:
         return error.condition
     return None
@@ -67,6 +72,24 @@ async def test_an_admin_narrows_it(kind: Kind, tmp_path: Path, part: str) -> Non
             asks.items_get("urn:xmpp-moved:hand-over:0"),
         ):
             assert await condition_of(stage, payload) in (None, "item-not-found")
+
+
+@pytest.mark.parametrize("part", ["upload", "vcard", None])
+async def test_upload_slots(kind: Kind, tmp_path: Path, part: str | None) -> None:
+    """Asked for where the admin lets it, of others, and nothing else in that namespace."""
+    async with Stage(kind, tmp_path, narrowed(kind, part) if part else {}) as stage:
+        assert [hello.may_upload for hello in stage.hellos] == [part != "vcard"] * len(HOSTS)
+        slot = ET.Element(f"{{{NS_UPLOAD}}}request", {"filename": "a.xml", "size": "1"})
+        items = asks.nodes_get()
+        assert await condition_of(stage, slot) == "not-allowed"
+        assert await condition_of(stage, slot, NEW.host, "set") == "not-allowed"
+        allowed = [await condition_of(stage, asked, NEW.host) for asked in (slot, items)]
+        if part == "vcard":
+            assert allowed == ["not-allowed", "not-allowed"]
+        else:
+            # There is no such service here; that is the server's word, not the hook's.
+            assert allowed == ["service-unavailable", None]
+        assert (await condition_of(stage, items) == "not-allowed") is (part is not None)
 
 
 async def test_block_lists_of_the_absent(kind: Kind, tmp_path: Path) -> None:

@@ -41,8 +41,7 @@ from tests.live.client import Client
 from tests.live.linked import Side, linked
 from tests.live.movers.world import World
 from tests.live.servers.base import RosterEntry
-from tests.live.servers.differences import KINDS, Kind
-from tests.live.servers.mixed import mix
+from tests.live.servers.differences import Kind
 from tests.live.servers.prosody import Prosody
 
 OLD, NEW = "jülïet@montague.example", "ジュリエット@capulet.example"
@@ -56,9 +55,7 @@ PICTURES: tuple[Piece, ...] = (
     ),
 )
 """What cannot be compressed, so that there are several chunks."""
-PAIRS = (("prosody-0.12", "ejabberd-24.12"), ("ejabberd-24.12", "prosody-0.12"))
 _numbers = count(1)
-MIXED = [mix(KINDS[here], KINDS[there]) for here, there in PAIRS]
 
 
 @dataclass
@@ -103,15 +100,6 @@ class Stage:
         client = await self.client(jid)
         answer = await client.request(ET.tostring(asks.items_get(node, id), "unicode"), to=owner)
         return answer.get("type") == "error"
-
-
-@pytest.fixture(params=MIXED, ids=lambda kind: kind.name)
-def pair(request: pytest.FixtureRequest) -> Kind:
-    """Two servers of different kinds."""
-    kind: Kind = request.param
-    if not kind.available:
-        pytest.skip(kind.missing)
-    return kind
 
 
 @pytest.fixture
@@ -166,12 +154,12 @@ async def test_a_hand_over(stage: Stage) -> None:
     assert list(taken.pieces()) == expected
     assert len(expected) == len([*EVERYTHING, *PICTURES]) + 1
     # What was fetched is acknowledged, to the old account alone, and then both nodes are gone.
-    await stage.taker.acknowledge(taken.manifest)
+    await stage.taker.acknowledge(taken.manifest.sha256)
     assert await stage.refused(THIEF, NEW, RECEIPT_NODE, taken.manifest.id)
-    assert not await stage.taker.tidy(taken.manifest)
+    assert not await stage.taker.tidy(taken.manifest.expires)
     assert await stage.giver.tidy(OLD) is Ended.RECEIVED
     assert await stage.giver.tidy(OLD) is Ended.NOTHING
-    assert await stage.taker.tidy(taken.manifest)
+    assert await stage.taker.tidy(taken.manifest.expires)
     for side, jid in ((stage.here, OLD), (stage.there, NEW)):
         inner = await side.accounts.query(jid, "get", asks.nodes_get())
         assert not [name for name in asks.read_nodes(inner) if name.startswith("urn:xmpp-moved:")]
@@ -279,13 +267,13 @@ async def test_its_time_is_over(stage: Stage) -> None:
     await stage.giver.offer(OLD, NEW)
     stage.clock.ahead = LIFETIME - timedelta(minutes=1)
     taken = await stage.taker.fetch()
-    await stage.taker.acknowledge(taken.manifest)
+    await stage.taker.acknowledge(taken.manifest.sha256)
     stage.clock.ahead = LIFETIME
     with pytest.raises(BadParcel) as late:
         await stage.taker_of(NEW).fetch()
     assert late.value.fault is Fault.EXPIRED
     assert await stage.giver.tidy(OLD) is Ended.EXPIRED
-    assert await stage.taker.tidy(taken.manifest)
+    assert await stage.taker.tidy(taken.manifest.expires)
     # And where the mover goes elsewhere.
     await stage.giver.offer(OLD, NEW)
     await say(stage, THIEF)

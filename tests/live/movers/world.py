@@ -22,6 +22,7 @@ from tests.live.servers.base import (
     ServerSpec,
 )
 from tests.live.servers.differences import Kind
+from tests.live.servers.uploads import with_uploads
 
 HOSTS: Mapping[str, tuple[str, ...]] = {
     "montague": ("montague.example", "verona.example"),
@@ -100,6 +101,7 @@ class World:
         names: which servers there are.
         hook: options of the server module; where it names several components, montague has all
             of them, and only the first one is started here.
+        uploads: whether montague keeps files for its first host.
     """
 
     kind: Kind
@@ -107,6 +109,7 @@ class World:
     settings: Settings = ()
     names: tuple[str, ...] = tuple(HOSTS)
     hook: HookOptions = field(default_factory=HookOptions)
+    uploads: bool = False
     houses: dict[str, House] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -123,7 +126,7 @@ class World:
                 zone,
                 tuple(dict.fromkeys((*_components(name), *self.hook.components))),
                 self.hook if name in COMPONENTS else None,
-                _EXTRA if self.side(name).name.startswith("ejabberd") else {},
+                self._extra(name, addresses[name]),
             )
             house = House(name, self.side(name).build(spec, self.folder / name))
             if name in COMPONENTS:
@@ -133,6 +136,12 @@ class World:
                     self.folder / f"{name}-component", self.configuration(house, socket)
                 )
             self.houses[name] = house
+
+    def _extra(self, name: str, address: str) -> dict[str, str]:
+        extra = dict(_EXTRA) if self.side(name).name.startswith("ejabberd") else {}
+        if self.uploads and name == "montague":
+            extra |= with_uploads(self.side(name), address, HOSTS[name], self.folder)
+        return extra
 
     def side(self, name: str) -> Kind:
         """The kind of the server of this name."""

@@ -260,7 +260,7 @@ def listeners(spec: ServerSpec) -> list[dict[str, object]]:
             {
                 "port": HELP_PORT,
                 "module": "ejabberd_http",
-                "request_handlers": {"/help": "mod_test_help"},
+                "request_handlers": {"/help": "mod_test_help", "/upload": "mod_http_upload"},
             },
             {
                 "port": COMPONENT_PORT,

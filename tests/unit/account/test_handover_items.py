@@ -165,12 +165,12 @@ def test_the_document_shows_what_is_written() -> None:
 
 def test_a_receipt_is_for_one_parcel() -> None:
     manifest = PARCEL.manifest
-    receipt = write_receipt(manifest)
+    receipt = write_receipt(manifest.old, manifest.sha256)
     assert is_receipt(receipt, manifest)
     assert not is_receipt(receipt, pack(b"other", OLD, NEW, NOW).manifest)
     assert not is_receipt(write_manifest(manifest), manifest)
     for name, value in (("old", NEW), ("sha256", "0" * 64)):
-        other = write_receipt(manifest)
+        other = write_receipt(manifest.old, manifest.sha256)
         other.set(name, value)
         assert not is_receipt(other, manifest)
 

@@ -44,6 +44,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert config.movers.model_dump() == {
         "enabled": True,
         "carry": True,
+        "file_mib": 20,
         "statement_days": 180,
         "undo_hours": 72.0,
         "cooldown_days": 30,

@@ -36,7 +36,8 @@ from component.store import Store
 from tests_support import NEW, NOON, OLD, after, contact, journey, settlement, verdict
 
 def record(name):
-    return NewRecord(NOON, name, "i1", "juliet@capulet.example", OLD.jid, NEW.jid, OLD, None, "<p/>")
+    contact = "juliet@capulet.example"
+    return NewRecord(NOON, name, "i1", contact, OLD.jid, NEW.jid, OLD, None, "<presence/>")
 
 async def move(store, name):
     id_ = await store.add(record(name))

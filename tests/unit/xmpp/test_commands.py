@@ -152,6 +152,16 @@ def test_reading() -> None:
     assert (read.thread, read.corrects, read.encrypted) == ("t", "m0", False)
 
 
+def test_reading_a_file_that_is_shared() -> None:
+    shared = "<x xmlns='jabber:x:oob'><url>https://u.example/a</url><desc>d</desc></x>"
+    read = read_chat(message(f"<body>look</body>{shared}"))
+    assert read is not None
+    assert (read.body, read.link) == ("look", "https://u.example/a")
+    read = read_chat(message("<body>look</body><x xmlns='jabber:x:oob'/>"))
+    assert read is not None
+    assert read.link is None
+
+
 def test_reading_one_of_several_languages() -> None:
     bodies = "<body xml:lang='fr'>salut</body><body xml:lang='de'>hallo</body>"
     read = read_chat(message(bodies, f"from='{YOU}' xml:lang='de'"))

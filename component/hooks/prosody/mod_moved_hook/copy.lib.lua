@@ -4,10 +4,11 @@
 
 local set = require "util.set";
 
-local names = { "blocking", "pep", "private", "vcard" };
+local names = { "blocking", "pep", "private", "upload", "vcard" };
 
--- moved_hook_copy: what may be carried from an account to another, of these. A move by itself needs
--- none of them: contacts, the moved statement and our own passing data are always allowed.
+-- moved_hook_copy: what may be carried from an account to another, of these; "upload" is for
+-- accounts as files in this server's own storage (XEP-0363). A move by itself needs none of them:
+-- contacts, the moved statement and our own passing data are always allowed.
 local chosen = module:get_option_set("moved_hook_copy", names);
 local unknown = chosen - set.new(names);
 if not unknown:empty() then
@@ -31,8 +32,10 @@ local function may(kind, payload, own)
 		return kind == "get" or chosen:contains("blocking");
 	elseif xmlns == "jabber:iq:private" then
 		return chosen:contains("private");
+	elseif xmlns == "urn:xmpp:http:upload:0" then
+		return kind == "get" and not own and chosen:contains("upload");
 	elseif xmlns == "http://jabber.org/protocol/disco#items" then
-		return chosen:contains("pep");
+		return chosen:contains("pep") or not own and chosen:contains("upload");
 	elseif own and (xmlns == xmlns_pubsub or xmlns == xmlns_pubsub.."#owner") and not chosen:contains("pep") then
 		for _, action in ipairs(payload.tags) do
 			local node = action.attr.node;

@@ -37,6 +37,7 @@ local query_namespaces = {
 	["jabber:iq:private"] = true;
 	["jabber:iq:roster"] = true;
 	["urn:xmpp:blocking"] = true;
+	["urn:xmpp:http:upload:0"] = true;
 	["vcard-temp"] = true;
 };
 

@@ -85,7 +85,7 @@ class AccountServer:
         asked, type_ = inner[0], inner.get("type", "")
         fault = self.before(type_, asked)
         if fault is None:
-            answer = self._answered(to, type_, asked)
+            answer = self.answered(to, type_, asked)
             fault = self.after(type_, asked)
         if fault is not None and not isinstance(fault, RemoteError):
             raise fault
@@ -116,7 +116,8 @@ class AccountServer:
             raise fault
         return ET.Element("iq")
 
-    def _answered(self, user: str, type_: str, asked: ET.Element) -> list[ET.Element] | RemoteError:
+    def answered(self, user: str, type_: str, asked: ET.Element) -> list[ET.Element] | RemoteError:
+        """What a user's own question brings."""
         if type_ == "set":
             first = asked[0].tag.rpartition("}")[2] if len(asked) else ""
             self.writes.append((user, f"{asked.tag.rpartition('}')[2]}/{first}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,19 +51,32 @@ EVERYTHING: Sequence[Piece] = (
 )
 
 
-class House:
-    """Copies on a played server."""
+async def _nothing_proven(asker: str, id: int) -> Journey:
+    raise Refused(Problem.CODE_EXPIRED)
 
-    def __init__(self, store: Store) -> None:
-        self.server = AccountServer()
+
+class House:
+    """Copies on a played server.
+
+    :param proven: whose moves have been proven to be whose.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        users: Collection[str] = (ME,),
+        proven: Callable[[str, int], Awaitable[Journey]] = _nothing_proven,
+        server: AccountServer | None = None,
+    ) -> None:
+        self.server = server or AccountServer()
         accounts, hook = self.server.sides
         self.copies = Copies(
             accounts=accounts,
             hook=hook,
             store=store.belongings,
             clock=SystemClock(),
-            serves=lambda jid: jid == ME,
-            proven=_nothing_proven,
+            serves=lambda jid: jid in users,
+            proven=proven,
             retry_seconds=0.01,
         )
 
@@ -79,10 +92,6 @@ class House:
         await self.copies.undo(ME, report.job.id)
         await self.copies.done(report.job.id)
         return await self.copies.report(ME, report.job.id)
-
-
-async def _nothing_proven(asker: str, id: int) -> Journey:
-    raise Refused(Problem.CODE_EXPIRED)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from component.core.roster import Entry, outbound
 from component.xmpp import codecs
 from component.xmpp.codecs import tag
 from component.xmpp.errors import LinkLost, RemoteError
-from component.xmpp.mover_codecs import NS_BLOCKING, NS_VCARD
+from component.xmpp.mover_codecs import NS_BLOCKING
 from component.xmpp.names import (
     NS_CLIENT,
     NS_DISCO_INFO,
@@ -30,6 +30,7 @@ from component.xmpp.names import (
     NS_STANZAS,
 )
 from component.xmpp.pubsub import NS_DATA
+from tests.unit.engine.movers.model_pep import Things, blocking
 from tests.unit.engine.movers.model_world import World, item_element
 
 Rosters = dict[str, dict[str, RosterItem]]
@@ -66,6 +67,7 @@ class FakeServer:
     def __init__(self, hosts: tuple[str, ...]) -> None:
         self.hosts = hosts
         self.world = World(self)
+        self.things = Things()
         self.rosters: Rosters = {}
         self.nodes: dict[str, Node] = {}
         self.blocks: dict[str, set[str]] = {}
@@ -100,7 +102,7 @@ class FakeServer:
         await self.gate(f"before {name}")
         if not self.up:
             raise LinkLost("the stream is down")
-        answer = self._answer(to, payload)
+        answer = self.answer(self.hosts, to, payload)
         await self.gate(f"after {name}")
         if not self.up:
             raise LinkLost("the stream was lost")
@@ -112,8 +114,9 @@ class FakeServer:
         self.watches.clear()
         self.world.unplug()
 
-    def _answer(self, to: str, payload: ET.Element) -> ET.Element:
-        if to not in self.rosters or jids.domain(to) not in self.hosts:
+    def answer(self, hosts: tuple[str, ...], to: str, payload: ET.Element) -> ET.Element:
+        """What a component that serves these hosts is answered."""
+        if to not in self.rosters or jids.domain(to) not in hosts:
             raise RemoteError("item-not-found")
         iq = ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
         match payload.tag:
@@ -217,6 +220,11 @@ class FakeServer:
 
     def _query(self, user: str, inner: ET.Element) -> ET.Element:
         payload, to, kind = inner[0], inner.get("to", user), inner.get("type")
+        if self.things.plays(payload) and (to == user or jids.domain(to) not in self.world.down):
+            found = self.things.answer(user, to, kind or "get", payload)
+            return _error(found.condition) if isinstance(found, RemoteError) else _result(*found)
+        if blocking(self.blocks.setdefault(user, set()), payload):
+            return _result()
         if payload.tag == tag(NS_ROSTER, "query"):
             return self._roster_get(user) if kind == "get" else self._roster_set(user, payload[0])
         if payload.tag == tag(NS_DISCO_INFO, "query"):
@@ -227,8 +235,6 @@ class FakeServer:
             for jid in sorted(self.blocks.get(user, ())):
                 ET.SubElement(listed, tag(NS_BLOCKING, "item"), {"jid": jid})
             return answer
-        if payload.tag == tag(NS_VCARD, "vCard"):
-            return _error("item-not-found")
         if payload.tag == tag(NS_PUBSUB, "pubsub") and kind == "get":
             return self._items(user, to)
         if not self.pep:
@@ -339,8 +345,10 @@ def name_of(payload: ET.Element) -> str:
     return " ".join(parts)
 
 
-def _result() -> ET.Element:
-    return ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
+def _result(*inner: ET.Element) -> ET.Element:
+    answer = ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
+    answer.extend(inner)
+    return answer
 
 
 def _error(condition: str) -> ET.Element:

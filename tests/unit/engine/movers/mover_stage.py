@@ -16,6 +16,7 @@ from component.core.journey.pace import Rates
 from component.core.limits import Declined, Followed, Policy
 from component.core.model import RosterItem, Subscription
 from component.core.notices import CodeSent, NewAddress, Notice
+from component.engine.belongings.copies import Copies
 from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.admin import Admin
@@ -23,6 +24,7 @@ from component.engine.movers.box import MoverSettings
 from component.engine.movers.claims import Claims
 from component.engine.movers.desk import Desk
 from component.engine.movers.drafts import Domains
+from component.engine.movers.handovers import Handovers
 from component.engine.movers.inbound import Inbound
 from component.engine.movers.orders import Given, RunTime
 from component.engine.movers.ports import Carrier, JourneyStore
@@ -119,8 +121,11 @@ class Stage:
     clock: LoopClock = field(default_factory=LoopClock)
     seen: list[Progress] = field(default_factory=list)
     carrier: Carrier | None = None
+    accounts: Accounts = field(init=False)
+    handovers: Handovers = field(init=False)
     faults: Callable[[str], None] = lambda _: None
     """Called at each gate: may raise what the wire or the store would."""
+    copies: Copies = field(init=False)
     movers: Movers = field(init=False)
     desk: Desk = field(init=False)
     admin: Admin = field(init=False)
@@ -154,7 +159,19 @@ class Stage:
             notices=ContactNotices(self.messages),
             clock=self.clock,
         )
-        accounts = Accounts(self.server, hook)
+        accounts = self.accounts = Accounts(self.server, hook)
+        self.handovers = Handovers(
+            accounts, self.store.handovers, journeys, self.messages, self.clock, self.settings
+        )
+        self.copies = Copies(
+            accounts=accounts,
+            hook=hook,
+            store=self.store.belongings,
+            clock=self.clock,
+            serves=lambda jid: jid.endswith(f"@{HOST}"),
+            proven=lambda asker, id: self.desk.both_proven(asker, id),
+            parcels=self.handovers.arrivals,
+        )
         self.movers = Movers(
             hosts=(HOST,),
             accounts=accounts,
@@ -165,7 +182,8 @@ class Stage:
             preferences=preferences,
             contact_undo=undo,
             claims=Claims(self.store.shared, self.store.journeys.with_work),
-            carrier=self.carrier,
+            carrier=self.carrier or self.copies,
+            handovers=self.handovers,
         )
         self.desk = Desk(
             hosts=(HOST,),
@@ -175,6 +193,7 @@ class Stage:
             clock=self.clock,
             settings=self.settings,
             begin=self.movers.begin,
+            handovers=self.handovers,
         )
         self.admin = Admin(
             self.movers,
@@ -266,8 +285,9 @@ class Stage:
         return await self.desk.start(OLD, id_)
 
     async def arrive(self, *contacts: Given) -> Journey:
-        """The owner of NEW arrives from FAR, whose statement is there."""
-        found = await self.desk.prepare_arrive(NEW, FAR, contacts)
+        """The owner of NEW arrives from FAR, whose statement is there; with these contacts, or
+        those that FAR hands over."""
+        found = await self.desk.prepare_arrive(NEW, FAR, contacts or None)
         assert found.ok, [check for check in found.checks if not check.ok]
         return await self.desk.start(NEW, found.journey.id)
 

@@ -26,6 +26,10 @@ class Van:
         self.left_out.append(set(left_out))
         self.told.append(len(self.stage.server.told))
 
+    async def blocked(self, journey: Journey) -> Collection[str]:
+        """Nobody."""
+        return ()
+
     async def take_back(self, journey: Journey) -> None:
         """Nothing was brought."""
 

@@ -187,3 +187,27 @@ def test_a_server_that_was_down_and_is_back(tmp_path: Path, answers: bool) -> No
 
 def _revoke() -> PresenceKind:
     return PresenceKind.UNSUBSCRIBED
+
+
+def test_readers_are_let_in_in_small_parts(tmp_path: Path) -> None:
+    """Prosody saves the node for each reader, and answers nobody before it has done a request."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            readers = [f"c{number}@d{number % 7}.example" for number in range(250)]
+            parts: list[int] = []
+            seen: set[str] = set()
+
+            def count(name: str) -> None:
+                nonlocal seen
+                if name == "after set pubsub affiliations":
+                    now = set(stage.server.nodes[OLD].members)
+                    parts.append(len(now - seen))
+                    seen = now
+
+            stage.faults = count
+            await stage.accounts.publish(OLD, NEW, Access.WHITELIST, readers)
+            assert seen == set(readers)
+            assert max(parts) <= 100
+
+    play(main())

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 from component.ui.talk.commands import NODE
 from component.xmpp.chat import LANG
-from component.xmpp.names import IQ, MESSAGE, NS_COMMANDS, NS_COMPONENT, NS_FORMS
+from component.xmpp.names import IQ, MESSAGE, NS_COMMANDS, NS_COMPONENT, NS_FORMS, NS_OOB
 from tests.unit.ui.talk.fake import ME, World
 
 Values = Mapping[str, str | Sequence[str]]
 X, FIELD, VALUE = (f"{{{NS_FORMS}}}{name}" for name in ("x", "field", "value"))
+INSTRUCTIONS, OPTION = f"{{{NS_FORMS}}}instructions", f"{{{NS_FORMS}}}option"
 NOTE = f"{{{NS_COMMANDS}}}note"
 
 
@@ -42,13 +43,18 @@ def command_iq(
     return iq
 
 
-def message(sender: str, body: str | None, *, lang: str | None = None, **more: str) -> ET.Element:
-    """A chat message to the component."""
+def message(
+    sender: str, body: str | None, *, lang: str | None = None, link: str = "", **more: str
+) -> ET.Element:
+    """A chat message to the component, with a link to a file if there is one (XEP-0066)."""
     stanza = ET.Element(MESSAGE, {"type": "chat", "from": sender, "to": ME, **more})
     if lang:
         stanza.set(LANG, lang)
     if body is not None:
         ET.SubElement(stanza, f"{{{NS_COMPONENT}}}body").text = body
+    if link:
+        shared = ET.SubElement(stanza, f"{{{NS_OOB}}}x")
+        ET.SubElement(shared, f"{{{NS_OOB}}}url").text = link
     return stanza
 
 
@@ -91,6 +97,17 @@ class Client:
         return [f.get("var", "") for f in self.answer.iter(FIELD)]
 
     @property
+    def text(self) -> str:
+        """What the page says: its instructions, or the note at the end."""
+        lines = [line.text or "" for line in self.answer.iter(INSTRUCTIONS)]
+        return "\n".join(lines) if lines else self.note
+
+    @property
+    def options(self) -> list[str]:
+        """Values that can be chosen."""
+        return [option.findtext(VALUE) or "" for option in self.answer.iter(OPTION)]
+
+    @property
     def actions(self) -> list[str]:
         """What is offered."""
         actions = self.answer.find(f"{{{NS_COMMANDS}}}actions")
@@ -99,6 +116,10 @@ class Client:
     async def run(self, name: str, pages: Sequence[Values]) -> str:
         """The whole of a command; returns the last page's text."""
         await self.execute(name)
+        return await self.finish(*pages)
+
+    async def finish(self, *pages: Values) -> str:
+        """The rest of a command; returns the last page's text."""
         for values in pages:
             assert self.status == "executing", self.note
             assert set(values) == set(self.fields), (self.fields, self.note)

@@ -26,10 +26,13 @@ from component.core.journey.model import (
 from component.core.model import RosterItem, Subscription
 from component.core.notices import Settings
 from component.core.records import MoveRecord, MoveState
+from component.engine.belongings.ports import CopyOrders
+from component.engine.files.ports import FileOrders
 from component.engine.movers.orders import Given, RunTime
 from component.ui.talk import Languages, Talk
 from component.xmpp.disco import CommandList
 from component.xmpp.router import IqHandler, MessageHandler
+from tests.unit.ui.talk.nothing import NoCopies, NoFiles
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOSTS = {"montague.example", "capulet.example"}
@@ -101,6 +104,10 @@ class FakeOrders:
         self.put_in_force = RunTime(overall_per_second=20.0, allow_domains=(), deny_domains=())
         self.admins = {ADMIN}
         self.contacts_of_old: Sequence[str] = CONTACTS
+        self.handed_over: Sequence[Given] | None = None
+        """What an old account elsewhere hands over."""
+        self.lacking: dict[str, str] = {}
+        """Why it does not."""
         self.failing: tuple[CheckName, ...] = ()
         self.fault: Exception | None = None
 
@@ -159,7 +166,9 @@ class FakeOrders:
         if self.serves(old):
             contacts = [Given(jid) for jid in self.contacts_of_old]
         if contacts is None:
-            raise Refused(Problem.NO_CONTACTS)
+            contacts = self.handed_over
+        if contacts is None:
+            raise Refused(Problem.NO_CONTACTS, jid=old, **self.lacking)
         return self._draft(asker, old, asker, contacts)
 
     def _own_draft(self, asker: str, number: int) -> Preflight:
@@ -353,7 +362,12 @@ class FakeLink:
 class World:
     """A talk with all that is around it."""
 
-    def __init__(self, language: str = "en") -> None:
+    def __init__(
+        self,
+        language: str = "en",
+        copies: CopyOrders | None = None,
+        files: FileOrders | None = None,
+    ) -> None:
         self.orders = FakeOrders()
         self.clock = FakeClock()
         self.link = FakeLink()
@@ -363,6 +377,8 @@ class World:
             self.orders,
             self.orders,
             self.orders,
+            copies or NoCopies(),
+            files or NoFiles(),
             languages=self.languages,
             clock=self.clock,
         )

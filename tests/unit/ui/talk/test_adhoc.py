@@ -196,9 +196,9 @@ async def test_no_form_is_no_consent() -> None:
 async def test_discovery() -> None:
     world = World()
     seen = world.talk.commands(f"{ROMEO}/phone", "de-AT")
-    assert len(seen) == 9
+    assert len(seen) == 12
     assert all(node.startswith(NODE) for node in seen)
-    assert len(world.talk.commands(f"{ADMIN}/phone", None)) == 16
+    assert len(world.talk.commands(f"{ADMIN}/phone", None)) == 19
     assert NS_COMPONENT not in world.link.features
     assert ("set", NS_COMMANDS, "command") in world.link.iqs
 

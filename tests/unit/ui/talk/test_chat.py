@@ -26,10 +26,10 @@ def romeo(world: World) -> Person:
 async def test_help(world: World, romeo: Person) -> None:
     text = await romeo.write("Help")
     assert "1. Move away" in text
-    assert "9. My settings: settings" in text
+    assert "12. My settings: settings" in text
     assert "Admin" not in text
-    assert "16. Admin" in await Person(world, f"{ADMIN}/x").write("?")
-    assert "What shall I do" in await romeo.write("9")
+    assert "19. Admin" in await Person(world, f"{ADMIN}/x").write("?")
+    assert "What shall I do" in await romeo.write("12")
 
 
 async def test_fewest_taps(world: World, romeo: Person) -> None:

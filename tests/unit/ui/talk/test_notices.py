@@ -12,6 +12,7 @@ from component.core.journey.model import (
     CheckName,
     ContactState,
     JourneyState,
+    Kind,
     Preflight,
     Problem,
     Progress,
@@ -24,6 +25,7 @@ from component.core.notices import (
     ContactMoved,
     ContactRestored,
     Failed,
+    HandoverTrouble,
     NewAddress,
     Notice,
     ProgressMade,
@@ -68,6 +70,9 @@ NOTICES: list[Notice] = [
     Stopped(PAUSED),
     UndoneTold(UNDONE),
     UndoneTold(UNDONE, AFAR),
+    HandoverTrouble(replace(journey(), kind=Kind.AWAY), lasting=False),
+    HandoverTrouble(replace(journey(), kind=Kind.AWAY), lasting=True),
+    HandoverTrouble(replace(journey(), kind=Kind.ARRIVE), lasting=True),
     Failed(FAILED),
 ]
 

@@ -18,7 +18,6 @@ from component.core.notices import Follow, Settings
 from tests.unit.ui.talk.drive import Client, Person, Values
 from tests.unit.ui.talk.fake import ADMIN, AFAR, CODE, CONTACTS, JULIET, ROMEO, World, record
 
-OPTION = "{jabber:x:data}option"
 EVERYONE: Values = {"who": "everyone", "access": "suggested"}
 Setup = Callable[[World], None]
 Case = tuple[str, str, str, Sequence[Values], Setup, list[tuple[object, ...]]]
@@ -349,11 +348,9 @@ async def test_the_blocked_and_those_there_already_are_no_choice() -> None:
 
     world.orders.prepare_away = prepare  # type: ignore[method-assign]
     await client.step({"new": AFAR})
-    text = "\n".join(e.text or "" for e in client.answer.iter("{jabber:x:data}instructions"))
-    assert "One contact is blocked" in text
-    assert "One contact is at the new account already" in text
+    assert "One contact is blocked" in client.text
+    assert "One contact is at the new account already" in client.text
     await client.step({"who": "choose", "access": "suggested"})
-    options = [o.findtext("{jabber:x:data}value") for o in client.answer.iter(OPTION)]
-    assert options == [CONTACTS[1], CONTACTS[3]]
+    assert client.options == [CONTACTS[1], CONTACTS[3]]
     await client.step({"contacts": [CONTACTS[0]]})
     assert "not in the list" in client.note

@@ -428,8 +428,9 @@ mod_doc() ->
               desc => <<"Requests held at once; one more is not diverted. Bounds memory. "
                         "Default: 5000.">>}},
            {copy,
-            #{value => <<"[blocking | pep | private | vcard, ...]">>,
-              desc => <<"What may be carried from an account to another. Default: all.">>}}],
+            #{value => <<"[blocking | pep | private | upload | vcard, ...]">>,
+              desc => <<"What may be carried from an account to another; upload: in files. "
+                        "Default: all.">>}}],
       example =>
           ["modules:",
            "  mod_moved_hook:",

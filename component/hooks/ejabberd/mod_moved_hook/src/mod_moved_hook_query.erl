@@ -17,12 +17,13 @@
 -spec namespaces() -> [binary()].
 namespaces() ->
     [?NS_DISCO_INFO, ?NS_DISCO_ITEMS, ?NS_PUBSUB, ?NS_PUBSUB_OWNER, ?NS_ROSTER, ?NS_PRIVATE,
-     ?NS_VCARD, ?NS_BLOCKING].
+     ?NS_VCARD, ?NS_BLOCKING, ?NS_HTTP_UPLOAD_0].
 
-%% What the option "copy" can name. A move by itself needs none of it: contacts, the moved statement
-%% and our own passing data are always allowed.
+%% What the option "copy" can name; "upload" is for accounts as files in this server's own storage
+%% (XEP-0363). A move by itself needs none of it: contacts, the moved statement and our own passing
+%% data are always allowed.
 -spec parts() -> [atom()].
-parts() -> [blocking, pep, private, vcard].
+parts() -> [blocking, pep, private, upload, vcard].
 
 -spec query(iq(), xmlel()) -> mod_moved_hook:answer().
 query(#iq{to = #jid{lserver = Host} = User}, Payload) ->
@@ -51,11 +52,13 @@ query(#iq{to = #jid{lserver = Host} = User}, Payload) ->
 -spec may(get | set, xmlel(), boolean(), [atom()]) -> boolean().
 may(Type, #xmlel{children = Children} = Payload, Own, Copy) ->
     Pep = lists:member(pep, Copy),
+    Upload = lists:member(upload, Copy),
     case xmpp:get_ns(Payload) of
         ?NS_VCARD -> Type == get orelse lists:member(vcard, Copy);
         ?NS_BLOCKING -> Type == get orelse lists:member(blocking, Copy);
         ?NS_PRIVATE -> lists:member(private, Copy);
-        ?NS_DISCO_ITEMS -> Pep;
+        ?NS_HTTP_UPLOAD_0 -> Type == get andalso not Own andalso Upload;
+        ?NS_DISCO_ITEMS -> Pep orelse (not Own andalso Upload);
         NS when Own, not Pep, NS == ?NS_PUBSUB; Own, not Pep, NS == ?NS_PUBSUB_OWNER ->
             case [fxml:get_tag_attr_s(<<"node">>, Action) || #xmlel{} = Action <- Children] of
                 [First | _] = Nodes when First /= <<>> ->

@@ -1,0 +1,1 @@
+"""Files over HTTP, got and put by aiohttp."""

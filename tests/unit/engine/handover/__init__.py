@@ -1,0 +1,1 @@
+"""Hand-overs as a part of moves, on the model server."""
