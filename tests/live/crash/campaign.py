@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 
-from tests.live.crash import elsewhere, following, forgetting, moving
+from tests.live.crash import elsewhere, following, forgetting, handing, moving
 from tests.live.crash.points import Target
 from tests.live.crash.theatre import Scene, Theatre
 from tests.live.servers.differences import KINDS
@@ -38,10 +38,11 @@ SCENES: Mapping[str, Callable[[Theatre], Scene]] = {
         moving.TakingBack,
         elsewhere.Leaving,
         elsewhere.Arriving,
+        handing.Fetched,
         elsewhere.Afterwards,
     )
 }
-_SLOW = frozenset({"Forgotten", "Half", "Leaving", "Arriving", "Afterwards"})
+_SLOW = frozenset({"Forgotten", "Half", "Leaving", "Arriving", "Fetched", "Afterwards"})
 """Left to the points that nothing else reaches."""
 _EACH = 4
 """Scenes that a point is looked for in."""

@@ -34,6 +34,8 @@ def commit_kind(statement: str, parameters: Sequence[dict[str, Any]]) -> str | N
         if verb == "INSERT":
             return "journey created"
         return "journeys removed" if verb == "DELETE" else f"journey {given['state']}"
+    if table == "handovers" and verb == "INSERT":
+        return f"handover {given['state']}"
     if table == "audit":
         return None  # beside the record that it explains
     if table == "answered" and verb == "DELETE":
@@ -96,12 +98,17 @@ def _inner(asked: ET.Element) -> str:
         return "vcard"
     if name == "pubsub":
         verb = asked[0]
-        node = "nick" if "nick" in verb.get("node", "") else "statement"
-        return f"{node} {_local(verb)}"
+        return f"{_node(verb.get('node', ''))} {_local(verb)}"
     if namespace == "jabber:iq:roster":
         removes = any(item.get("subscription") == "remove" for item in asked)
         return f"roster{' remove' if removes else ''}"
     return {"query": "disco"}.get(name, name)
+
+
+def _node(name: str) -> str:
+    if "nick" in name:
+        return "nick"
+    return "handover" if name.startswith("urn:xmpp-moved:") else "statement"
 
 
 def _local(element: ET.Element) -> str:

@@ -47,6 +47,10 @@ COMMITS: Mapping[str, Sequence[str]] = {
     "Belongings.replace_entries": ["copy_things"],
     "Belongings.mark": ["copy_things"],
     "Belongings.prune": ["copies"],
+    "Handovers.put": [
+        *("handover offering", "handover offered", "handover cancelled"),
+        *("handover fetched", "handover copied", "handover acknowledged"),
+    ],
     "UserSettings.put": ["settings"],
     "UserSettings.put_run_time": ["run-time settings"],
 }
@@ -86,6 +90,7 @@ ELSEWHERE = {
 
 UNREACHED = {
     "Failed": "made by nothing: a start that finds something answers its order with it",
+    "HandoverTrouble": "where a server refuses, or a parcel is bad (tests/unit/engine/handover)",
     "roster_set": "only where a server has lost names and groups (tests/unit/engine)",
 }
 """Without a point here, and why."""
