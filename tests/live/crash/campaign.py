@@ -48,6 +48,8 @@ _EACH = 4
 """Scenes that a point is looked for in."""
 _DEATHS = 10
 """In one play at most."""
+_ROUNDS = 3
+"""Attempts to take what a plan that came to its end has missed."""
 
 Reached = Mapping[str, Sequence[str]]
 """By scene, the points that it reaches, in order."""
@@ -102,6 +104,18 @@ def trials(
             planned.append(Trial(name, _targets(reached[name], part, dice)))
     dice.shuffle(planned)
     return planned
+
+
+def lacking(
+    reached: Reached, taken: Counter[str], times: int, wanted: Callable[[str], bool]
+) -> list[Trial]:
+    """A play for each death that a point lacks, alone: others before it may keep it off."""
+    plays: list[Trial] = []
+    for point in filter(wanted, points_of(reached)):
+        names = [name for name, points in reached.items() if point in points]
+        lacks = max(0, times - taken[point])
+        plays += [Trial(name, (Target(point),)) for name in islice(cycle(names), lacks)]
+    return plays
 
 
 def _targets(
@@ -168,20 +182,26 @@ async def campaign(
     *,
     plan: Callable[[Reached], Sequence[Trial]],
     say: Callable[[str], None] = lambda line: None,
+    more: Callable[[Reached, Counter[str]], Sequence[Trial]] = lambda reached, taken: (),
 ) -> tuple[Reached, Figures]:
-    """Survey, then every planned trial, or a part of them, on one long-lived server."""
+    """Survey, then every planned trial, or a part of them, on one long-lived server.
+
+    :param more: what is to be tried yet, by the deaths until now; asked a few times at the end.
+    """
     figures = Figures()
     async with Theatre(KINDS[kind], folder).running() as theatre:
         reached = await survey(theatre)
-        planned = plan(reached)
         began = time.monotonic()
-        for number, trial in enumerate(planned, 1):
-            failed = len(figures.failed)
-            await attempt(theatre, trial, figures)
-            if len(figures.failed) > failed:
-                say(figures.failed[-1])
-            if number % 5 == 0 or number == len(planned):
-                say(f"{number}/{len(planned)}, {time.monotonic() - began:.0f} s: {figures}")
+        planned = plan(reached)
+        for _ in range(1 + _ROUNDS):
+            for number, trial in enumerate(planned, 1):
+                failed = len(figures.failed)
+                await attempt(theatre, trial, figures)
+                if len(figures.failed) > failed:
+                    say(figures.failed[-1])
+                if number % 5 == 0 or number == len(planned):
+                    say(f"{number}/{len(planned)}, {time.monotonic() - began:.0f} s: {figures}")
+            planned = more(reached, figures.taken)
     return reached, figures
 
 
@@ -196,11 +216,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, help="a folder for logs and data")
     given = parser.parse_args(arguments)
 
-    def plan(reached: Reached) -> Sequence[Trial]:
-        def wanted(point: str) -> bool:
-            return given.only in point
+    def wanted(point: str) -> bool:
+        return given.only in point
 
+    def plan(reached: Reached) -> Sequence[Trial]:
         return trials(reached, given.times, given.seed, wanted=wanted, deaths=given.deaths)
+
+    def more(reached: Reached, taken: Counter[str]) -> Sequence[Trial]:
+        return lacking(reached, taken, given.times, wanted)
 
     with ExitStack() as stack:
         folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -209,6 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 given.server,
                 folder,
                 plan=plan,
+                more=more,
                 say=lambda line: print(line, flush=True),
             )
         )
