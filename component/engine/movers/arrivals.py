@@ -154,10 +154,6 @@ class Arrivals:
         self._fetches.forget(journey.new)
         await self._acknowledge(journey, known)
 
-    def forget(self, new: str) -> None:
-        """Fetch anew what this account is handed over."""
-        self._fetches.forget(new)
-
     async def look(self, journey: Journey, known: Handover) -> None:
         """Give a receipt that could not be given; delete one that nobody looks for any more.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from component.core.belongings.model import Job, JobState, Result
@@ -17,6 +18,7 @@ from component.ui.talk.commands import Command
 from component.ui.talk.language import N_, Words
 from component.ui.talk.pages import Answers, Done, Field, Form, Option, Page, Turn, short
 from component.ui.talk.pages import Kind as Takes
+from component.ui.talk.running import sure
 
 WAIT_SECONDS = 8.0
 _SHOWN = 10
@@ -123,9 +125,7 @@ class Things:
         return Form(words.say("Your things"), text, (field,), then)
 
     def _sure(self, turn: Turn, id: int, source: str) -> Form:
-        async def undo(turn: Turn, answers: Answers) -> Page:
-            if not answers.flag("sure"):
-                return Done(turn.words.say("Nothing was changed."))
+        async def undo(turn: Turn) -> Page:
             await self._copies.undo(turn.asker, id)
             return await self._ended(turn, id)
 
@@ -134,9 +134,9 @@ class Things:
             "What was brought in is taken away, and what was there before is brought back. What "
             "you have changed since stays. Contacts who follow you already stay too."
         )
-        field = Field("sure", Takes.FLAG, words.say("Are you sure?"))
         title = words.say("Undo what came from {source}", source=short(source))
-        return Form(title, text, (field,), _explained(undo), last=True)
+        asked = sure(turn, title, text, undo)
+        return replace(asked, then=_explained(asked.then))
 
     # A preview ------------------------------------------------------------------------------------
 

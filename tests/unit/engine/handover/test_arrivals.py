@@ -192,7 +192,7 @@ def test_tampered_with_after_the_draft(tmp_path: Path) -> None:
             chunk = far.chunk(await far.pack())
             found = await stage.desk.prepare_arrive(NEW, FAR)
             chunk.text = flipped(chunk.text or "")
-            stage.handovers.arrivals.forget(NEW)
+            stage.handovers.arrivals._fetches.forget(NEW)
             await moved(stage, found)
             assert sorted(told.to for told in stage.server.told) == [FRIAR, NURSE, SHY]
             assert await things_of(stage.accounts, NEW) == []
