@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import xml.etree.ElementTree as ET
 from collections import deque
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 _STANZAS = frozenset((IQ, MESSAGE, PRESENCE))
 _STREAM_ERROR = f"{{{NS_STREAM}}}error"
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Believes nobody: a component's stream has no TLS (XEP-0114)."""
 _WRITE_BYTES = 256 * 1024
 """Stanzas are handed to the socket in pieces of about this size."""
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
@@ -91,6 +94,9 @@ class Stream(ComponentXMPP):
         self, jid: str, secret: str, host: str, port: int, bounds: Bounds, owner: StreamOwner
     ) -> None:
         super().__init__(jid, secret, host, port)  # type: ignore[no-untyped-call]
+        # slixmpp makes one for each stream, with all certificates of the system (0.8 MiB outside
+        # of what Python counts), and keeps it until the next full garbage collection.
+        self.ssl_context = _NO_TLS
         self.whitespace_keepalive_interval = max(1, round(bounds.keepalive))
         loop = asyncio.get_running_loop()
         self.up: asyncio.Future[None] = loop.create_future()
