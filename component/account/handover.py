@@ -7,12 +7,14 @@ nothing that the manifest does not say, and nothing of the manifest that is beyo
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
+from typing import Any, BinaryIO
 
 from component.core import jids
 
@@ -190,8 +192,8 @@ class Unpacker:
         self._chunks[number] = data
         return known is None
 
-    def unpack(self, now: datetime) -> bytes:
-        """The file, once all chunks are there.
+    def check(self, now: datetime) -> None:
+        """See to it that the file is what the manifest says, once all chunks are there.
 
         :param now: UTC.
         :raises BadParcel: some are missing, it has expired meanwhile, or what is in them is not
@@ -201,15 +203,19 @@ class Unpacker:
         if self.missing:
             named = ", ".join(map(str, self.missing[:10]))
             raise BadParcel(Fault.INCOMPLETE, f"{len(self.missing)} chunks are missing: {named}")
-        size = self.manifest.size
-        whole = bytearray()
+        size, digest = 0, sha256()
         for part in self._inflated():
-            whole += part
-        if len(whole) != size:
-            raise BadParcel(Fault.TAMPERED, f"unpacked it has {len(whole)} bytes, not {size}")
-        if sha256(whole).hexdigest() != self.manifest.sha256:
+            size += len(part)
+            digest.update(part)
+        if size != self.manifest.size:
+            wanted = self.manifest.size
+            raise BadParcel(Fault.TAMPERED, f"unpacked it has {size} bytes, not {wanted}")
+        if digest.hexdigest() != self.manifest.sha256:
             raise BadParcel(Fault.TAMPERED, "unpacked it is not what the manifest says (SHA-256)")
-        return bytes(whole)
+
+    def open(self) -> BinaryIO:
+        """The file, unpacked as it is read; :meth:`check` it before."""
+        return io.BufferedReader(_Unpacked(self._inflated()), _INPUT)
 
     def _inflated(self) -> Iterator[bytes]:
         """What the chunks unpack to, in parts.
@@ -236,6 +242,28 @@ class Unpacker:
             raise BadParcel(Fault.TAMPERED, f"it cannot be unpacked ({error})") from None
         if not stream.eof:
             raise BadParcel(Fault.TRUNCATED, "its end is missing")
+
+
+class _Unpacked(io.RawIOBase):
+    """Parts of a file as a file."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+        self._part = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._part:
+            part = next(self._parts, None)
+            if part is None:
+                return 0
+            self._part = memoryview(part)
+        size = min(len(buffer), len(self._part))
+        buffer[:size] = self._part[:size]
+        self._part = self._part[size:]
+        return size
 
 
 def _check(manifest: Manifest, old: str, new: str, now: datetime) -> None:

@@ -95,6 +95,22 @@ class Hook:
             raise HookMissing(f"{contact}: the server did not hand out the roster")
         return codecs.roster_entries(inner, wanted)
 
+    async def chosen(self, user: str, jids: Iterable[str]) -> tuple[RosterItem, ...]:
+        """The entries that the user's roster has of these addresses, as a roster get shows them.
+
+        Where :meth:`entries` has the whole roster sent, this has only these.
+
+        :param jids: 1 to 500; in the results they are as the server writes them.
+        :raises RemoteError: ``feature-not-implemented`` where the hook is too old, or the server
+            refuses.
+        """
+        payload = codecs.entries_request(jids)
+        answer = await self._wire.request("get", user, payload, timeout=self._timeout)
+        found = answer.find(codecs.tag(PROTOCOL, "entries"))
+        if found is None:
+            raise HookMissing(f"{user}: the server did not hand out entries of the roster")
+        return codecs.read_items(found)
+
     async def set_entry(self, contact: str, item: RosterItem) -> None:
         """Give the contact's entry of ``item.jid`` its name and groups; made where it is missing.
 

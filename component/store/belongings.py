@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, update
 
-from component.core.belongings.model import Entry, Job, JobState, Result, Sort
+from component.core.belongings.model import Entry, Job, JobState, Mark, Pick, Result, Sort
 from component.store.database import Database
 from component.store.errors import RowDamaged
 from component.store.models import CopyRow, CopyThingRow, as_utc, table
@@ -19,10 +19,13 @@ _things = table(CopyThingRow)
 
 PRUNE_COPIES = 10
 """Copies deleted in one transaction: each takes thousands of things with it."""
-_CHUNK = 500
+_PAGE = 500
+_PAGE_SIZE = 1 << 20
+"""Characters of things that are read together; one thing may have more."""
 _RESULTS = frozenset(result.value for result in Result)
+_HIDDEN = (JobState.FILLING.value, JobState.DRAFT.value)
 _ENDED = (JobState.DONE.value, JobState.UNDONE.value)
-_WORKING = (JobState.RUNNING.value, JobState.UNDOING.value)
+_WORKING = (JobState.PLANNING.value, JobState.RUNNING.value, JobState.UNDOING.value)
 _CREATE = insert(_copies).returning(_copies.c.id)
 _ADD = insert(_things)
 _MARK = (
@@ -46,29 +49,49 @@ class Belongings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, job: Job, entries: Sequence[Entry]) -> Job:
+    async def create(self, job: Job) -> Job:
         """Keep a new copy; ``job.id`` is ignored, the result has the real one.
 
-        Where it is a draft, older ones of the same asker are deleted in the same transaction.
+        Where it is to be filled, what its asker had begun before, for the same move or for none,
+        is deleted in the same transaction.
         """
         journal = self._database.writing()
         values = {**_values(job), "holder": journal.holder.name}
-        rows = [_row(entry) for entry in entries]
+        earlier = delete(_copies).where(
+            _copies.c.asker == job.asker,
+            _copies.c.journey.is_not_distinct_from(job.journey),
+            _copies.c.state.in_(_HIDDEN),
+        )
 
         def work(connection: Connection) -> int:
-            if job.state is JobState.DRAFT:
-                connection.execute(
-                    delete(_copies).where(
-                        _copies.c.asker == job.asker, _copies.c.state == JobState.DRAFT.value
-                    )
-                )
-            id_ = int(connection.execute(_CREATE, values).scalar_one())
-            for start in range(0, len(rows), _CHUNK):
-                part = rows[start : start + _CHUNK]
-                connection.execute(_ADD, [{**row, "copy_id": id_} for row in part])
-            return id_
+            if job.state is JobState.FILLING:
+                connection.execute(earlier)
+            return int(connection.execute(_CREATE, values).scalar_one())
 
         return replace(job, id=await journal.run(work))
+
+    async def add(self, id: int, entries: Sequence[Entry]) -> bool:
+        """Put down more things of a copy that is being filled; False where there is none.
+
+        :param entries: a few hundred at a time, for others write meanwhile.
+        """
+        rows = [{**_row(entry), "copy_id": id} for entry in entries]
+        filling = select(_copies.c.id).where(
+            _copies.c.id == id, _copies.c.state == JobState.FILLING.value
+        )
+
+        def work(connection: Connection) -> bool:
+            found = connection.execute(filling).first() is not None
+            if found and rows:
+                connection.execute(_ADD, rows)
+            return found
+
+        return bool(await self._database.writing().run(work))
+
+    async def drop(self, id: int) -> None:
+        """Forget a copy that was being filled."""
+        gone = delete(_copies).where(_copies.c.id == id, _copies.c.state == JobState.FILLING.value)
+        await self._database.writing().run(lambda c: c.execute(gone).rowcount)
 
     async def save(self, job: Job, *, expect: Collection[JobState]) -> bool:
         """Update a copy if the stored one is in one of these states; False where it is not.
@@ -94,31 +117,12 @@ class Belongings:
         if not rows:
             return
 
-        def work(connection: Connection) -> int:
-            for start in range(0, len(rows), _CHUNK):
-                connection.execute(_MARK, rows[start : start + _CHUNK])
-            return len(rows)
-
-        await self._database.writing().run(work)
-
-    async def replace_entries(self, id: int, entries: Sequence[Entry]) -> None:
-        """Make these a draft's things, and no others."""
-        rows = [{**_row(entry), "copy_id": id} for entry in entries]
-
-        def work(connection: Connection) -> int:
-            connection.execute(delete(_things).where(_things.c.copy_id == id))
-            for start in range(0, len(rows), _CHUNK):
-                connection.execute(_ADD, rows[start : start + _CHUNK])
-            return len(rows)
-
-        await self._database.writing().run(work)
+        await self._database.writing().run(lambda c: c.execute(_MARK, rows).rowcount)
 
     async def prune(self, before: datetime, drafts_before: datetime) -> int:
         """Delete copies that ended, and drafts that were made, before these times; how many."""
         ended = (_copies.c.state.in_(_ENDED)) & (_copies.c.ended_at < as_utc(before))
-        old = (_copies.c.state == JobState.DRAFT.value) & (
-            _copies.c.created_at < as_utc(drafts_before)
-        )
+        old = _copies.c.state.in_(_HIDDEN) & (_copies.c.created_at < as_utc(drafts_before))
         some = select(_copies.c.id).where(or_(ended, old)).limit(PRUNE_COPIES)
         gone = delete(_copies).where(_copies.c.id.in_(some))
         journal, total = self._database.writing(), 0
@@ -135,7 +139,7 @@ class Belongings:
     async def of(self, account: str, limit: int = 20) -> Sequence[Job]:
         """Copies that this account ordered or was furnished by, newest first, without drafts."""
         mine = or_(_copies.c.owner == account, _copies.c.asker == account)
-        return (await self._found(mine & (_copies.c.state != JobState.DRAFT.value)))[:limit]
+        return (await self._found(mine & _copies.c.state.not_in(_HIDDEN)))[:limit]
 
     async def of_journey(self, journey: int) -> Job | None:
         """The copy that belongs to a move, or None."""
@@ -151,15 +155,59 @@ class Belongings:
         )
         return found[::-1]
 
-    async def entries(self, id: int) -> Sequence[Entry]:
-        """The things of a copy in their order."""
-        wanted = select(_things).where(_things.c.copy_id == id).order_by(_things.c.number)
-        found: list[Entry] = []
+    async def page(
+        self,
+        id: int,
+        pick: Pick,
+        *,
+        after: int | None = None,
+        most: int = _PAGE,
+        backwards: bool = False,
+    ) -> Sequence[Entry]:
+        """Some things of a copy, in their order or the other way round.
+
+        :param after: the number of the last one that is not wanted any more.
+        :param most: how many; fewer come where they are large, none at the end alone.
+        """
+        number = _things.c.number
+        where = [_things.c.copy_id == id, *_picked(pick)]
+        if after is not None:
+            where.append(number < after if backwards else number > after)
+        order = number.desc() if backwards else number
+        size = func.length(_things.c.text) + func.length(_things.c.before)
+        sizes = select(number, size).where(*where).order_by(order).limit(most)
         async with self._database.reading() as session:
-            # In parts, so that ten thousand do not hold up the event loop.
-            async for part in (await session.stream(wanted)).partitions(_CHUNK):
-                found.extend(_entry_of(row) for row in part)
-        return found
+            wanted: list[int] = []
+            room = _PAGE_SIZE
+            for found, length in await session.execute(sizes):
+                room -= length
+                if wanted and room < 0:
+                    break
+                wanted.append(found)
+            if not wanted:
+                return []
+            span = _things.c.number.between(min(wanted), max(wanted))
+            rows = select(_things).where(*where, span).order_by(order)
+            return [_entry_of(row) for row in await session.execute(rows)]
+
+    async def tally(self, id: int) -> Mapping[Mark, int]:
+        """How many things of a copy there are of each mark."""
+        marks = (
+            _things.c.sort,
+            _things.c.result,
+            _things.c.done,
+            _things.c.why.is_not(None),
+        )
+        wanted = select(*marks, func.count()).where(_things.c.copy_id == id).group_by(*marks)
+        async with self._database.reading() as session:
+            found = list(await session.execute(wanted))
+        try:
+            return {
+                Mark(Sort(sort), Result(result), bool(done), bool(hindered)): number
+                for sort, result, done, hindered, number in found
+            }
+        except ValueError as error:
+            raise RowDamaged(f"things of copy {id} are damaged ({error})") from error
 
     async def counts(self, ids: Collection[int]) -> Mapping[int, Mapping[Result, int]]:
         """Things of these copies by what became of them; results without any are left out."""
@@ -179,6 +227,20 @@ class Belongings:
         wanted = select(_copies).where(where).order_by(_copies.c.id.desc())
         async with self._database.reading() as session:
             return [_job_of(row) for row in await session.execute(wanted)]
+
+
+def _picked(pick: Pick) -> list[Any]:
+    """The conditions that a pick stands for."""
+    found: list[Any] = []
+    if pick.sort is not None:
+        found.append(_things.c.sort == pick.sort.value)
+    if pick.results:
+        found.append(_things.c.result.in_([result.value for result in pick.results]))
+    if pick.done is not None:
+        found.append(_things.c.done.is_(pick.done))
+    if pick.hindered is not None:
+        found.append(_things.c.why.is_not(None) if pick.hindered else _things.c.why.is_(None))
+    return found
 
 
 def _values(job: Job) -> dict[str, Any]:

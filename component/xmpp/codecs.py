@@ -340,6 +340,14 @@ def write_entries(items: Iterable[RosterItem], remove: Iterable[str] = ()) -> ET
     return entries
 
 
+def entries_request(jids: Iterable[str]) -> ET.Element:
+    """``<entries/>``: asks for the entries of these addresses (hook protocol 12)."""
+    entries = ET.Element(tag(NS_HOOK, "entries"))
+    for jid in jids:
+        ET.SubElement(entries, tag(NS_ROSTER, "item"), {"jid": jid})
+    return entries
+
+
 def roster_entries(inner: ET.Element, wanted: Iterable[str]) -> tuple[RosterItem, ...]:
     """The entries of these JIDs out of a roster result."""
     names = set(wanted)

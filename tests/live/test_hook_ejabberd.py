@@ -336,6 +336,19 @@ async def test_shared_groups_stay_and_do_not_get_in_the_way(start: Start) -> Non
     # mod_shared_roster's own code for an "unsubscribed" would make "none" of it.
     answer = await component.request(send_payload(("unsubscribed", OLD)), kind="set", to=ROMEO)
     assert entries(answer.find(f"{HOOK}send")) == {OLD: ("to", None, "Juliet", {"Verona", "Love"})}
+    # Some of a roster are shown as the whole is: named after the profile, and in all groups.
+    romeo, tybalt = await log_in(server, f"{ROMEO}/x"), f"tybalt@{MONTAGUE}"
+    item = f"<item jid='{tybalt}' name='T'><group>Foes</group></item>"
+    server.add_user(tybalt)
+    profile = "<vCard xmlns='vcard-temp'><NICKNAME>Prince of Cats</NICKNAME></vCard>"
+    await (await log_in(server, f"{tybalt}/x")).request(profile, kind="set")
+    listed = "".join(f"<item xmlns='jabber:iq:roster' jid='{jid}'/>" for jid in (OLD, NEW, tybalt))
+    for name, groups in (("Prince of Cats", {"All"}), ("T", {"All", "Foes"})):
+        some = await component.request(f"<entries xmlns='{NS_HOOK}'>{listed}</entries>", to=ROMEO)
+        shown = entries(some.find(f"{HOOK}entries"))
+        assert shown == entries(await romeo.roster())
+        assert shown[tybalt] == ("both", None, name, groups)
+        await romeo.request(f"<query xmlns='jabber:iq:roster'>{item}</query>", kind="set")
 
 
 @pytest.mark.parametrize(

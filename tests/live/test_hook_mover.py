@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import pytest
 
@@ -67,9 +68,9 @@ def _shape(element: ET.Element) -> object:
 
 async def test_hello_names_what_the_hook_can_do(stage: Stage) -> None:
     hello = await stage.hello()
-    assert hello.get("version") == "0.3.0"
+    assert hello.get("version") == "0.4.0"
     features = {feature.text for feature in hello.findall(f"{HOOK}feature")}
-    assert features == {"watch", "tombstone", "answer", "entries"}
+    assert features == {"watch", "tombstone", "answer", "entries", "get-entries"}
     before = int(hello.get("watched", ""))
     user = stage.account("romeo")
     await stage.watch(user, "answers")
@@ -368,6 +369,21 @@ async def test_only_the_component_may_watch(stage: Stage) -> None:
     await take_presence(phone, "subscribe", device.bare)
     await stage.quiet(device)
     assert not stage.component.inbox
+
+
+@pytest.mark.parametrize("asked", ["get", "set"])
+async def test_only_the_component_sees_and_sets_entries(
+    stage: Stage, asked: Literal["get", "set"]
+) -> None:
+    user, contact = stage.account("romeo"), stage.account("juliet")
+    stage.roster(user, RosterEntry(contact, "both"))
+    item = f"<item xmlns='jabber:iq:roster' jid='{contact}'/>"
+    payload = f"<entries xmlns='{NS_HOOK}'>{item}</entries>"
+    for outsider in (await stage.device(contact), await stage.connect(STRANGER_HOST)):
+        refused = await outsider.request(payload, kind=asked, to=user)
+        assert refused.find(f".//{STANZAS}service-unavailable") is not None
+    seen = await stage.component.request(payload, to=user)
+    assert entries(seen.find(f"{HOOK}entries")) == {contact: ("both", None)}
 
 
 async def test_nobody_can_be_watched_who_does_not_exist(stage: Stage) -> None:

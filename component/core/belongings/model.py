@@ -6,7 +6,6 @@ keys are prepared and in one spelling (:func:`component.core.jids.key`); times a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -29,6 +28,16 @@ class Sort(StrEnum):
 
 
 ORDER = tuple(Sort)
+_PLACES_EACH = 1 << 28
+"""Of a sort: all of them fit the integer of a database, which has 31 bits."""
+
+
+def place(sort: Sort, number: int) -> int:
+    """The number of a thing within its copy: they are carried by it, all of one sort together.
+
+    :param number: of things of this copy, in the order in which they came, from 0.
+    """
+    return ORDER.index(sort) * _PLACES_EACH + number
 
 
 class Result(StrEnum):
@@ -126,7 +135,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line as it is stored, by its number within its job; ``before`` is opaque there."""
+    """A line as it is stored, by its :func:`place` within its job; ``before`` is opaque there."""
 
     number: int
     sort: Sort
@@ -140,8 +149,12 @@ class Entry:
 class JobState(StrEnum):
     """Where a copy stands; stored, so keep the values stable."""
 
+    FILLING = "filling"
+    """Its things are still being put down; it is of no use to anybody until they are."""
     DRAFT = "draft"
     """Nothing has been written; the lines are a preview."""
+    PLANNING = "planning"
+    """It is wanted: what becomes of each thing is decided by what is there now."""
     RUNNING = "running"
     DONE = "done"
     UNDOING = "undoing"
@@ -176,8 +189,36 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """Everything that was found in an account."""
+class Mark:
+    """What lines have in common that one figure counts."""
 
-    things: Sequence[Thing]
-    unread: Sequence[Unread] = ()
+    sort: Sort
+    result: Result
+    done: bool
+    hindered: bool
+    """There is a reason to be told."""
+
+    @property
+    def telling(self) -> bool:
+        """Whether the owner may want to know which ones these are."""
+        return self.result in (Result.REFUSED, Result.KEPT) or (
+            self.result.written and self.hindered
+        )
+
+
+def mark_of(line: Line) -> Mark:
+    """What a line is counted as."""
+    return Mark(line.thing.sort, line.result, line.done, line.why is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Some of the lines of a copy: those that are as said; None, or nothing: any."""
+
+    sort: Sort | None = None
+    results: frozenset[Result] = frozenset()
+    done: bool | None = None
+    hindered: bool | None = None
+
+
+WRITTEN = frozenset(result for result in Result if result.written)

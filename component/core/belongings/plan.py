@@ -8,11 +8,11 @@ holds one item is one thing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 
-from component.core.belongings.model import ORDER, Line, Readers, Result, Sort, Thing, Why
+from component.core.belongings.model import Line, Readers, Result, Sort, Thing, Why
 
 SINGLE_NODES = frozenset(
     {
@@ -62,61 +62,116 @@ def relation(coming: Thing, there: Sequence[Thing]) -> Relation:
     return Relation.BLANK if all(one.blank for one in there) else Relation.DIFFERENT
 
 
-def decide(
-    coming: Iterable[Thing],
-    there: Iterable[Thing],
-    *,
-    overwrite: bool = False,
-    skip: Mapping[tuple[Sort, str, str], Why] | None = None,
-) -> list[Line]:
-    """A line for each thing that comes, in the order in which they are carried.
+class Standing:
+    """What an account has in some places."""
 
-    :param skip: things that a rule leaves out, by :attr:`Thing.id`.
+    def __init__(self, things: Iterable[Thing] = ()) -> None:
+        self._by_id: dict[tuple[Sort, str, str], Thing] = {}
+        self._items: defaultdict[str, dict[str, Thing]] = defaultdict(dict)
+        self._counts: dict[str, int] = {}
+        for thing in things:
+            self.add(thing)
+
+    def add(self, thing: Thing) -> None:
+        """One more thing is there."""
+        if thing.sort is Sort.ITEM:
+            self._items[thing.node][thing.key] = thing
+        else:
+            self._by_id[thing.id] = thing
+
+    def holds(self, node: str, count: int) -> None:
+        """So many items are published on a node, of which not all need to be known here."""
+        self._counts[node] = count
+
+    def get(self, thing: Thing) -> Thing | None:
+        """What stands in the very place of a thing."""
+        if thing.sort is Sort.ITEM:
+            return self._items[thing.node].get(thing.key)
+        return self._by_id.get(thing.id)
+
+    def items(self, node: str) -> Sequence[Thing]:
+        """What is published on a node, as far as it is known."""
+        return tuple(self._items[node].values())
+
+    def room(self, node: str) -> int:
+        """How many items are published on a node."""
+        return max(self._counts.get(node, 0), len(self._items[node]))
+
+    def remove(self, thing: Thing) -> None:
+        """Nothing stands in the place of a thing any more."""
+        if thing.sort is not Sort.ITEM:
+            self._by_id.pop(thing.id, None)
+        elif self._items[thing.node].pop(thing.key, None) is not None:
+            self._counts[thing.node] = self._counts.get(thing.node, 0) - 1
+
+
+def _nothing_skipped(_: Thing) -> Why | None:
+    return None
+
+
+class Planner:
+    """Says what is to become of each thing that comes.
+
+    Ask in the order in which they are carried (:func:`component.core.belongings.model.place`):
+    what becomes of an item hangs on its node, and on how many were let in before it.
+
+    :param skip: the rule by which a thing is left out, None for one that is not.
     """
-    place = _Places(there)
-    left_out = skip or {}
-    lines: list[Line] = []
-    nodes: dict[str, Line] = {}
-    room: dict[str, int | None] = {}
-    ordered = sorted(coming, key=lambda thing: ORDER.index(thing.sort))
-    for thing in ordered:
-        if thing.id in left_out:
-            lines.append(Line(thing, Result.SKIPPED, left_out[thing.id], done=True))
-            continue
-        single = thing.sort is Sort.ITEM and _single(thing.node, nodes.get(thing.node))
-        before = place.of(thing, single)
-        result = TABLE[relation(thing, before), overwrite]
+
+    def __init__(
+        self,
+        *,
+        overwrite: bool = False,
+        skip: Callable[[Thing], Why | None] = _nothing_skipped,
+    ) -> None:
+        self._overwrite = overwrite
+        self._skip = skip
+        self._nodes: dict[str, Line] = {}
+        self._room: dict[str, int] = {}
+
+    def line(self, thing: Thing, there: Standing) -> Line:
+        """The line of one thing.
+
+        :param there: what the account has, in the place of this thing at least.
+        """
+        skipped = self._skip(thing)
+        if skipped is not None:
+            return Line(thing, Result.SKIPPED, skipped, done=True)
+        node = self._nodes.get(thing.node)
+        single = thing.sort is Sort.ITEM and _single(thing.node, node)
+        before = _before(thing, there, single)
+        result = TABLE[relation(thing, before), self._overwrite]
         why: Why | None = None
         if thing.sort is Sort.ITEM and result.written:
-            why = _hindered(thing, nodes.get(thing.node), overwrite)
+            why = _hindered(thing, node, self._overwrite)
             if why is None and result is Result.ADDED and not single:
-                why = _crowded(thing.node, nodes.get(thing.node), place, room)
+                why = self._crowded(thing.node, node, there.room(thing.node))
         if why is not None:
             result = Result.REFUSED
         line = Line(thing, result, why, before, done=not result.written)
         if thing.sort is Sort.NODE:
-            nodes[thing.key] = line
-        lines.append(line)
-    return lines
+            self._nodes[thing.key] = line
+        return line
+
+    def _crowded(self, node: str, line: Line | None, standing: int) -> Why | None:
+        """Whether one more item would push out another; counts those that are let in."""
+        if line is None or not standing:
+            return None
+        if node not in self._room:
+            told = next((one.readers.room for one in line.before if one.readers is not None), None)
+            self._room[node] = (told or MERGED_ROOM) - standing
+        if self._room[node] <= 0:
+            return Why.NO_ROOM
+        self._room[node] -= 1
+        return None
 
 
-class _Places:
-    """What is there, by where it stands."""
-
-    def __init__(self, there: Iterable[Thing]) -> None:
-        self._by_id: dict[tuple[Sort, str, str], Thing] = {}
-        self.items: defaultdict[str, list[Thing]] = defaultdict(list)
-        for thing in there:
-            self._by_id[thing.id] = thing
-            if thing.sort is Sort.ITEM:
-                self.items[thing.node].append(thing)
-
-    def of(self, coming: Thing, single: bool) -> tuple[Thing, ...]:
-        """What stands where this would go."""
-        if single:
-            return tuple(self.items[coming.node])
-        found = self._by_id.get(coming.id)
-        return () if found is None else (found,)
+def _before(coming: Thing, there: Standing, single: bool) -> tuple[Thing, ...]:
+    """What stands where this would go."""
+    if single:
+        return tuple(there.items(coming.node))
+    found = there.get(coming)
+    return () if found is None else (found,)
 
 
 def _single(node: str, line: Line | None) -> bool:
@@ -153,50 +208,24 @@ def _as_private(there: Readers | None, wanted: Readers) -> bool:
     return _OPENNESS.index(there.access) < _OPENNESS.index(wanted.access)
 
 
-def _crowded(
-    node: str, line: Line | None, place: _Places, room: dict[str, int | None]
-) -> Why | None:
-    """Whether one more item would push out another; counts those that are let in."""
-    if line is None or not place.items[node]:
-        return None
-    if node not in room:
-        told = next((one.readers.room for one in line.before if one.readers is not None), None)
-        room[node] = (told or MERGED_ROOM) - len(place.items[node])
-    left = room[node]
-    if left is not None and left <= 0:
-        return Why.NO_ROOM
-    room[node] = None if left is None else left - 1
-    return None
-
-
 # Afterwards -------------------------------------------------------------------------------------
 
 
-def verified(lines: Iterable[Line], there: Iterable[Thing]) -> list[Line]:
-    """The lines that turned out otherwise than was noted, by what is there now.
+def stands(line: Line, there: Standing) -> bool:
+    """Whether the account has a thing as the copy writes it."""
+    found = there.get(line.thing)
+    return found is not None and found.content == line.thing.content
+
+
+def verified(line: Line, there: Standing) -> Line:
+    """A line by what is there now, after everything was written.
 
     What the server does not have was refused, whatever it said; what it has was written, also
     where its answer was lost.
     """
-    now = {thing.id: thing for thing in there}
-    turned: list[Line] = []
-    for line in lines:
-        found = now.get(line.thing.id)
-        stands = found is not None and found.content == line.thing.content
-        if line.result.written and not stands:
-            turned.append(replace(line, result=Result.REFUSED, why=Why.NOT_KEPT, done=True))
-    return turned
-
-
-def outstanding(lines: Iterable[Line], there: Iterable[Thing]) -> list[Line]:
-    """Of a copy that was cut off: what is still to be written, in order."""
-    now = {thing.id: thing for thing in there}
-    return [
-        line
-        for line in lines
-        if not line.done
-        and ((found := now.get(line.thing.id)) is None or found.content != line.thing.content)
-    ]
+    if line.result.written and not stands(line, there):
+        return replace(line, result=Result.REFUSED, why=Why.NOT_KEPT, done=True)
+    return line
 
 
 class Back(Enum):
@@ -210,13 +239,13 @@ class Back(Enum):
     """Its owner has changed it since, or has come to need it."""
 
 
-def way_back(line: Line, there: Mapping[tuple[Sort, str, str], Thing]) -> tuple[Back, Why | None]:
+def way_back(line: Line, there: Standing) -> tuple[Back, Why | None]:
     """What an undo does about a line that was written."""
-    now = there.get(line.thing.id)
+    now = there.get(line.thing)
     earlier = next((one for one in line.before if one.id == line.thing.id), None)
     if now is None:
         # Taken away since; what it had replaced is brought back all the same where it is missing.
-        missing = any(one.id not in there for one in line.before)
+        missing = any(there.get(one) is None for one in line.before)
         return (Back.RESTORE, None) if missing else (Back.NOTHING, None)
     if earlier is not None and earlier.content == now.content:
         return Back.NOTHING, None

@@ -3,44 +3,51 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from component.core.belongings.model import Job, Line, Result, Sort, Unread
+from component.core.belongings.model import Job, Line, Mark, Result, Sort, Unread
+
+NAMED = 10
+"""Lines of each mark that a report names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A copy, or the preview of one: every thing that comes has exactly one line."""
+    """A copy, or the preview of one: every thing that comes is counted exactly once.
+
+    There may be a hundred thousand of them: they stay in the journal.
+    """
 
     job: Job
-    lines: Sequence[Line]
+    tally: Mapping[Mark, int]
+    named: Sequence[Line] = ()
+    """The first :data:`NAMED` lines of each mark that is :attr:`Mark.telling`, in their order."""
     unread: Sequence[Unread] = ()
     """Of a preview: parts of the old account that could not be read."""
 
     @property
     def total(self) -> int:
         """Things in all; the counts add up to it."""
-        return len(self.lines)
+        return sum(self.tally.values())
 
     @property
     def counts(self) -> Mapping[Result, int]:
         """Things by result; every result is a key."""
-        return {**dict.fromkeys(Result, 0), **Counter(line.result for line in self.lines)}
+        found = Counter(dict.fromkeys(Result, 0))
+        for mark, number in self.tally.items():
+            found[mark.result] += number
+        return found
 
     @property
     def by_sort(self) -> Mapping[Sort, Mapping[Result, int]]:
         """The same for each sort of thing that comes."""
         found: dict[Sort, Counter[Result]] = {}
-        for line in self.lines:
-            found.setdefault(line.thing.sort, Counter())[line.result] += 1
+        for mark, number in self.tally.items():
+            found.setdefault(mark.sort, Counter())[mark.result] += number
         return found
 
     @property
     def left(self) -> int:
         """Things that are still to be written, or taken back."""
-        return sum(not line.done for line in self.lines)
-
-    def of(self, *results: Result) -> Iterable[Line]:
-        """The lines with one of these results, in their order."""
-        return (line for line in self.lines if line.result in results)
+        return sum(number for mark, number in self.tally.items() if not mark.done)

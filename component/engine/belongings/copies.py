@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
 
 from component.account.model import Piece
 from component.core import jids
-from component.core.belongings.model import Job, JobState, Line, Result, Sort, Thing, Unread, Why
-from component.core.belongings.plan import decide
-from component.core.belongings.report import Report
+from component.core.belongings.model import ORDER, Job, JobState, Line, Pick, Result, Sort, Unread
+from component.core.belongings.report import NAMED, Report
 from component.core.journey.model import Journey, Kind, Problem, Refused
-from component.engine.belongings.copying import Copying
+from component.engine.belongings.copying import Copying, skipping
+from component.engine.belongings.filling import fill, pages
 from component.engine.belongings.ports import CopyStore, FromMove, Parcels, Source
 from component.engine.belongings.read import look
-from component.engine.belongings.things import entries_of, lines_of, things
+from component.engine.belongings.things import lines_of
 from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.orders import explained
@@ -28,10 +28,8 @@ from component.xmpp.errors import LinkError
 
 log = structlog.get_logger(__name__)
 
-# Work on ten thousand things is done in threads: the loop has verdicts to give meanwhile.
-
 RETRY_SECONDS = 5.0
-_AT_WORK = (JobState.RUNNING, JobState.UNDOING)
+_AT_WORK = (JobState.PLANNING, JobState.RUNNING, JobState.UNDOING)
 
 
 class Copies:
@@ -93,23 +91,22 @@ class Copies:
 
     async def preview(self, asker: str, source: Source) -> Report:
         """See :class:`CopyOrders`."""
+        pieces: Iterable[Piece]
         unread: Sequence[Unread] = ()
         if isinstance(source, FromMove):
             journey = await self._proven(asker, source.journey)
             owner, name = journey.new, journey.old
             with explained():
                 reading = await look(self._accounts, journey.old)
-            coming, unread = await asyncio.to_thread(things, reading.pieces), reading.unread
+            pieces, unread = reading.pieces, reading.unread
         else:
             if not self._serves(asker):
                 raise Refused(Problem.NOT_SERVED, jid=asker)
-            owner, name = asker, source.name
-            coming = await asyncio.to_thread(things, source.pieces)
-        job = Job(0, owner, asker, name, JobState.DRAFT, False, None, self._clock.now())
+            owner, name, pieces = asker, source.name, source.pieces
+        job = Job(0, owner, asker, name, JobState.FILLING, False, None, self._clock.now())
         with explained():
-            lines = await self._plan(job, coming)
-            job = await self._store.create(job, await asyncio.to_thread(entries_of, lines))
-        return Report(job, lines, unread)
+            job = await self._filled(job, pieces, JobState.DRAFT)
+            return await self._report(job, unread)
 
     async def start(self, asker: str, id: int, *, overwrite: bool = False) -> Report:
         """See :class:`CopyOrders`."""
@@ -117,20 +114,16 @@ class Copies:
             job = await self._mine(asker, id, JobState.DRAFT)
             if self._locks[job.owner].locked():
                 raise Refused(Problem.BUSY, jid=job.owner)
-            coming = [line.thing for line in await self._lines(id)]
-            job = replace(job, overwrite=overwrite, state=JobState.RUNNING)
-            lines = await self._plan(job, coming)
-            await self._store.replace_entries(id, await asyncio.to_thread(entries_of, lines))
-            if not await self._store.save(job, expect={JobState.DRAFT}):
-                raise Refused(Problem.WRONG_STATE)
+            job = replace(job, state=JobState.PLANNING, overwrite=overwrite)
+            await self._moved(job, JobState.DRAFT)
+            report = await self._report(job)
         self._begin(job)
-        return Report(job, lines)
+        return report
 
     async def report(self, asker: str, id: int) -> Report:
         """See :class:`CopyOrders`."""
         with explained():
-            job = await self._mine(asker, id)
-            return Report(job, await self._lines(id))
+            return await self._report(await self._mine(asker, id))
 
     async def copies(self, asker: str) -> Sequence[Job]:
         """See :class:`CopyOrders`."""
@@ -147,8 +140,7 @@ class Copies:
         with explained():
             job = await self._mine(asker, id, JobState.DONE)
             job = replace(job, state=JobState.UNDOING, ended_at=None)
-            if not await self._store.save(job, expect={JobState.DONE}):
-                raise Refused(Problem.WRONG_STATE)
+            await self._moved(job, JobState.DONE)
         self._begin(job)
         return await self.report(asker, id)
 
@@ -163,50 +155,69 @@ class Copies:
             raise Refused(Problem.WRONG_STATE, state=job.state.value)
         return job
 
-    async def _plan(
-        self, job: Job, coming: Sequence[Thing], left_out: Collection[str] = ()
-    ) -> list[Line]:
-        there = await Copying(self._accounts, self._hook, self._store, job).there(coming)
-        own = {jids.key(job.owner), jids.key(jids.domain(job.owner))}
-        out = {jids.key(jid) for jid in left_out}
-        skip: dict[tuple[Sort, str, str], Why] = {}
-        for thing in coming:
-            if thing.sort in (Sort.BLOCKED, Sort.CONTACT) and thing.key in own:
-                skip[thing.id] = Why.SELF
-            elif thing.sort is Sort.CONTACT and thing.key in out:
-                skip[thing.id] = Why.LEFT_OUT
-        return await asyncio.to_thread(decide, coming, there, overwrite=job.overwrite, skip=skip)
+    async def _moved(self, job: Job, before: JobState) -> None:
+        """Give a copy its next state.  :raises Refused: somebody else has given it another."""
+        if not await self._store.save(job, expect={before}):
+            raise Refused(Problem.WRONG_STATE)
 
-    async def _lines(self, id: int) -> list[Line]:
-        return await asyncio.to_thread(lines_of, await self._store.entries(id))
+    async def _report(self, job: Job, unread: Sequence[Unread] = ()) -> Report:
+        tally = await self._store.tally(job.id)
+        named: list[Line] = []
+        for mark in tally:
+            if mark.telling:
+                pick = Pick(mark.sort, frozenset({mark.result}), mark.done, mark.hindered)
+                page = await self._store.page(job.id, pick, most=NAMED)
+                named += [line for _, line in lines_of(page)]
+        named.sort(key=lambda line: ORDER.index(line.thing.sort))
+        return Report(job, tally, named, unread)
+
+    # Planning -------------------------------------------------------------------------------------
+
+    async def _filled(
+        self, job: Job, pieces: Iterable[Piece], then: JobState, left_out: Collection[str] = ()
+    ) -> Job:
+        """Put down all that comes, and what is to become of it.
+
+        :param then: the state of a copy that is ready.
+        :raises Refused: its asker has begun another meanwhile.
+        :raises LinkError, StoreError: and whatever reading the pieces raises; there is none then.
+        """
+        job = await self._store.create(job)
+        try:
+            await fill(self._store, job.id, pieces)
+            await self._plan(job, left_out)
+            job = replace(job, state=then)
+            await self._moved(job, JobState.FILLING)
+        except BaseException:
+            await self._store.drop(job.id)
+            raise
+        return job
+
+    async def _plan(self, job: Job, left_out: Collection[str] = ()) -> None:
+        own = {jids.key(job.owner), jids.key(jids.domain(job.owner))}
+        skip = skipping(own, {jids.key(jid) for jid in left_out})
+        await self._copying(job).plan(skip)
+
+    def _copying(self, job: Job) -> Copying:
+        return Copying(self._accounts, self._hook, self._store, job)
 
     # As a step of a move --------------------------------------------------------------------------
 
     async def carry(self, journey: Journey, left_out: Collection[str]) -> None:
         """See :class:`~component.engine.movers.ports.Carrier`."""
         job = await self._store.of_journey(journey.id)
-        if job is None:
-            now = self._clock.now()
-            made = Job(
-                0,
-                journey.new,
-                journey.owner,
-                journey.old,
-                JobState.RUNNING,
-                False,
-                journey.id,
-                now,
-            )
+        if job is None or job.state is JobState.FILLING:
             pieces = await self._old_things(journey)
             if pieces is None:
                 return
-            coming = await asyncio.to_thread(things, pieces)
-            lines = await self._plan(made, coming, left_out)
-            job = await self._store.create(made, await asyncio.to_thread(entries_of, lines))
+            now, asker = self._clock.now(), journey.owner
+            new, old, filling = journey.new, journey.old, JobState.FILLING
+            made = Job(0, new, asker, old, filling, False, journey.id, now)
+            job = await self._filled(made, pieces, JobState.RUNNING, left_out)
         if job.state is JobState.RUNNING:
             await self._work(job)
 
-    async def _old_things(self, journey: Journey) -> Sequence[Piece] | None:
+    async def _old_things(self, journey: Journey) -> Iterable[Piece] | None:
         if journey.kind is Kind.BOTH:
             return (await look(self._accounts, journey.old)).pieces
         return await self._parcels.pieces(journey) if self._parcels is not None else None
@@ -214,13 +225,15 @@ class Copies:
     async def blocked(self, journey: Journey) -> Collection[str]:
         """See :class:`~component.engine.movers.ports.Carrier`."""
         job = await self._store.of_journey(journey.id)
-        lines = await self._lines(job.id) if job is not None else ()
-        return {line.thing.key for line in lines if line.thing.sort is Sort.BLOCKED}
+        if job is None:
+            return set()
+        found = pages(self._store, job.id, Pick(Sort.BLOCKED))
+        return {line.thing.key async for page in found for _, line in page}
 
     async def take_back(self, journey: Journey) -> None:
         """See :class:`~component.engine.movers.ports.Carrier`."""
         job = await self._store.of_journey(journey.id)
-        if job is None or job.state in (JobState.DRAFT, JobState.UNDONE):
+        if job is None or job.state in (JobState.FILLING, JobState.UNDONE):
             return
         undoing = replace(job, state=JobState.UNDOING, ended_at=None)
         if await self._store.save(undoing, expect={job.state}):
@@ -236,7 +249,10 @@ class Copies:
     async def _until_done(self, job: Job) -> None:
         while True:
             try:
-                await self._work(job)
+                # As it is stored: it may have got further than the try before said.
+                found = await self._store.get(job.id)
+                if found is not None and found.state in _AT_WORK:
+                    await self._work(found)
                 return
             except (LinkError, StoreError) as error:
                 log.warning("a copy waits", id=job.id, error=str(error))
@@ -248,12 +264,15 @@ class Copies:
     async def _work(self, job: Job) -> None:
         """Bring a copy, or its undoing, to its end; raises LinkError and StoreError."""
         async with self._locks[job.owner]:
-            copying = Copying(self._accounts, self._hook, self._store, job)
+            if job.state is JobState.PLANNING:
+                await self._plan(job)
+                planned, job = job, replace(job, state=JobState.RUNNING)
+                await self._store.save(job, expect={planned.state})
             if job.state is JobState.RUNNING:
-                await copying.copy()
+                await self._copying(job).copy()
                 state = JobState.DONE
             else:
-                await copying.take_back()
+                await self._copying(job).take_back()
                 state = JobState.UNDONE
             ended = replace(job, state=state, ended_at=self._clock.now())
             await self._store.save(ended, expect={job.state})

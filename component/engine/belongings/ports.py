@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from component.account.model import Piece
-from component.core.belongings.model import Entry, Job, JobState, Result
+from component.core.belongings.model import Entry, Job, JobState, Mark, Pick, Result
 from component.core.belongings.report import Report
 from component.core.journey.model import Journey
 
@@ -15,8 +15,10 @@ from component.core.journey.model import Journey
 class Parcels(Protocol):
     """What old accounts elsewhere hand over (docs/handover.md)."""
 
-    async def pieces(self, journey: Journey) -> Sequence[Piece] | None:
+    async def pieces(self, journey: Journey) -> Iterable[Piece] | None:
         """What came for a move to us; None where there is nothing to be had, or no use of it.
+
+        It is to be iterated over once, in a thread.
 
         :raises LinkLost, StoreError: call again, later.
         """
@@ -25,17 +27,20 @@ class Parcels(Protocol):
 class CopyStore(Protocol):
     """Copies as durable records; every write is durable on return and raises StoreError."""
 
-    async def create(self, job: Job, entries: Sequence[Entry]) -> Job:
-        """Store a copy under a new id; with a draft, older drafts of its asker go."""
+    async def create(self, job: Job) -> Job:
+        """Store a copy under a new id; one that is to be filled replaces its asker's earlier."""
+
+    async def add(self, id: int, entries: Sequence[Entry]) -> bool:
+        """Put down more things of a copy that is being filled; False where there is none."""
+
+    async def drop(self, id: int) -> None:
+        """Forget a copy that was being filled."""
 
     async def save(self, job: Job, *, expect: Collection[JobState]) -> bool:
         """Update a copy; False where it is in none of these states."""
 
     async def mark(self, id: int, entries: Iterable[Entry]) -> None:
         """Write down what became of things."""
-
-    async def replace_entries(self, id: int, entries: Sequence[Entry]) -> None:
-        """Give a draft these things."""
 
     async def get(self, id: int) -> Job | None:
         """One copy."""
@@ -49,8 +54,19 @@ class CopyStore(Protocol):
     async def at_work(self) -> Sequence[Job]:
         """Copies of this instance that were cut off, and belong to no move."""
 
-    async def entries(self, id: int) -> Sequence[Entry]:
-        """Its things in their order."""
+    async def page(
+        self,
+        id: int,
+        pick: Pick,
+        *,
+        after: int | None = None,
+        most: int = ...,
+        backwards: bool = False,
+    ) -> Sequence[Entry]:
+        """Some of its things in their order, from after a number; none at the end alone."""
+
+    async def tally(self, id: int) -> Mapping[Mark, int]:
+        """How many of its things there are of each mark."""
 
     async def counts(self, ids: Collection[int]) -> Mapping[int, Mapping[Result, int]]:
         """Things of these copies by what became of them; results without any are left out."""
@@ -67,7 +83,8 @@ class FromMove:
 class FromPieces:
     """An account as a file has it, or whatever else yields pieces; read to its end before use.
 
-    ``pieces`` is iterated over in a thread; what it raises, ``preview`` raises.
+    ``pieces`` is iterated over once, in a thread, and only a few are kept at a time; what it
+    raises, ``preview`` raises.
     """
 
     pieces: Iterable[Piece]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from component.account import bookmarks, carried
@@ -28,6 +28,7 @@ from component.account.model import (
 )
 from component.core import jids
 from component.core.belongings.model import Unread
+from component.core.model import RosterItem
 from component.engine.asking import Asking
 from component.engine.belongings import asks
 from component.xmpp import mover_codecs, pubsub
@@ -70,25 +71,30 @@ async def look(
     :raises RemoteError: there is no such account, or its roster cannot be had.
     :raises LinkError: the stream is down, or an answer did not come.
     """
-    return await _Reader(accounts, jid).everything(private)
+    return await AccountReader(accounts, jid).everything(private)
 
 
-class _Reader:
+class AccountReader:
+    """Reads parts of one account, or all of it.  Everything raises as :func:`look` does.
+
+    What the server refuses is missing from the results, and noted in ``unread``.
+    """
+
     def __init__(self, accounts: Asking, jid: str) -> None:
         self._accounts = accounts
         self._jid = jid
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._unread: list[Unread] = []
+        self.unread: list[Unread] = []
 
     async def everything(self, private: Sequence[tuple[str, str]]) -> Reading:
         """See :func:`look`."""
         host, user = jids.domain(self._jid), self._jid.rpartition("@")[0]
-        contacts = await self._contacts()
+        contacts = await self.contacts()
         blocked, vcard, old_rooms, stored, published = await asyncio.gather(
-            self._blocked(),
-            self._vcard(),
-            self._private("storage", NS_STORAGE),
-            asyncio.gather(*(self._private(*name) for name in private)),
+            self.blocked(),
+            self.vcard(),
+            self.private("storage", NS_STORAGE),
+            asyncio.gather(*(self.private(*name) for name in private)),
             self._published(),
         )
         pieces: list[Piece] = [Identity(host, user), *blocked, *contacts, *vcard]
@@ -96,7 +102,103 @@ class _Reader:
         pieces += [piece for piece in published if not isinstance(piece, PrivateXml)]
         for source in (*old_rooms, *(piece for piece in published if type(piece) is PrivateXml)):
             pieces += _converted(source, pieces)
-        return Reading(in_order(pieces), sorted(self._unread, key=lambda one: one.what))
+        return Reading(in_order(pieces), sorted(self.unread, key=lambda one: one.what))
+
+    async def contacts(self) -> list[Contact]:
+        """The whole roster."""
+        return contacts_of((await self._accounts.roster(self._jid)).values())
+
+    async def blocked(self) -> list[Blocked]:
+        """Who is kept out, sorted."""
+        inner = await self._ask("block list", mover_codecs.blocklist_request())
+        listed = mover_codecs.read_blocklist(inner) if inner is not None else ()
+        return [Blocked(jid) for one in sorted(listed) if (jid := jids.entity(one)) is not None]
+
+    async def vcard(self) -> list[VcardTemp]:
+        """The profile, if there is one."""
+        inner = await self._ask("profile", mover_codecs.vcard_request())
+        found = asks.read_vcard(inner) if inner is not None else None
+        return [VcardTemp(found)] if found is not None else []
+
+    async def private(self, name: str, ns: str) -> list[PrivateXml]:
+        """One element of private storage, if it is there."""
+        inner = await self._ask(f"private XML {name} of {ns}", asks.private_get(name, ns))
+        if inner is None:
+            return []
+        path = (tag(asks.NS_PRIVATE, "query"), tag(ns, name))
+        found = asks.read_child(inner, *path)
+        return [PrivateXml(name, ns, found)] if found is not None else []
+
+    # PEP ------------------------------------------------------------------------------------------
+
+    async def node(self, name: str) -> PepNode | None:
+        """A node and who may read it; None where there is none, or that is not to be known."""
+        form = await self._ask(f"options of {name}", pubsub.owner("configure", name))
+        if form is None:
+            return None
+        node = PepNode(name, asks.read_config(form))
+        if node.access_model == "whitelist":
+            listed = await self._ask(f"readers of {name}", pubsub.owner("affiliations", name))
+            members = asks.read_members(listed) if listed is not None else ()
+            node = PepNode(name, node.config, members)
+        return node
+
+    async def items(self, node: str) -> list[PepItem]:
+        """All items of a node."""
+        found = await self.items_together(node)
+        if found is not None:
+            return found
+        return [item for id in await self.ids(node) for item in await self.item(node, id)]
+
+    async def items_together(self, node: str) -> list[PepItem] | None:
+        """All items of a node; None where they do not fit one stanza."""
+        async with self._places:
+            try:
+                inner = await self._accounts.query(self._jid, "get", asks.items_get(node))
+                return list(asks.read_items(inner, node))
+            except RemoteError as error:
+                if error.condition == _TOO_LARGE:
+                    return None
+                if error.condition != "item-not-found":
+                    self.unread.append(Unread(f"items of {node}", error.condition))
+                return []
+
+    async def ids(self, node: str) -> list[str]:
+        """The ids of a node's items."""
+        listed = await self._ask(f"items of {node}", asks.ids_get(node))
+        return asks.read_ids(listed) if listed is not None else []
+
+    async def item(self, node: str, id: str) -> list[PepItem]:
+        """One item, if it is there."""
+        one = await self._ask(f"item {id} of {node}", asks.items_get(node, id))
+        return list(asks.read_items(one, node)) if one is not None else []
+
+    async def old_rooms(self) -> list[PrivateXml]:
+        """The old format of bookmarked rooms, where the server keeps it."""
+        kept = await self.private("storage", NS_STORAGE)
+        return [*kept, *await self._old_node()]
+
+    async def _published(self) -> list[Piece]:
+        inner = await self._ask("PEP nodes", asks.nodes_get())
+        if inner is None:
+            return []
+        wanted = [node for node in asks.read_nodes(inner) if carried.node(node).carried]
+        found: list[Piece] = []
+        for pieces in await asyncio.gather(*(self._whole(node) for node in wanted)):
+            found += pieces
+        return found
+
+    async def _whole(self, name: str) -> Sequence[Piece]:
+        if name == NS_STORAGE:
+            return await self._old_node()
+        node, items = await asyncio.gather(self.node(name), self.items(name))
+        # Who may read it is not known: so it comes nowhere.
+        return [node, *items] if node is not None else []
+
+    async def _old_node(self) -> list[PrivateXml]:
+        """The old format is a source only: ejabberd shows it as a node."""
+        items = await self.items(NS_STORAGE)
+        return [PrivateXml("storage", NS_STORAGE, item.payload) for item in items]
 
     async def _ask(self, what: str, payload: ET.Element) -> ET.Element | None:
         """Ask the user's own server; None where it refuses, which is noted unless nothing is there.
@@ -108,80 +210,24 @@ class _Reader:
                 return await self._accounts.query(self._jid, "get", payload)
             except RemoteError as error:
                 if error.condition != "item-not-found":
-                    self._unread.append(Unread(what, error.condition))
+                    self.unread.append(Unread(what, error.condition))
                 return None
 
-    async def _contacts(self) -> list[Contact]:
-        return [
-            Contact(
-                item.jid, item.name, tuple(sorted(set(item.groups))), item.subscription, item.ask
-            )
-            for item in (await self._accounts.roster(self._jid)).values()
-        ]
 
-    async def _blocked(self) -> list[Blocked]:
-        inner = await self._ask("block list", mover_codecs.blocklist_request())
-        listed = mover_codecs.read_blocklist(inner) if inner is not None else ()
-        return [Blocked(jid) for one in sorted(listed) if (jid := jids.entity(one)) is not None]
+def contacts_of(items: Iterable[RosterItem]) -> list[Contact]:
+    """Entries of a roster as pieces."""
+    return [
+        Contact(item.jid, item.name, tuple(sorted(set(item.groups))), item.subscription, item.ask)
+        for item in items
+    ]
 
-    async def _vcard(self) -> list[VcardTemp]:
-        inner = await self._ask("profile", mover_codecs.vcard_request())
-        found = asks.read_vcard(inner) if inner is not None else None
-        return [VcardTemp(found)] if found is not None else []
 
-    async def _private(self, name: str, ns: str) -> list[PrivateXml]:
-        inner = await self._ask(f"private XML {name} of {ns}", asks.private_get(name, ns))
-        if inner is None:
-            return []
-        path = (tag(asks.NS_PRIVATE, "query"), tag(ns, name))
-        found = asks.read_child(inner, *path)
-        return [PrivateXml(name, ns, found)] if found is not None else []
-
-    # PEP ------------------------------------------------------------------------------------------
-
-    async def _published(self) -> list[Piece]:
-        inner = await self._ask("PEP nodes", asks.nodes_get())
-        if inner is None:
-            return []
-        wanted = [node for node in asks.read_nodes(inner) if carried.node(node).carried]
-        found: list[Piece] = []
-        for pieces in await asyncio.gather(*(self._node(node) for node in wanted)):
-            found += pieces
-        return found
-
-    async def _node(self, name: str) -> list[Piece]:
-        if name == NS_STORAGE:  # the old format is a source only: ejabberd shows it as a node
-            return [
-                PrivateXml("storage", NS_STORAGE, item.payload) for item in await self._items(name)
-            ]
-        form, items = await asyncio.gather(
-            self._ask(f"options of {name}", pubsub.owner("configure", name)), self._items(name)
-        )
-        if form is None:
-            return []  # who may read it is not known, so it comes nowhere
-        node = PepNode(name, asks.read_config(form))
-        if node.access_model == "whitelist":
-            listed = await self._ask(f"readers of {name}", pubsub.owner("affiliations", name))
-            members = asks.read_members(listed) if listed is not None else ()
-            node = PepNode(name, node.config, members)
-        return [node, *items]
-
-    async def _items(self, node: str) -> list[PepItem]:
-        async with self._places:
-            try:
-                inner = await self._accounts.query(self._jid, "get", asks.items_get(node))
-                return list(asks.read_items(inner, node))
-            except RemoteError as error:
-                if error.condition != _TOO_LARGE:
-                    if error.condition != "item-not-found":
-                        self._unread.append(Unread(f"items of {node}", error.condition))
-                    return []
-        listed = await self._ask(f"items of {node}", asks.ids_get(node))
-        found: list[PepItem] = []
-        for id in asks.read_ids(listed) if listed is not None else ():
-            one = await self._ask(f"item {id} of {node}", asks.items_get(node, id))
-            found += asks.read_items(one, node) if one is not None else ()
-        return found
+def rooms_of(storages: Iterable[PrivateXml], items: Sequence[PepItem]) -> list[PepItem]:
+    """Rooms of the old format that are not among these items of the new one."""
+    found: list[Piece] = [*items]
+    for storage in storages:
+        found += _converted(storage, found)
+    return [piece for piece in found[len(items) :] if isinstance(piece, PepItem)]
 
 
 def _converted(storage: PrivateXml, pieces: Sequence[Piece]) -> list[Piece]:

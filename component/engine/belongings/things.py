@@ -118,14 +118,9 @@ def line_of(entry: Entry) -> Line:
     return Line(thing, entry.result, entry.why, before, entry.done)
 
 
-def entries_of(lines: Iterable[Line]) -> list[Entry]:
-    """All lines of a copy, numbered."""
-    return [entry_of(number, line) for number, line in enumerate(lines)]
-
-
-def lines_of(entries: Iterable[Entry]) -> list[Line]:
-    """All lines of a copy.  :raises ValueError: as :func:`line_of`."""
-    return [line_of(entry) for entry in entries]
+def lines_of(entries: Iterable[Entry]) -> list[tuple[int, Line]]:
+    """Lines with their numbers.  :raises ValueError: as :func:`line_of`."""
+    return [(entry.number, line_of(entry)) for entry in entries]
 
 
 def _thing(sort: Sort, text: str) -> Thing:

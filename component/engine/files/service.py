@@ -12,7 +12,7 @@ from typing import BinaryIO
 import structlog
 
 from component.account.errors import BadFile, Limits
-from component.account.model import Identity, Piece
+from component.account.model import Identity
 from component.account.read import Reader
 from component.account.write import write
 from component.core import jids, links
@@ -26,7 +26,8 @@ from component.engine.movers.orders import explained
 TRANSFERS = 4
 """Files on their way at the same time."""
 LIMITS = Limits(contacts=50_000)
-"""Ten times what a large roster has; each costs a kilobyte while a preview is made."""
+"""Ten times what a large roster has; when all are here, each costs half a kilobyte while the
+account is looked at."""
 _MIB = 1024 * 1024
 log = structlog.get_logger(__name__)
 
@@ -55,7 +56,7 @@ class Files:
         self._asking: set[str] = set()
         self._transfers = asyncio.Semaphore(TRANSFERS)
         self._memory = asyncio.Lock()
-        """One account at a time: it takes its size in memory several times."""
+        """One account at a time: looking at one takes its size in memory several times."""
 
     async def preview(self, asker: str, link: str) -> Report:
         """See :class:`FileOrders`."""
@@ -69,9 +70,7 @@ class Files:
                     await self._web.get(url, file, most)
                     file.seek(0)
                     async with self._memory:
-                        whose, pieces = await asyncio.to_thread(_read, file)
-                        log.info("a file was read", asker=asker, account=whose, pieces=len(pieces))
-                        return await self._copies.preview(asker, FromPieces(pieces, whose))
+                        return await self._read(asker, file)
 
     async def export(self, asker: str) -> Exported:
         """See :class:`FileOrders`."""
@@ -95,6 +94,20 @@ class Files:
                     await self._web.put(slot.put, slot.headers, file, size)
             log.info("an account was exported", asker=asker, bytes=size)
             return Exported(slot.get, reading.unread)
+
+    async def _read(self, asker: str, file: BinaryIO) -> Report:
+        """The preview of a file.  :raises FileTrouble: it cannot be read."""
+        try:
+            identity = await asyncio.to_thread(_whose, file)
+            file.seek(0)
+            pieces = Reader(file, limits=LIMITS)
+            found = await self._copies.preview(asker, FromPieces(pieces, identity.jid))
+        except BadFile as bad:
+            raise FileTrouble(
+                Trouble.BAD_FILE, why=bad.why.value, line=str(bad.line), element=bad.element
+            ) from bad
+        log.info("a file was read", asker=asker, account=identity.jid, things=found.total)
+        return found
 
     @contextmanager
     def _one_at_a_time(self, asker: str) -> Iterator[None]:
@@ -133,14 +146,8 @@ class Files:
         return url
 
 
-def _read(file: BinaryIO) -> tuple[str, list[Piece]]:
-    """Whose account a file holds, and its pieces.  :raises FileTrouble: it cannot be read."""
-    try:
-        pieces = list(Reader(file, limits=LIMITS))
-    except BadFile as bad:
-        raise FileTrouble(
-            Trouble.BAD_FILE, why=bad.why.value, line=str(bad.line), element=bad.element
-        ) from bad
-    identity = pieces[0]
-    assert isinstance(identity, Identity)  # the reader refuses a file without
-    return identity.jid, pieces
+def _whose(file: BinaryIO) -> Identity:
+    """Whose account a file holds, for it comes first.  :raises BadFile: it cannot be read."""
+    first = next(iter(Reader(file, limits=LIMITS)))
+    assert isinstance(first, Identity)  # the reader refuses a file without
+    return first

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,16 +33,19 @@ class NothingOffered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A parcel, unpacked and checked against its manifest."""
+    """A parcel, checked against its manifest; kept packed, for it may unpack to a lot."""
 
-    manifest: Manifest
-    data: bytes
-    """A file of XEP-0227."""
+    unpacker: Unpacker
+
+    @property
+    def manifest(self) -> Manifest:
+        """What it is, and whose."""
+        return self.unpacker.manifest
 
     def pieces(self) -> Reader:
-        """What is in it.  Iterating raises :class:`component.account.errors.BadFile` where the
-        file is none, or somebody else's."""
-        return Reader(io.BytesIO(self.data), self.manifest.old)
+        """What is in it, unpacked as it is read.  Iterating raises
+        :class:`component.account.errors.BadFile` where the file is none, or somebody else's."""
+        return Reader(self.unpacker.open(), self.manifest.old)
 
 
 class Taker:
@@ -68,7 +70,7 @@ class Taker:
         return count - len(self._unpacker.missing), count
 
     async def fetch(self) -> Taken:
-        """Fetch what is missing, and unpack it.
+        """Fetch what is missing, and check it.
 
         May be called again after whatever it raises: chunks that are here are not asked for twice,
         unless the old account has packed anew meanwhile.
@@ -92,8 +94,8 @@ class Taker:
             if told != number:
                 raise BadParcel(Fault.TAMPERED, f"it says that it is chunk {told}", number)
             unpacker.take(of, number, data)
-        data = await asyncio.to_thread(unpacker.unpack, self._clock.now())
-        return Taken(unpacker.manifest, data)
+        await asyncio.to_thread(unpacker.check, self._clock.now())
+        return Taken(unpacker)
 
     async def acknowledge(self, sha256: str) -> None:
         """Say, to the old account alone, that its things are here.

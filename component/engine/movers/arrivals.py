@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -110,14 +111,15 @@ class Arrivals:
             log.info("no parcel can be had", old=old, new=new, error=str(error))
             raise NotBrought(Lacking.UNREACHABLE, str(error)) from None
 
-    async def pieces(self, journey: Journey) -> Sequence[Piece] | None:
+    async def pieces(self, journey: Journey) -> Iterable[Piece] | None:
         """See :class:`~component.engine.belongings.ports.Parcels`."""
         known = await self._store.get(journey.id)
         if known is not None and known.state.ended:
             return None
         try:
             taken = await self._patiently(journey)
-            pieces = await asyncio.to_thread(lambda: list(taken.pieces()))
+            # Read to its end once before anything is made of it: what is wrong may stand there.
+            await asyncio.to_thread(deque, taken.pieces(), 0)
         except (NotNamed, NothingOffered) as error:
             log.info("a move goes on without a parcel", id=journey.id, error=str(error))
             return None
@@ -139,7 +141,7 @@ class Arrivals:
             bytes=manifest.compressed,
             chunks=len(manifest.chunks),
         )
-        return pieces
+        return taken.pieces()
 
     async def copied(self, journey: Journey) -> None:
         """Everything is in the new account: the old one's server may delete the parcel.

@@ -107,7 +107,7 @@ class Things:
         words, found = turn.words, await self._copies.report(turn.asker, id)
         source = found.job.source
         text = things_words.report(words, found)
-        written = any(line.result.written for line in found.lines)
+        written = any(mark.result.written for mark in found.tally)
         if found.job.state is not JobState.DONE or not written:
             return Done(text)
 
@@ -171,7 +171,7 @@ class Things:
             await asyncio.wait_for(self._copies.done(id), self._wait_seconds)
         found = await self._copies.report(turn.asker, id)
         text = things_words.report(turn.words, found)
-        if found.job.state in (JobState.RUNNING, JobState.UNDOING):
+        if found.job.state in (JobState.PLANNING, JobState.RUNNING, JobState.UNDOING):
             going = turn.words.say("I am still at it. Write “my things” to see how far it is.")
             text = f"{text}\n\n{going}"
         return Done(text)

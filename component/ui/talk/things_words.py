@@ -8,13 +8,24 @@ from enum import StrEnum
 from typing import Final
 
 from component.account.model import NS_BOOKMARKS
-from component.core.belongings.model import Job, JobState, Line, Result, Sort, Thing, Unread, Why
+from component.core.belongings.model import (
+    Job,
+    JobState,
+    Line,
+    Mark,
+    Result,
+    Sort,
+    Thing,
+    Unread,
+    Why,
+    mark_of,
+)
 from component.core.belongings.plan import SINGLE_NODES
-from component.core.belongings.report import Report
+from component.core.belongings.report import NAMED, Report
 from component.ui.talk.language import N_, Words
 from component.ui.talk.pages import short
 
-MOST_NAMES = 10
+MOST_NAMES = NAMED
 """Things that are named; of the others it is said how many there are."""
 
 SORTS: Final[dict[Sort, str]] = {
@@ -63,7 +74,9 @@ FATES: Final[dict[Fate, str]] = {
 """Said after a number, as in ``3 added``."""
 
 STATES: Final[dict[JobState, str]] = {
+    JobState.FILLING: N_("not ready yet"),
     JobState.DRAFT: N_("a preview"),
+    JobState.PLANNING: N_("about to begin"),
     JobState.RUNNING: N_("under way"),
     JobState.DONE: N_("finished"),
     JobState.UNDOING: N_("being undone"),
@@ -93,16 +106,16 @@ _NODES: Final[dict[str, str]] = {
 }
 
 
-def fate(job: Job, line: Line) -> Fate:
-    """What became of one thing of a copy."""
-    if line.result.written:
+def fate(job: Job, mark: Mark) -> Fate:
+    """What became of things of a copy."""
+    if mark.result.written:
         if job.state is JobState.DRAFT:
-            return Fate.TO_ADD if line.result is Result.ADDED else Fate.TO_CHANGE
-        if not line.done:
+            return Fate.TO_ADD if mark.result is Result.ADDED else Fate.TO_CHANGE
+        if not mark.done:
             return Fate.WAITING
         if job.state in (JobState.UNDOING, JobState.UNDONE):
-            return Fate.STAYED if line.why else Fate.TO_RESTORE
-    return Fate(line.result.value)
+            return Fate.STAYED if mark.hindered else Fate.TO_RESTORE
+    return Fate(mark.result.value)
 
 
 def name(words: Words, thing: Thing) -> str:
@@ -144,12 +157,14 @@ def report(words: Words, found: Report) -> str:
     lines = [f"{short(job.source)} → {job.owner}, {words.say(STATES[job.state])}"]
     lines += _figures(words, found)
     fates = {Fate.REFUSED: N_("Not possible:"), Fate.STAYED: N_("Not taken back:")}
-    if job.state in (JobState.DRAFT, JobState.RUNNING, JobState.DONE):
+    if job.state not in (JobState.UNDOING, JobState.UNDONE):
         fates[Fate.KEPT] = N_("Left alone, because something else is there:")
     for one, heading in fates.items():
-        these = [line for line in found.lines if fate(job, line) is one]
-        if these:
-            lines += ["", words.say(heading), *_named(words, these)]
+        total = sum(number for mark, number in found.tally.items() if fate(job, mark) is one)
+        if total:
+            these = [line for line in found.named if fate(job, mark_of(line)) is one]
+            texts = [_with_reason(words, line) for line in these[:MOST_NAMES]]
+            lines += ["", words.say(heading), *_bounded(words, texts, total)]
     return "\n".join([*lines, *unread(words, found.unread)])
 
 
@@ -164,8 +179,8 @@ def unread(words: Words, parts: Sequence[Unread]) -> list[str]:
 
 def _figures(words: Words, found: Report) -> list[str]:
     counts: dict[Sort, Counter[Fate]] = {}
-    for line in found.lines:
-        counts.setdefault(line.thing.sort, Counter())[fate(found.job, line)] += 1
+    for mark, number in found.tally.items():
+        counts.setdefault(mark.sort, Counter())[fate(found.job, mark)] += number
     if not counts:
         return [words.say("There is nothing in it that could come along.")]
     told = []
@@ -175,11 +190,6 @@ def _figures(words: Words, found: Report) -> list[str]:
             figures = [f"{found_here[f]} {words.say(t)}" for f, t in FATES.items() if found_here[f]]
             told.append(f"• {words.say(label)}: {', '.join(figures)}")
     return told
-
-
-def _named(words: Words, lines: Sequence[Line]) -> list[str]:
-    texts = [_with_reason(words, line) for line in lines[:MOST_NAMES]]
-    return _bounded(words, texts, len(lines))
 
 
 def _with_reason(words: Words, line: Line) -> str:

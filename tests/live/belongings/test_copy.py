@@ -20,7 +20,8 @@ from component.account.model import (
     Xml,
     in_order,
 )
-from component.core.belongings.model import JobState, Result, Why
+from component.core.belongings.model import WRITTEN, JobState, Result, Why
+from tests.lines import lines_of, only
 from tests.live.account.furniture import EVERYTHING, NEVER, NICK, OLD_ROOM, OLD_ROOMS, node
 from tests.live.account.owner import PRIVATE, furnish, must, seen
 from tests.live.account.test_exchange import is_prosody, plain
@@ -59,17 +60,17 @@ async def test_everything_once_and_back(kind: Kind, tmp_path: Path) -> None:
         before = await has(new, NEW)
         coming = await furnished(old, kind)
         first = await stage.copy()
-        assert not [line for line in first.lines if line.result is not Result.ADDED]
+        assert only(first) == {Result.ADDED}
         after = await has(new, NEW)
         assert in_room_order(after) == in_room_order(plain(coming))
 
         again = await stage.copy()
-        assert {line.result for line in again.lines} == {Result.SAME}
+        assert only(again) == {Result.SAME}
         assert again.total == first.total
 
         undone = await stage.undo(first)
         assert undone.job.state is JobState.UNDONE
-        assert {line.result for line in undone.lines} == {Result.RESTORED}
+        assert only(undone) == {Result.RESTORED}
         assert await has(new, NEW) == before
 
 
@@ -99,9 +100,9 @@ async def test_what_is_there_is_left_alone(kind: Kind, tmp_path: Path) -> None:
         await new.roster()
         before = await has(new, NEW, MINE)
         report = await stage.copy()
-        (filled,) = report.of(Result.CHANGED)
+        (filled,) = await lines_of(stage.store, report, Result.CHANGED)
         assert filled.thing.key == "ジュリエット@例え.example"
-        kept = {line.thing.key for line in report.of(Result.KEPT)}
+        kept = {line.thing.key for line in await lines_of(stage.store, report, Result.KEPT)}
         assert kept == {
             "romeo@montague.example",
             "icq.montague.example",
@@ -112,20 +113,21 @@ async def test_what_is_there_is_left_alone(kind: Kind, tmp_path: Path) -> None:
             "a@rooms.example",
         }
         # Who may read there is not for us to widen, nor is what others may not read put there.
-        refused = {(line.thing.key, line.why) for line in report.of(Result.REFUSED)}
+        lines = await lines_of(stage.store, report, Result.REFUSED)
+        refused = {(line.thing.key, line.why) for line in lines}
         assert refused == {("ä 1", Why.READERS), ("0", Why.READERS)}
         after = await has(new, NEW, MINE)
         assert [piece for piece in before if piece not in after] == [MINE[2]]
 
         # Asked to, the copy overwrites; and the undo brings everything back.
         forced = await stage.copy(overwrite=True)
-        assert not [*forced.of(Result.KEPT, Result.REFUSED)]
+        assert not only(forced) & {Result.KEPT, Result.REFUSED}
         wanted = {p for p in plain(EVERYTHING) if not isinstance(p, PepItem)}
         missing = wanted - set(await has(new, NEW))
         assert not missing
         await stage.undo(forced)
         undone = await stage.undo(report)
-        assert not [line.why for line in undone.lines if line.result.written]
+        assert not only(undone) & WRITTEN
         assert await has(new, NEW, MINE) == before
 
 
@@ -146,7 +148,7 @@ async def test_cut_off_at_every_step(kind: Kind, tmp_path: Path) -> None:
         assert ended
         report = await stage.copies.report(NEW.jid, id)
         assert report.job.state is JobState.DONE
-        assert {line.result for line in report.lines} == {Result.ADDED}
+        assert only(report) == {Result.ADDED}
         assert await has(new, NEW) == plain(EVERYTHING)
 
         await stage.copies.undo(NEW.jid, id)
@@ -154,7 +156,7 @@ async def test_cut_off_at_every_step(kind: Kind, tmp_path: Path) -> None:
             if await cut_off(stage, id, steps):
                 break
         undone = await stage.copies.report(NEW.jid, id)
-        assert {line.result for line in undone.lines} == {Result.RESTORED}
+        assert only(undone) == {Result.RESTORED}
         assert await has(new, NEW) == before
 
 

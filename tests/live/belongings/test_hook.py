@@ -14,14 +14,16 @@ from component.core.model import RosterItem, Subscription
 from component.engine.belongings import asks
 from component.engine.belongings.ports import FromPieces
 from component.xmpp import mover_codecs
-from component.xmpp.codecs import write_entries
+from component.xmpp.codecs import entries_request, tag, write_entries
 from component.xmpp.errors import RemoteError
-from component.xmpp.names import NS_UPLOAD
+from component.xmpp.names import NS_HOOK, NS_UPLOAD
+from tests.lines import lines_of
 from tests.live.account.furniture import EVERYTHING
 from tests.live.account.servers import HOSTS
 from tests.live.account.test_exchange import is_prosody
 from tests.live.belongings.stage import NEW, OLD, Stage
 from tests.live.client import NS_ROSTER
+from tests.live.servers.base import RosterEntry
 from tests.live.servers.differences import Kind
 
 SORTS = {
@@ -57,9 +59,10 @@ async def test_an_admin_narrows_it(kind: Kind, tmp_path: Path, part: str) -> Non
         await stage.copies.start(NEW.jid, seen.job.id)
         await stage.copies.done(seen.job.id)
         report = await stage.copies.report(NEW.jid, seen.job.id)
-        added = {line.thing.sort for line in report.of(Result.ADDED)}
+        added = {sort for sort, counts in report.by_sort.items() if counts[Result.ADDED]}
         assert added == {Sort.CONTACT, *SORTS[part]}
-        refused = {(line.thing.sort, line.why) for line in report.of(Result.REFUSED)}
+        lines = await lines_of(stage.store, report, Result.REFUSED)
+        refused = {(line.thing.sort, line.why) for line in lines}
         others = set(Sort) - added
         assert {sort for sort, _ in refused} == others
         assert {why for _, why in refused} <= {"not-allowed", Why.NO_NODE}
@@ -164,3 +167,72 @@ async def test_entries_that_are_none(
         nobody = write_entries([RosterItem("a@x.example", Subscription.NONE)])
         with pytest.raises(RemoteError, match="item-not-found"):
             await stage.link.request("set", f"nobody@{NEW.host}", nobody, timeout=20.0)
+
+
+CHOSEN = [
+    RosterEntry("tybalt@x.example", "both", "Тибальт 🌹 <&'\">", ("Vérone", "Ä & Ö")),
+    RosterEntry("ромео@bücher.example", "from", "Ромео", ("Монтекки",)),
+    RosterEntry("nurse@x.example", ask=True),
+    RosterEntry("mercutio@x.example", "from", ask=True),
+    RosterEntry("gateway.example", "to"),
+    *(RosterEntry(f"n{n}@x.example", name=f"N {n}") for n in range(600)),
+]
+PENDING = RosterEntry("paris@x.example", pending=True)
+
+
+@pytest.mark.parametrize("online", [False, True], ids=["absent", "there"])
+async def test_chosen_entries(kind: Kind, tmp_path: Path, online: bool) -> None:
+    """As the user's roster get shows them, and none besides."""
+    async with Stage(kind, tmp_path) as stage:
+        stage.house.server.set_roster(NEW.jid, [*CHOSEN, PENDING])
+        if online:
+            await (await stage.house.client(NEW.jid)).roster()
+        absent = [PENDING.jid, NEW.jid, "nobody@x.example", "tybalt@x.example/device"]
+        asked = [*(entry.jid for entry in CHOSEN[: 500 - len(absent)]), *absent]
+        found = await stage.hook.chosen(NEW.jid, asked)
+        assert set(found) == {
+            RosterItem(e.jid, Subscription(e.subscription), e.ask, e.name, e.groups)
+            for e in CHOSEN[: 500 - len(absent)]
+        }
+        assert set(found) == set(await stage.hook.entries(NEW.jid, asked))
+        assert len(found) == 500 - len(absent)
+        # In any spelling, and once.
+        (tybalt,) = await stage.hook.chosen(NEW.jid, ["TYBALT@X.Example", "tybalt@x.example"])
+        assert tybalt in found
+        assert await stage.hook.chosen(NEW.jid, absent) == ()
+        # What is set can be seen at once.
+        other = RosterItem("other@x.example", Subscription.NONE, False, "O", ("G",))
+        await stage.hook.set_entries(NEW.jid, [other], ["n0@x.example"])
+        assert await stage.hook.chosen(NEW.jid, ["n0@x.example", other.jid]) == (other,)
+
+
+async def test_chosen_entries_of_no_use(kind: Kind, tmp_path: Path) -> None:
+    async with Stage(kind, tmp_path) as stage:
+        presence = entries_request(["a@x.example"])
+        ET.SubElement(presence, "{jabber:client}presence", {"to": "b@x.example"})
+        nameless = entries_request(["a@x.example"])
+        ET.SubElement(nameless, tag(NS_ROSTER, "item"))
+        foreign = entries_request(["a@x.example"])
+        ET.SubElement(foreign, tag(NS_HOOK, "item"), {"jid": "b@x.example"})
+        many = [f"n{n}@x.example" for n in range(501)]
+        refused = [entries_request(jids) for jids in ([], [""], ["@"], many)]
+        for payload in (*refused, presence, nameless, foreign):
+            with pytest.raises(RemoteError, match="bad-request"):
+                await stage.link.request("get", NEW.jid, payload, timeout=20.0)
+        assert await stage.hook.chosen(NEW.jid, many[:500]) == ()
+        with pytest.raises(RemoteError, match="item-not-found"):
+            await stage.hook.chosen(f"nobody@{NEW.host}", many[:1])
+
+
+async def test_a_roster_that_cannot_be_read_is_not_taken_for_an_empty_one(
+    kind: Kind, tmp_path: Path
+) -> None:
+    if not is_prosody(kind):
+        pytest.skip("its rosters are no files")
+    async with Stage(kind, tmp_path) as stage:
+        stage.house.server.set_roster(NEW.jid, CHOSEN)
+        (file,) = stage.house.server.folder.glob("data/*/roster/*.dat")
+        file.write_text("return {")
+        for _ in range(2):  # the server keeps what it has read
+            with pytest.raises(RemoteError, match="internal-server-error"):
+                await stage.hook.chosen(NEW.jid, ["tybalt@x.example"])

@@ -45,7 +45,8 @@ COMMITS: Mapping[str, Sequence[str]] = {
     "Journeys.prune": ["journeys removed", "answers removed"],
     "Belongings.create": ["copies"],
     "Belongings.save": ["copies"],
-    "Belongings.replace_entries": ["copy_things"],
+    "Belongings.add": ["copy_things"],
+    "Belongings.drop": ["copies"],
     "Belongings.mark": ["copy_things"],
     "Belongings.prune": ["copies"],
     "Handovers.put": [
@@ -64,6 +65,7 @@ EFFECTS: Mapping[str, Sequence[str]] = {
     "write_hand_back": ["ask hand back"],
     "write_query": ["ask query get roster"],
     "write_entries": ["ask entries"],
+    "entries_request": ["ask entries"],
     "write_hello": ["ask hello"],
     "statement_request": ["ask query get statement items"],
     "roster_request": ["ask query get roster"],

@@ -21,8 +21,8 @@ from tests.live.account.furniture import EVERYTHING
 from tests.live.account.test_exchange import plain
 from tests.live.belongings.test_copy import has, in_room_order
 from tests.live.movers.cast import Cast
-from tests.live.movers.people import Person
-from tests.live.movers.world import World
+from tests.live.movers.people import PATIENCE, Person
+from tests.live.movers.world import Settings, World
 from tests.live.servers.base import COMPONENT_HOST
 from tests.live.servers.differences import Kind
 from tests.unit.web.storage import Storage
@@ -38,6 +38,7 @@ class Stage:
 
     kind: Kind
     juliet: Person
+    world: World
 
     @property
     def identity(self) -> Identity:
@@ -68,11 +69,12 @@ class Stage:
             assert done.status == 201, await done.text()
         return get.get("url", "")
 
-    async def sends(self, link: str, pattern: str) -> str:
+    async def sends(self, link: str, pattern: str, timeout: float = PATIENCE) -> str:
         """Share a file as a client does, and hear the answer."""
         shared = f"<x xmlns='jabber:x:oob'><url>{link}</url></x>"
         self.juliet.says(COMPONENT_HOST, link, more=shared)
-        return (await self.juliet.hears(pattern, sender=COMPONENT_HOST)).body
+        heard = await self.juliet.hears(pattern, sender=COMPONENT_HOST, timeout=timeout)
+        return heard.body
 
     async def writes(self, text: str, pattern: str) -> str:
         """Write something, and hear the answer."""
@@ -87,15 +89,18 @@ def as_file(pieces: list[Piece]) -> bytes:
 
 
 @asynccontextmanager
-async def staged(kind: Kind, folder: Path, *, uploads: bool = True) -> AsyncIterator[Stage]:
-    world = World(kind, folder, names=("montague",), uploads=uploads)
+async def staged(
+    kind: Kind, folder: Path, *, uploads: bool = True, settings: Settings = ()
+) -> AsyncIterator[Stage]:
+    """A server, its component and juliet's client."""
+    world = World(kind, folder, settings, names=("montague",), uploads=uploads)
     try:
         await world.start()
         async with Cast(world) as cast:
             juliet = cast.person("juliet", "montague.example")
             cast.arrange()
             await cast.enter(juliet)
-            yield Stage(kind, juliet)
+            yield Stage(kind, juliet, world)
     finally:
         await world.stop()
 

@@ -45,7 +45,8 @@ def unpacked(parcel: Parcel) -> bytes:
     whole = unpacker(parcel)
     for number, chunk in enumerate(parcel.chunks):
         whole.take(parcel.manifest.id, number, chunk)
-    return whole.unpack(LATER)
+    whole.check(LATER)
+    return whole.open().read()
 
 
 PARCEL = pack(noise(CHUNK_BYTES * 3 + 1000), OLD, NEW, NOW)
@@ -67,7 +68,8 @@ def test_what_went_in_comes_out_in_any_order(size: int, dense: bool, order: rand
         fresh = whole.take(parcel.manifest.id, number, parcel.chunks[number])
         assert fresh == (number not in came)
         came.add(number)
-    assert whole.unpack(LATER) == data
+    whole.check(LATER)
+    assert whole.open().read() == data
 
 
 @given(st.integers(0, 3), st.integers(0, 8 * CHUNK_BYTES - 1))
@@ -116,7 +118,7 @@ def test_missing_chunks_are_named() -> None:
     whole = unpacker(PARCEL)
     whole.take(PARCEL.manifest.id, 2, PARCEL.chunks[2])
     with pytest.raises(BadParcel, match="3 chunks are missing: 0, 1, 3") as refused:
-        whole.unpack(LATER)
+        whole.check(LATER)
     assert refused.value.fault is Fault.INCOMPLETE
 
 
@@ -142,7 +144,7 @@ def test_after_a_week_it_is_gone() -> None:
     whole = Unpacker(PARCEL.manifest, OLD, NEW, made + LIFETIME - timedelta(seconds=1))
     for number, chunk in enumerate(PARCEL.chunks):
         whole.take(PARCEL.manifest.id, number, chunk)
-    for late in (lambda now: Unpacker(PARCEL.manifest, OLD, NEW, now), whole.unpack):
+    for late in (lambda now: Unpacker(PARCEL.manifest, OLD, NEW, now), whole.check):
         with pytest.raises(BadParcel, match="it expired on 2026-11-28 at 14:30 UTC") as refused:
             late(made + LIFETIME)
         assert refused.value.fault is Fault.EXPIRED

@@ -103,3 +103,8 @@ async def test_a_refused_roster_set_is_an_error() -> None:
         await Hook(answered(REFUSED.format("item-not-found"))).set_entry("r@a.example", item)
     with pytest.raises(HookMissing):
         await Hook(AnsweringWire("")).set_entry("r@a.example", item)
+
+
+async def test_an_answer_without_entries_is_none() -> None:
+    with pytest.raises(HookMissing, match="entries"):
+        await Hook(AnsweringWire("")).chosen("romeo@a.example", ["juliet@b.example"])

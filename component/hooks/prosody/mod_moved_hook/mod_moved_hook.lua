@@ -25,8 +25,8 @@ local copying = module:require "copy";
 local xmlns_hook = "urn:xmpp-moved:hook:0";
 local xmlns_moved = "urn:xmpp:moved:1";
 local xmlns_forward = "urn:xmpp:forward:0";
-local hook_version = "0.3.0";
-local features = { "watch", "tombstone", "answer", "entries" };
+local hook_version = "0.4.0";
+local features = { "watch", "tombstone", "answer", "entries", "get-entries" };
 
 -- What a component may ask as a user (4.3): the namespace of the payload.
 local query_namespaces = {
@@ -149,7 +149,7 @@ end, 1);
 
 -- Requests of the component -------------------------------------------------------------------
 
-local requests = {};
+local requests, questions = {}, {}; -- of type set; of type get
 
 local function refuse(origin, stanza, condition, text)
 	origin.send(st.error_reply(stanza, condition == "bad-request" and "modify" or "cancel", condition, text));
@@ -166,6 +166,13 @@ function requests.entries(origin, stanza, payload)
 	local ok, condition, why = roster_lib.set_entries(jid.node(stanza.attr.to), payload);
 	if not ok then return refuse(origin, stanza, condition, why); end
 	origin.send(st.reply(stanza));
+end
+
+function questions.entries(origin, stanza, payload)
+	local jids, roster, why = roster_lib.chosen(jid.node(stanza.attr.to), payload);
+	if not jids then return refuse(origin, stanza, roster, why); end
+	local reply = st.reply(stanza):tag("entries", { xmlns = xmlns_hook });
+	origin.send(add_items(reply, roster, jids):reset());
 end
 
 function requests.watch(origin, stanza, payload)
@@ -304,8 +311,8 @@ module:hook("iq/bare", function (event)
 		module:log("warn", "%s tried to give this module orders: ignored", stanza.attr.from);
 		return;
 	end
-	local handler = requests[payload.name];
-	if kind ~= "set" or not handler then
+	local handler = (kind == "set" and requests or questions)[payload.name];
+	if not handler then
 		refuse(origin, stanza, "feature-not-implemented", "hook "..hook_version.." does not know this request");
 	else
 		handler(origin, stanza, payload);

@@ -282,8 +282,31 @@ local function set_entries(username, entries)
 	return true;
 end
 
+-- Which of the entries that a component asks for are there: their addresses and the roster, or nil,
+-- condition, why.
+local function chosen(username, entries)
+	if not user_exists(username, module.host) then return nil, "item-not-found", "no such user"; end
+	if #entries.tags == 0 or #entries.tags > 500 then return nil, "bad-request", "entries takes 1 to 500 items"; end
+	local jids, listed = {}, {};
+	for _, tag in ipairs(entries.tags) do
+		local address = jid.prep(tag.attr.jid);
+		if tag.name ~= "item" or tag.attr.xmlns ~= "jabber:iq:roster" or not address then
+			return nil, "bad-request", "entries takes roster items, each with an address";
+		end
+		if not listed[address] then table.insert(jids, address); end
+		listed[address] = true;
+	end
+	local roster, load_err = rostermanager.load_roster(username, module.host);
+	-- One that could not be read is kept, as if it were empty.
+	if load_err or roster[false].broken then
+		return nil, "internal-server-error", "the roster could not be loaded";
+	end
+	return jids, roster;
+end
+
 return {
 	set_entries = set_entries;
+	chosen = chosen;
 	strip = strip;
 	stand_in = stand_in;
 	add_items = add_items;

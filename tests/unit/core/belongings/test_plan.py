@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
@@ -17,13 +19,16 @@ from component.core.belongings.model import (
     Sort,
     Thing,
     Why,
+    mark_of,
+    place,
 )
 from component.core.belongings.plan import (
     TABLE,
     Back,
+    Planner,
     Relation,
-    decide,
-    outstanding,
+    Standing,
+    stands,
     verified,
     way_back,
 )
@@ -48,6 +53,19 @@ def node(name: str, access: str, *members: str, room: int | None = None) -> Thin
 def item(name: str, id: str, content: str = "x") -> Thing:
     """An item of a node."""
     return thing(Sort.ITEM, id, content, node=name)
+
+
+def decide(
+    coming: Iterable[Thing],
+    there: Iterable[Thing],
+    *,
+    overwrite: bool = False,
+    skip: Callable[[Thing], Why | None] = lambda _: None,
+) -> list[Line]:
+    """A line for each thing, in the order in which they are carried."""
+    places = [(place(thing.sort, number), thing) for number, thing in enumerate(coming)]
+    planner, standing = Planner(overwrite=overwrite, skip=skip), Standing(there)
+    return [planner.line(thing, standing) for _, thing in sorted(places, key=lambda one: one[0])]
 
 
 def became(lines: list[Line]) -> dict[str, tuple[Result, str | None]]:
@@ -94,7 +112,7 @@ def test_blocked_come_first_and_nodes_before_their_items() -> None:
 
 def test_what_a_rule_leaves_out() -> None:
     me = thing(Sort.CONTACT, "j@new")
-    (line,) = decide([me], (), skip={me.id: Why.SELF})
+    (line,) = decide([me], (), skip=lambda one: Why.SELF if one == me else None)
     assert (line.result, line.why, line.done) == (Result.SKIPPED, Why.SELF, True)
 
 
@@ -156,11 +174,16 @@ def test_nothing_is_pushed_out() -> None:
 
 def test_what_the_server_has_decides() -> None:
     lines = decide([thing(Sort.CONTACT, k, "x") for k in "abc"], ())
-    standing = [thing(Sort.CONTACT, "a", "x"), thing(Sort.CONTACT, "b", "y")]
-    assert [line.thing.key for line in outstanding(lines, standing)] == ["b", "c"]
-    done = [replace(line, done=True) for line in lines]
-    turned = {line.thing.key: (line.result, line.why) for line in verified(done, standing)}
-    assert turned == dict.fromkeys("bc", (Result.REFUSED, Why.NOT_KEPT))
+    there = Standing([thing(Sort.CONTACT, "a", "x"), thing(Sort.CONTACT, "b", "y")])
+    assert [stands(line, there) for line in lines] == [True, False, False]
+    done = [verified(replace(line, done=True), there) for line in lines]
+    assert [(line.result, line.why) for line in done] == [
+        (Result.ADDED, None),
+        (Result.REFUSED, Why.NOT_KEPT),
+        (Result.REFUSED, Why.NOT_KEPT),
+    ]
+    kept = replace(done[1], result=Result.KEPT, why=None)
+    assert verified(kept, there) == kept
 
 
 @pytest.mark.parametrize(
@@ -181,20 +204,20 @@ def test_the_way_back(
 ) -> None:
     earlier = () if before is None else (thing(sort, "k", before),)
     line = Line(thing(sort, "k", "x"), Result.ADDED, None, earlier, done=True)
-    there = {} if now is None else {line.thing.id: thing(sort, "k", now)}
+    there = Standing(() if now is None else [thing(sort, "k", now)])
     assert way_back(line, there) == expected
 
 
 def test_an_entry_with_a_subscription_stays() -> None:
     line = Line(thing(Sort.CONTACT, "k", "x"), Result.ADDED, done=True)
     bound = replace(line.thing, bound=True)
-    assert way_back(line, {bound.id: bound}) == (Back.LEAVE, Why.IN_USE)
+    assert way_back(line, Standing([bound])) == (Back.LEAVE, Why.IN_USE)
 
 
 def test_the_counts_add_up() -> None:
     standing = [thing(Sort.CONTACT, "b", "x"), thing(Sort.CONTACT, "c", "y")]
     coming = [*(thing(Sort.CONTACT, k, "x") for k in "abc"), thing(Sort.BLOCKED, "d")]
-    report = Report(JOB, decide(coming, standing))
+    report = Report(JOB, Counter(map(mark_of, decide(coming, standing))))
     assert sum(report.counts.values()) == report.total == 4
     assert {k: v for k, v in report.counts.items() if v} == {
         Result.ADDED: 2,
@@ -203,3 +226,35 @@ def test_the_counts_add_up() -> None:
     }
     assert report.by_sort[Sort.BLOCKED] == {Result.ADDED: 1}
     assert report.left == 2
+
+
+def test_what_is_there_goes_piece_by_piece() -> None:
+    contact, page = thing(Sort.CONTACT, "a"), item("n", "i")
+    there = Standing([contact, page, item("n", "j")])
+    assert there.get(page) == page
+    assert there.room("n") == 2
+    for one in (contact, page, page):
+        there.remove(one)
+        assert there.get(one) is None
+    assert there.room("n") == 1
+    assert there.room("m") == 0
+
+
+def test_places_fit_a_database() -> None:
+    places = [place(sort, number) for sort in Sort for number in (0, 1, 10**8)]
+    assert places == sorted(places)
+    assert len(set(places)) == len(places)
+    assert places[-1] < 2**31
+
+
+def test_items_that_are_not_all_known() -> None:
+    """Of a node with large items they are counted, and asked for only where they matter."""
+    there = Standing([node("n", "open", room=3), item("n", "a")])
+    there.holds("n", 2)
+    planner = Planner()
+    coming = [node("n", "open", room=3), *(item("n", id) for id in "acd")]
+    lines = [planner.line(one, there) for one in coming]
+    assert [line.why for line in lines] == [None, None, None, Why.NO_ROOM]
+    there.remove(item("n", "a"))
+    there.remove(item("n", "z"))
+    assert there.room("n") == 1

@@ -80,7 +80,7 @@ class AccountServer:
     ) -> ET.Element:
         """Answer a query, or take entries (section 12)."""
         if payload.tag == tag(NS_HOOK, "entries"):
-            return self._entries(to, payload)
+            return self._entries(to, payload) if kind == "set" else self._chosen(to, payload)
         inner = payload[0]
         asked, type_ = inner[0], inner.get("type", "")
         fault = self.before(type_, asked)
@@ -100,6 +100,16 @@ class AccountServer:
         else:
             whole.set("type", "result")
             whole.extend(answer)
+        return reply
+
+    def _chosen(self, user: str, payload: ET.Element) -> ET.Element:
+        fault = RemoteError("feature-not-implemented") if self.old else self.before("get", payload)
+        if fault is not None:
+            raise fault
+        reply = ET.Element("iq")
+        entries = ET.SubElement(reply, tag(NS_HOOK, "entries"))
+        roster = self.accounts[user].roster
+        entries.extend(roster[jid] for one in payload if (jid := one.get("jid", "")) in roster)
         return reply
 
     def _entries(self, user: str, payload: ET.Element) -> ET.Element:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from unittest.mock import patch
 
 import pytest
 
@@ -20,14 +23,16 @@ from component.account.model import (
     VcardTemp,
     Xml,
 )
-from component.core.belongings.model import JobState, Result, Sort, Why
+from component.core.belongings.model import Entry, JobState, Result, Sort, Why
 from component.core.belongings.report import Report
 from component.core.journey.model import Journey, Problem, Refused
+from component.engine.belongings import asks
 from component.engine.belongings.copies import Copies
 from component.engine.belongings.ports import FromMove, FromPieces
 from component.engine.clock import SystemClock
 from component.store import Store
 from component.xmpp.errors import LinkError, LinkLost, RemoteError, RequestTimeout
+from tests.lines import lines_of, only
 from tests.unit.engine.belongings.account_server import AccountServer, sets
 
 ME = "júlia@new.example"
@@ -68,6 +73,7 @@ class House:
         proven: Callable[[str, int], Awaitable[Journey]] = _nothing_proven,
         server: AccountServer | None = None,
     ) -> None:
+        self.store = store
         self.server = server or AccountServer()
         accounts, hook = self.server.sides
         self.copies = Copies(
@@ -87,6 +93,17 @@ class House:
         await self.copies.done(seen.job.id)
         return await self.copies.report(ME, seen.job.id)
 
+    async def results(self, report: Report) -> dict[Sort, tuple[Result, str | None]]:
+        """What became of the one thing of each sort."""
+        lines = await lines_of(self.store, report)
+        return {line.thing.sort: (line.result, line.why) for line in lines}
+
+    async def copied(
+        self, pieces: Sequence[Piece], *, overwrite: bool = False
+    ) -> dict[Sort, tuple[Result, str | None]]:
+        """Bring pieces to ``ME``, and what became of each."""
+        return await self.results(await self.copy(pieces, overwrite=overwrite))
+
     async def undo(self, report: Report) -> Report:
         """Take it back, to the end."""
         await self.copies.undo(ME, report.job.id)
@@ -102,10 +119,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         await house.copies.stop()
 
 
-def results(report: Report) -> dict[Sort, tuple[Result, str | None]]:
-    return {line.thing.sort: (line.result, line.why) for line in report.lines}
-
-
 def fails(name: str, error: LinkError) -> Callable[[str, ET.Element], LinkError | None]:
     fits = sets(name)
     return lambda kind, payload: error if fits(kind, payload) else None
@@ -115,7 +128,7 @@ def fails(name: str, error: LinkError) -> Callable[[str, ET.Element], LinkError 
 async def test_in_order_and_again(house: House, old: bool) -> None:
     house.server.old = old
     report = await house.copy(EVERYTHING)
-    assert results(report) == dict.fromkeys(Sort, (Result.ADDED, None))
+    assert await house.results(report) == dict.fromkeys(Sort, (Result.ADDED, None))
     assert [name for _, name in house.server.writes] == [
         "block/item",
         "query/item" if old else "entries/item",
@@ -127,13 +140,13 @@ async def test_in_order_and_again(house: House, old: bool) -> None:
     ]
     assert await house.server.things(ME) == list(EVERYTHING)
     house.server.writes.clear()
-    assert results(await house.copy(EVERYTHING)) == dict.fromkeys(Sort, (Result.SAME, None))
-    assert results(await house.copy(EVERYTHING, overwrite=True)) == dict.fromkeys(
+    assert await house.copied(EVERYTHING) == dict.fromkeys(Sort, (Result.SAME, None))
+    assert await house.copied(EVERYTHING, overwrite=True) == dict.fromkeys(
         Sort, (Result.SAME, None)
     )
     assert not house.server.writes
     undone = await house.undo(report)
-    assert results(undone) == dict.fromkeys(Sort, (Result.RESTORED, None))
+    assert await house.results(undone) == dict.fromkeys(Sort, (Result.RESTORED, None))
     assert await house.server.things(ME) == []
     assert undone.job.state is JobState.UNDONE
 
@@ -150,14 +163,14 @@ async def test_in_order_and_again(house: House, old: bool) -> None:
 )
 async def test_what_is_refused_is_named(house: House, name: str, sort: Sort) -> None:
     house.server.before = fails(name, RemoteError("resource-constraint"))
-    found = results(await house.copy(EVERYTHING))
+    found = await house.copied(EVERYTHING)
     expected = dict.fromkeys(Sort, (Result.ADDED, None))
     assert found == {**expected, sort: (Result.REFUSED, "resource-constraint")}
 
 
 async def test_without_its_node_nothing_is_published(house: House) -> None:
     house.server.before = fails("create", RemoteError("forbidden"))
-    found = results(await house.copy(EVERYTHING))
+    found = await house.copied(EVERYTHING)
     assert found[Sort.NODE] == (Result.REFUSED, "forbidden")
     assert found[Sort.ITEM] == (Result.REFUSED, Why.NO_NODE)
     assert "pubsub/publish" not in [name for _, name in house.server.writes]
@@ -165,7 +178,7 @@ async def test_without_its_node_nothing_is_published(house: House) -> None:
 
 async def test_readers_that_cannot_be_named_keep_items_away(house: House) -> None:
     house.server.before = fails("affiliations", RemoteError("not-allowed"))
-    found = results(await house.copy(EVERYTHING))
+    found = await house.copied(EVERYTHING)
     assert found[Sort.NODE] == (Result.REFUSED, "not-allowed")
     assert found[Sort.ITEM] == (Result.REFUSED, Why.NO_NODE)
 
@@ -178,7 +191,7 @@ async def test_options_that_a_server_does_not_know(house: House) -> None:
         return RemoteError("not-acceptable") if kind == "set" and rooms else None
 
     house.server.before = refuses
-    found = results(await house.copy(EVERYTHING))
+    found = await house.copied(EVERYTHING)
     assert found == dict.fromkeys(Sort, (Result.ADDED, None))
     (node,) = (p for p in await house.server.things(ME) if isinstance(p, PepNode))
     assert node == replace(SECRET, config=SECRET.config[:1])
@@ -189,7 +202,7 @@ async def test_a_lost_answer_is_looked_for(house: House, name: str) -> None:
     """It had its effect: so it counts, and nothing is reported that is not so."""
     house.server.after = fails(name, RequestTimeout("lost"))
     report = await house.copy(EVERYTHING)
-    assert {line.result for line in report.lines} == {Result.ADDED}
+    assert only(report) == {Result.ADDED}
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -206,7 +219,7 @@ async def test_a_node_whose_answer_is_lost(house: House, times: int, done: bool)
         house.server.after = fault
     else:
         house.server.before = fault
-    found = results(await house.copy(EVERYTHING))
+    found = await house.copied(EVERYTHING)
     if times == 1:
         assert found == dict.fromkeys(Sort, (Result.ADDED, None))
     else:
@@ -217,13 +230,13 @@ async def test_a_node_whose_answer_is_lost(house: House, times: int, done: bool)
 
 async def test_a_server_that_says_yes_and_does_nothing(house: House) -> None:
     house.server.before = fails("vCard", RequestTimeout("lost"))
-    found = results(await house.copy(EVERYTHING))
+    found = await house.copied(EVERYTHING)
     assert found[Sort.PROFILE] == (Result.REFUSED, Why.NOT_KEPT)
 
 
 async def test_what_is_too_large_does_not_leave(house: House) -> None:
     large = Xml(f'<vCard xmlns="vcard-temp"><NOTE>{"ä" * 230_000}</NOTE></vCard>')
-    found = results(await house.copy([VcardTemp(large)]))
+    found = await house.copied([VcardTemp(large)])
     assert found == {Sort.PROFILE: (Result.REFUSED, Why.TOO_LARGE)}
     assert not house.server.writes
 
@@ -232,7 +245,7 @@ async def test_a_lost_stream_is_waited_for(house: House) -> None:
     lost = iter([LinkLost("gone")])
     fits = sets("publish")
     house.server.before = lambda kind, p: next(lost, None) if fits(kind, p) else None
-    found = results(await house.copy(EVERYTHING))
+    found = await house.copied(EVERYTHING)
     assert found == dict.fromkeys(Sort, (Result.ADDED, None))
 
 
@@ -244,7 +257,7 @@ async def test_what_was_changed_since_stays(house: House) -> None:
     account.nodes[SECRET.node].items["2"] = ET.fromstring(
         '<item xmlns="http://jabber.org/protocol/pubsub" id="2"><y xmlns="urn:y"/></item>'
     )
-    found = results(await house.undo(report))
+    found = await house.results(await house.undo(report))
     assert found == {
         Sort.BLOCKED: (Result.RESTORED, None),
         Sort.CONTACT: (Result.ADDED, Why.IN_USE),
@@ -265,7 +278,8 @@ async def test_yourself_is_left_out(house: House) -> None:
         Blocked(ME),
     ]
     report = await house.copy(pieces)
-    assert {(line.result, line.why) for line in report.lines} == {(Result.SKIPPED, Why.SELF)}
+    lines = await lines_of(house.store, report)
+    assert {(line.result, line.why) for line in lines} == {(Result.SKIPPED, Why.SELF)}
     assert report.total == 3
     assert not house.server.writes
 
@@ -311,3 +325,105 @@ async def test_a_file_that_breaks_off_changes_nothing(house: House) -> None:
         await house.copies.preview(ME, FromPieces(pieces(), "file.xml"))
     assert await house.copies.copies(ME) == []
     assert not house.server.writes
+
+
+async def test_a_file_is_never_in_memory_whole(house: House) -> None:
+    """No more is read than is stored; what is private and comes last counts from the start."""
+    taken = 0
+    ahead = 0
+
+    def pieces() -> Iterator[Piece]:
+        nonlocal taken
+        for number in range(2_500):
+            taken += 1
+            yield Contact(f"c{number}@x.example", "x" * 10)
+        yield NOTES
+
+    add = house.store.belongings.add
+    stored = 0
+
+    async def counting(id: int, entries: Sequence[Entry]) -> bool:
+        nonlocal stored, ahead
+        ahead = max(ahead, taken - stored)
+        done = await add(id, entries)
+        stored += len(entries)
+        return done
+
+    with patch.object(house.store.belongings, "add", counting):
+        seen = await house.copies.preview(ME, FromPieces(pieces(), "file.xml"))
+    assert taken == 2_500
+    assert ahead == 500
+    assert seen.by_sort == {Sort.CONTACT: {Result.ADDED: 2_500}, Sort.PRIVATE: {Result.ADDED: 1}}
+    assert len(seen.named) == 0
+
+
+async def test_the_link_goes_while_a_copy_is_begun(house: House) -> None:
+    """It is begun, whatever happens, and goes on by what is there when the link is back."""
+    seen = await house.copies.preview(ME, FromPieces([PROFILE, NOTES], "file.xml"))
+    gone = asyncio.Event()
+
+    def cut(kind: str, payload: ET.Element) -> LinkError | None:
+        gone.set()
+        return LinkLost("gone")
+
+    house.server.before = cut
+    report = await house.copies.start(ME, seen.job.id)
+    assert report.job.state is JobState.PLANNING
+    await gone.wait()
+    account = house.server.accounts[ME]
+    account.vcard = ET.fromstring('<vCard xmlns="vcard-temp"><FN>Mine</FN></vCard>')
+    # As after a crash: the journal knows that it is wanted.
+    await house.copies.stop()
+    house.server.before = lambda kind, payload: None
+    await house.copies.load()
+    await house.copies.done(seen.job.id)
+    assert (await house.copies.report(ME, seen.job.id)).counts == {
+        **dict.fromkeys(Result, 0),
+        Result.ADDED: 1,
+        Result.KEPT: 1,
+    }
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["some of the roster", "old hook"])
+async def test_large_entries_are_asked_for_one_by_one(house: House, old: bool) -> None:
+    """Neither the node nor the roster has to fit a stanza, and the results are the same."""
+    pages = [PepItem(SECRET.node, str(n), Xml(f'<x xmlns="urn:x" n="{n}"/>')) for n in range(5)]
+    house.server.old = old
+    first = await house.copy([*EVERYTHING[:-1], *pages[:2]])
+    whole = ET.tostring(asks.items_get(SECRET.node))
+
+    def too_large(kind: str, payload: ET.Element) -> LinkError | None:
+        same = kind == "get" and ET.tostring(payload) == whole
+        return RemoteError("policy-violation") if same else None
+
+    house.server.before = too_large
+    house.server.writes.clear()
+    assert only(await house.copy([*EVERYTHING[:-1], *pages[:2]])) == {Result.SAME}
+    assert not house.server.writes
+    # Of the node's four places two are free.
+    again = await house.copy([*EVERYTHING[:-1], *pages])
+    assert again.by_sort[Sort.ITEM] == {Result.SAME: 2, Result.ADDED: 2, Result.REFUSED: 1}
+    assert [line.why for line in again.named] == [Why.NO_ROOM]
+    assert only(await house.undo(again)) == {Result.SAME, Result.REFUSED, Result.RESTORED}
+    assert only(await house.undo(first)) == {Result.RESTORED}
+    assert await house.server.things(ME) == []
+
+
+async def test_another_preview_takes_the_place_of_one_that_is_read(house: House) -> None:
+    began, go = Event(), Event()
+
+    def pieces() -> Iterator[Piece]:
+        began.set()
+        assert go.wait(20)
+        yield PROFILE
+
+    first = asyncio.create_task(house.copies.preview(ME, FromPieces(pieces(), "one.xml")))
+    await asyncio.to_thread(began.wait, 20)
+    second = await house.copies.preview(ME, FromPieces([PROFILE], "two.xml"))
+    go.set()
+    with pytest.raises(Refused) as refused:
+        await first
+    assert refused.value.problem is Problem.NO_SUCH_JOURNEY
+    await house.copies.start(ME, second.job.id)
+    await house.copies.done(second.job.id)
+    assert (await house.copies.report(ME, second.job.id)).counts[Result.ADDED] == 1

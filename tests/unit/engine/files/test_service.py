@@ -19,6 +19,7 @@ from component.engine.files.ports import FileTrouble, Trouble
 from component.engine.files.service import Files
 from component.store import Store
 from component.xmpp.errors import LinkLost
+from tests.lines import only
 from tests.unit.engine.belongings.test_faults import EVERYTHING, ME, House
 from tests.unit.engine.files.upload_server import UploadServer
 from tests.unit.web.storage import Storage, endless, redirect
@@ -59,7 +60,7 @@ async def test_a_file_is_brought(home: Home, service: str) -> None:
     home.uploads.service = service
     found = await home.files.preview(ME, home.uploads.shared(WHOLE))
     assert (found.job.owner, found.job.source) == (ME, OLD.jid)
-    assert {line.result for line in found.lines} == {Result.ADDED}
+    assert only(found) == {Result.ADDED}
     assert found.total == len(EVERYTHING)
     # The one slot that was asked for told where the storage is; nothing was put there.
     assert home.uploads.slots == [(ME, 1)]
@@ -80,7 +81,7 @@ async def test_there_and_back(home: Home) -> None:
     assert home.storage.headers["Authorization"] == "Token"
     assert home.storage.headers["Host"] == home.storage.base.removeprefix("http://")
     found = await home.files.preview(ME, made.link)
-    assert {line.result for line in found.lines} == {Result.SAME}
+    assert only(found) == {Result.SAME}
 
 
 async def test_only_from_the_own_storage(home: Home) -> None:

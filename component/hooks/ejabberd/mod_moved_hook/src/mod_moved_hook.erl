@@ -36,8 +36,9 @@
 
 -define(NS_HOOK, <<"urn:xmpp-moved:hook:0">>).
 -define(NS_MOVED, <<"urn:xmpp:moved:1">>).
--define(VERSION, <<"0.3.0">>).
--define(FEATURES, [<<"watch">>, <<"tombstone">>, <<"answer">>, <<"entries">>]).
+-define(VERSION, <<"0.4.0">>).
+-define(FEATURES,
+        [<<"watch">>, <<"tombstone">>, <<"answer">>, <<"entries">>, <<"get-entries">>]).
 
 %%% Starting and stopping ---------------------------------------------------------------------
 
@@ -273,6 +274,7 @@ answer(Host, #iq{type = Type, to = #jid{luser = LUser}} = IQ, #xmlel{name = Name
                 {set, <<"release">>, <<_, _/binary>>} -> release(IQ, Payload);
                 {set, <<"entries">>, <<_, _/binary>>} ->
                     done(mod_moved_hook_roster:entries(IQ#iq.to, Payload));
+                {get, <<"entries">>, <<_, _/binary>>} -> chosen(IQ, Payload);
                 _ ->
                     {error, cancel, 'feature-not-implemented',
                      <<"hook ", ?VERSION/binary, " does not know this request">>}
@@ -304,6 +306,13 @@ send(#iq{to = User}, Payload) ->
             [element(<<"send">>, [], items(mod_moved_hook_roster:items(User, Touched)))];
         Error ->
             done(Error)
+    end.
+
+-spec chosen(iq(), xmlel()) -> answer().
+chosen(#iq{to = User}, Payload) ->
+    case mod_moved_hook_roster:chosen(User, Payload) of
+        {ok, Items} -> [element(<<"entries">>, [], items(Items))];
+        Error -> done(Error)
     end.
 
 -spec done(ok | {error, atom(), binary()}) -> answer().

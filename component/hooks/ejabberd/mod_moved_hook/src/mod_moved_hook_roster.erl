@@ -6,7 +6,7 @@
 
 -module(mod_moved_hook_roster).
 
--export([entries/2, items/2, pending/1, send/2]).
+-export([chosen/2, entries/2, items/2, pending/1, send/2]).
 
 -include("logger.hrl").
 -include("mod_roster.hrl").
@@ -24,12 +24,17 @@
 
 %% The entries of these addresses as the user's devices see them.
 -spec items(jid(), [jid:ljid()]) -> [roster_item()].
-items(#jid{luser = LUser, lserver = Host}, LJids) ->
-    Mod = gen_mod:db_mod(Host, mod_roster),
-    {atomic, Stored} =
-        Mod:transaction(Host, fun() -> [read(Mod, LUser, Host, LJid) || LJid <- LJids] end),
-    [mod_roster:encode_item(Shared) || {State, Item} <- Stored, Shared <- [shared(Item)],
+items(User, LJids) ->
+    [mod_roster:encode_item(Shared) || {State, Item} <- read_all(User, LJids),
+                                       Shared <- [shared(Item)],
                                        seen(Shared), State == stored orelse Shared /= Item].
+
+-spec read_all(jid(), [jid:ljid()]) -> [{stored | new, #roster{}}].
+read_all(#jid{luser = LUser, lserver = Host}, LJids) ->
+    Mod = gen_mod:db_mod(Host, mod_roster),
+    {atomic, Items} =
+        Mod:transaction(Host, fun() -> [read(Mod, LUser, Host, LJid) || LJid <- LJids] end),
+    Items.
 
 %% Whose requests wait for the user's answer.
 -spec pending(jid()) -> [jid:ljid()].
@@ -68,16 +73,45 @@ shared(#roster{us = {LUser, Host}, jid = LJid, subscription = Subscription, ask 
 seen(#roster{subscription = none, ask = in}) -> false;
 seen(_) -> true.
 
-%%% Names and groups -------------------------------------------------------------------------
+%%% Many entries ------------------------------------------------------------------------------
+
+%% Those of these addresses that a roster get shows: of mod_roster they alone, for there may be very
+%% many others; then what the other modules make of any roster get.
+-spec chosen(jid(), xmlel()) -> {ok, [roster_item()]} | {error, condition(), binary()}.
+chosen(#jid{luser = LUser, lserver = Host} = User, Entries) ->
+    case listed(User, Entries) of
+        {ok, Items} ->
+            Asked = maps:from_list([{jid:tolower(Jid), true} || #roster_item{jid = Jid} <- Items]),
+            Own = [mod_roster:encode_item(Item)
+                   || {stored, Item} <- read_all(User, maps:keys(Asked)), seen(Item)],
+            All = lists:foldl(
+                    fun({Mod, Function}, Acc) -> Mod:Function(Acc, {LUser, Host}) end, Own,
+                    [Other || {Mod, _} = Other <- [{mod_mix_pam, get_mix_roster_items},
+                                                   {mod_shared_roster, get_user_roster},
+                                                   {mod_shared_roster_ldap, get_user_roster}],
+                              gen_mod:is_loaded(Host, Mod)]),
+            {ok, [Item#roster_item{mix_channel = undefined}
+                  || #roster_item{jid = Jid} = Item <- All, is_map_key(jid:tolower(Jid), Asked)]};
+        Error ->
+            Error
+    end.
 
 %% Each entry as the user's own roster set would have it: mod_roster saves each by itself, which is
 %% cheap here.
 -spec entries(jid(), xmlel()) -> ok | {error, condition(), binary()}.
-entries(#jid{luser = LUser, lserver = Host} = User, #xmlel{children = Children}) ->
+entries(User, Entries) ->
+    case listed(User, Entries) of
+        {ok, Items} -> set_entries(User, Items);
+        Error -> Error
+    end.
+
+%% What a payload holds for a user who is there.
+-spec listed(jid(), xmlel()) -> {ok, [roster_item()]} | {error, condition(), binary()}.
+listed(#jid{luser = LUser, lserver = Host}, #xmlel{children = Children}) ->
     try [#roster_item{} = decode(El) || #xmlel{} = El <- Children] of
         Items when Items /= [], length(Items) =< 500 ->
             case ejabberd_auth:user_exists(LUser, Host) of
-                true -> set_entries(User, Items);
+                true -> {ok, Items};
                 false -> {error, 'item-not-found', <<"no such user">>}
             end;
         _ -> {error, 'bad-request', <<"entries takes 1 to 500 items">>}

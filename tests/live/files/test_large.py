@@ -1,0 +1,69 @@
+"""A file of a hundred megabytes is brought by a component that keeps its size."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from component.account.model import Identity
+from component.core.belongings.model import JobState, Result
+from component.store import Store
+from tests.live.files.large import Large
+from tests.live.files.test_files import Stage, staged
+from tests.live.movers.conftest import FULL
+from tests.live.servers.differences import Kind
+
+LARGE = Large(contacts=50_000, items=100, history=70_000_000)
+SMALL = Large(contacts=2_000, items=20, history=5_000_000)
+"""For every day: 14 MB."""
+OLD = Identity("old.example", "j\u00fcl\u00efet")
+MOST_MIB = 150
+LONG = 1_800.0
+
+
+def resident(pid: int, field: str = "VmHWM") -> float:
+    """MiB of a process; by default the most that it ever had (proc(5))."""
+    found = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+async def test_memory(kind: Kind, tmp_path: Path) -> None:
+    large = LARGE if FULL else SMALL
+    file = b"".join(large.parts(OLD))
+    assert not FULL or len(file) > 100_000_000
+    async with staged(kind, tmp_path, settings=(("movers.file_mib", 120),)) as stage:
+        daemon = stage.world.houses["montague"].running_daemon
+        before = resident(daemon.pid)
+        link = await stage.uploads(file)
+        began = time.monotonic()
+        shown = await stage.sends(link, "Nothing has been changed yet", timeout=LONG)
+        seen, looked = time.monotonic() - began, resident(daemon.pid)
+        assert f"Contacts: {large.contacts} would be added" in shown
+        await stage.writes("yes", "finished|still at it")
+        assert await ended(stage, LONG) == {Result.ADDED: large.things}
+        took, most = time.monotonic() - began, resident(daemon.pid)
+        print(
+            f"{kind.name}: {len(file) / 1e6:.0f} MB, {large.things} things: preview {seen:.0f} s, "
+            f"all {took:.0f} s; resident {before:.0f} MiB before, at most {looked:.0f} MiB in the "
+            f"preview and {most:.0f} MiB in all"
+        )
+        assert most < MOST_MIB
+
+        # Once more changes nothing, and that is found out in the same bounds.
+        again = await stage.sends(link, "There is nothing to bring", timeout=LONG)
+        assert f"Contacts: {large.contacts} there already" in again
+        print(f"{kind.name}: again, at most {resident(daemon.pid):.0f} MiB")
+        assert resident(daemon.pid) < MOST_MIB
+
+
+async def ended(stage: Stage, timeout: float) -> dict[Result, int]:
+    """What became of everything, once the copy has ended."""
+    daemon = stage.world.houses["montague"].running_daemon
+    await daemon.log_says("copy", timeout)
+    async with await Store.open(daemon.url, writer=False) as store:
+        (job,) = await store.belongings.of(stage.juliet.jid)
+        assert job.state is JobState.DONE
+        counts = await store.belongings.counts([job.id])
+        return dict(counts[job.id])
