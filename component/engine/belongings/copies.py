@@ -125,15 +125,12 @@ class Copies:
         with explained():
             return await self._report(await self._mine(asker, id))
 
-    async def copies(self, asker: str) -> Sequence[Job]:
+    async def copies(self, asker: str) -> Mapping[Job, Mapping[Result, int]]:
         """See :class:`CopyOrders`."""
         with explained():
-            return await self._store.of(asker)
-
-    async def counts(self, asker: str) -> Mapping[int, Mapping[Result, int]]:
-        """See :class:`CopyOrders`."""
-        with explained():
-            return await self._store.counts([job.id for job in await self._store.of(asker)])
+            jobs = await self._store.of(asker)
+            counts = await self._store.counts([job.id for job in jobs])
+            return {job: counts[job.id] for job in jobs}
 
     async def undo(self, asker: str, id: int) -> Report:
         """See :class:`CopyOrders`."""

@@ -117,11 +117,9 @@ class CopyOrders(Protocol):
     async def report(self, asker: str, id: int) -> Report:
         """What became of each thing until now."""
 
-    async def copies(self, asker: str) -> Sequence[Job]:
-        """The asker's copies, newest first, without previews."""
-
-    async def counts(self, asker: str) -> Mapping[int, Mapping[Result, int]]:
-        """Things of each of :meth:`copies` by what became, or is to become, of them."""
+    async def copies(self, asker: str) -> Mapping[Job, Mapping[Result, int]]:
+        """The asker's copies, newest first, without previews; and how many things of each have
+        come, or are to come, to which result."""
 
     async def done(self, id: int) -> None:
         """Wait until nothing works on a copy any more; an undone wait leaves the work alone."""

@@ -71,19 +71,17 @@ class Things:
 
     async def _things(self, turn: Turn) -> Page:
         words = turn.words
-        jobs = (await self._copies.copies(turn.asker))[:_SHOWN]
-        counts = await self._copies.counts(turn.asker)
+        jobs = list((await self._copies.copies(turn.asker)).items())[:_SHOWN]
         journeys = await self._movers.journeys(turn.asker)
         fit = [j for j in journeys if j.kind is Kind.BOTH and j.state in _OFFERED]
         options = [
-            Option(f"c{job.id}", things_words.one_line(words, job, counts.get(job.id, {})))
-            for job in jobs
+            Option(f"c{job.id}", things_words.one_line(words, job, counts)) for job, counts in jobs
         ]
         moves = {f"m{journey.id}": journey for journey in fit[:_SHOWN]}
         options += [Option(value, _again(words, journey)) for value, journey in moves.items()]
         if not options:
             return Done(words.say("Nothing was brought into your account yet."))
-        by_value: dict[str, Job] = {f"c{job.id}": job for job in jobs}
+        by_value: dict[str, Job] = {f"c{job.id}": job for job, _ in jobs}
 
         async def then(turn: Turn, answers: Answers) -> Page:
             value = answers.text("which")

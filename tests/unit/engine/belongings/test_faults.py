@@ -323,7 +323,7 @@ async def test_a_file_that_breaks_off_changes_nothing(house: House) -> None:
 
     with pytest.raises(ValueError, match="broken"):
         await house.copies.preview(ME, FromPieces(pieces(), "file.xml"))
-    assert await house.copies.copies(ME) == []
+    assert await house.copies.copies(ME) == {}
     assert not house.server.writes
 
 

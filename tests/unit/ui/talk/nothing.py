@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from component.core.belongings.model import Job, Result
 from component.core.belongings.report import Report
@@ -26,10 +26,7 @@ class NoCopies:
     async def undo(self, asker: str, id: int) -> Report:
         raise Refused(Problem.NO_SUCH_JOURNEY)
 
-    async def copies(self, asker: str) -> Sequence[Job]:
-        return []
-
-    async def counts(self, asker: str) -> Mapping[int, Mapping[Result, int]]:
+    async def copies(self, asker: str) -> Mapping[Job, Mapping[Result, int]]:
         return {}
 
     async def done(self, id: int) -> None:
