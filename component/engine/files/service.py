@@ -26,8 +26,7 @@ from component.engine.movers.orders import explained
 TRANSFERS = 4
 """Files on their way at the same time."""
 LIMITS = Limits(contacts=50_000)
-"""Ten times what a large roster has; when all are here, each costs half a kilobyte while the
-account is looked at."""
+"""Ten times what a large roster has."""
 _MIB = 1024 * 1024
 log = structlog.get_logger(__name__)
 
@@ -56,7 +55,7 @@ class Files:
         self._asking: set[str] = set()
         self._transfers = asyncio.Semaphore(TRANSFERS)
         self._memory = asyncio.Lock()
-        """One account at a time: looking at one takes its size in memory several times."""
+        """One export at a time: it takes the account's size in memory several times."""
 
     async def preview(self, asker: str, link: str) -> Report:
         """See :class:`FileOrders`."""
@@ -69,8 +68,7 @@ class Files:
                 with TemporaryFile() as file:  # has no name, and is gone when it is closed
                     await self._web.get(url, file, most)
                     file.seek(0)
-                    async with self._memory:
-                        return await self._read(asker, file)
+                    return await self._read(asker, file)
 
     async def export(self, asker: str) -> Exported:
         """See :class:`FileOrders`."""
