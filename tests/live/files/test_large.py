@@ -14,7 +14,7 @@ from tests.live.files.test_files import Stage, staged
 from tests.live.movers.conftest import FULL
 from tests.live.servers.differences import Kind
 
-LARGE = Large(contacts=50_000, items=100, history=70_000_000)
+LARGE = Large(contacts=50_000, items=120, history=70_000_000)
 SMALL = Large(contacts=2_000, items=20, history=5_000_000)
 """For every day: 14 MB."""
 OLD = Identity("old.example", "j\u00fcl\u00efet")
