@@ -130,8 +130,11 @@ class Journey:
 
     async def age(self) -> None:
         """Let it all be years ago; a component that starts sees it."""
-        if self._aged:
-            return
+        if not self._aged:
+            self.theatre.while_down = self._years_ago
+            self._aged = self.theatre.restart_wanted = True
+
+    def _years_ago(self) -> None:
         past = "2020-01-01 00:00:00.000000"
         connection = sqlite3.connect(self.theatre.daemon.folder / "moved.db")
         with connection:
@@ -143,7 +146,6 @@ class Journey:
             ):
                 connection.execute(change, {"at": past, "old": self.old.jid})
         connection.close()
-        self._aged = self.theatre.restart_wanted = True
 
     def story(self) -> str:
         """For failures."""

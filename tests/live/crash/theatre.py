@@ -76,6 +76,9 @@ class Theatre:
     bots: Bots = field(init=False)
     restart_wanted: bool = False
     """Set by an act: the component is restarted when the act is done."""
+    while_down: Callable[[], None] | None = None
+    """Set by such an act: what is done to the journal between the two, since a component that
+    lives may write over it."""
     _plays: int = 0
 
     @contextlib.asynccontextmanager
@@ -209,6 +212,9 @@ class Fate:
         """Restart the component; a target that was not reached counts anew."""
         await self.survive()
         await self._theatre.daemon.kill()
+        change, self._theatre.while_down = self._theatre.while_down, None
+        if change is not None:
+            change()
         await self.begin()
 
 
