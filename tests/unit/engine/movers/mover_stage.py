@@ -317,10 +317,12 @@ class Stage:
     async def until_state(self, id_: int, *states: JourneyState) -> Journey:
         """Wait until a journey stands there, durably and told."""
         async with asyncio.timeout(PATIENCE):
-            while (journey := await self.stored(id_)).state not in states:
-                self._moved_on.clear()
+            while True:
+                self._moved_on.clear()  # before it is read: it may change while it is
+                journey = await self.stored(id_)
+                if journey.state in states:
+                    return journey
                 await self._moved_on.wait()
-        return journey
 
     async def ended(self, id_: int) -> Journey:
         """Wait until nothing more is done for a journey."""
