@@ -120,7 +120,8 @@ class There:
             self._large.add(node)
         there = await self._reader.ids(node)
         alone = node in SINGLE_NODES or len(there) == 1
-        asked = there if alone else [id for id in dict.fromkeys(ids) if id in set(there)]
+        wanted = set(ids)
+        asked = there if alone else [id for id in there if id in wanted]
         return [item for id in asked for item in await self._reader.item(node, id)], len(there)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tests.live.files.large import Large
 from tests.live.files.test_files import Stage, staged
 from tests.live.movers.conftest import FULL
 from tests.live.servers.differences import Kind
+from tests.unit.account.weigh import resident
 
 LARGE = Large(contacts=50_000, items=120, history=70_000_000)
 SMALL = Large(contacts=2_000, items=20, history=5_000_000)
@@ -22,11 +22,9 @@ MOST_MIB = 150
 LONG = 1_800.0
 
 
-def resident(pid: int, field: str = "VmHWM") -> float:
-    """MiB of a process; by default the most that it ever had (proc(5))."""
-    found = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
+def most_mib(pid: int) -> float:
+    """The most that a process has had until now."""
+    return resident(pid) / 1024
 
 
 async def test_memory(kind: Kind, tmp_path: Path) -> None:
@@ -35,15 +33,15 @@ async def test_memory(kind: Kind, tmp_path: Path) -> None:
     assert not FULL or len(file) > 100_000_000
     async with staged(kind, tmp_path, settings=(("movers.file_mib", 120),)) as stage:
         daemon = stage.world.houses["montague"].running_daemon
-        before = resident(daemon.pid)
+        before = most_mib(daemon.pid)
         link = await stage.uploads(file)
         began = time.monotonic()
         shown = await stage.sends(link, "Nothing has been changed yet", timeout=LONG)
-        seen, looked = time.monotonic() - began, resident(daemon.pid)
+        seen, looked = time.monotonic() - began, most_mib(daemon.pid)
         assert f"Contacts: {large.contacts} would be added" in shown
         await stage.writes("yes", "finished|still at it")
         assert await ended(stage, LONG) == {Result.ADDED: large.things}
-        took, most = time.monotonic() - began, resident(daemon.pid)
+        took, most = time.monotonic() - began, most_mib(daemon.pid)
         print(
             f"{kind.name}: {len(file) / 1e6:.0f} MB, {large.things} things: preview {seen:.0f} s, "
             f"all {took:.0f} s; resident {before:.0f} MiB before, at most {looked:.0f} MiB in the "
@@ -54,8 +52,8 @@ async def test_memory(kind: Kind, tmp_path: Path) -> None:
         # Once more changes nothing, and that is found out in the same bounds.
         again = await stage.sends(link, "There is nothing to bring", timeout=LONG)
         assert f"Contacts: {large.contacts} there already" in again
-        print(f"{kind.name}: again, at most {resident(daemon.pid):.0f} MiB")
-        assert resident(daemon.pid) < MOST_MIB
+        print(f"{kind.name}: again, at most {most_mib(daemon.pid):.0f} MiB")
+        assert most_mib(daemon.pid) < MOST_MIB
 
 
 async def ended(stage: Stage, timeout: float) -> dict[Result, int]:

@@ -18,9 +18,9 @@ from component.account.read import Reader
 from tests.unit.account.files import MADE, Parts
 
 
-def resident() -> int:
-    """The most that has been resident (KiB)."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+def resident(process: int | str = "self") -> int:
+    """The most of a process that has been resident (KiB)."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
     assert found is not None
     return int(found[1])
 
