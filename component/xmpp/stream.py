@@ -34,6 +34,8 @@ _WRITE_BYTES = 256 * 1024
 """Stanzas are handed to the socket in pieces of about this size."""
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 """Seconds, seconds and probes: a silent peer is found dead after a minute."""
+_SYSTEM_STALL = 1.5
+"""How many times our own patience with an unread byte the system's is (TCP_USER_TIMEOUT)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,9 @@ class Stream(ComponentXMPP):
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for name, value in (*_KEEPALIVE, ("TCP_USER_TIMEOUT", int(self._bounds.stall * 1000))):
+            # The system counts from the first byte left unread, and says less: it comes second.
+            unread = ("TCP_USER_TIMEOUT", int(self._bounds.stall * _SYSTEM_STALL * 1000))
+            for name, value in (*_KEEPALIVE, unread):
                 option = getattr(socket, name, None)  # not everywhere
                 if option is not None:
                     sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -215,9 +215,7 @@ async def test_a_server_that_does_not_read() -> None:
         with pytest.raises(LinkBusy):
             await flood(harness.link, message)
         assert harness.link.stats.queue_depth == 20
-        said = await asyncio.wait_for(harness.down.get(), 15)
-        # The system counts as long (TCP_USER_TIMEOUT), and may be the first to say so.
-        assert "read nothing for 2 s" in said or "timed out" in said
+        assert "read nothing for 2 s" in await asyncio.wait_for(harness.down.get(), 15)
         assert harness.link.stats.queue_depth == 0
         release.set()
 
