@@ -8,7 +8,6 @@ import random
 import secrets
 import xml.etree.ElementTree as ET
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import structlog
@@ -21,11 +20,11 @@ from component.xmpp.errors import (
     LinkError,
     LinkLost,
     RemoteError,
-    RequestTimeout,
     SecretRefused,
     StanzaError,
 )
 from component.xmpp.names import IQ, MESSAGE
+from component.xmpp.questions import Questions
 from component.xmpp.router import IqHandler, MessageHandler, Router
 from component.xmpp.settings import LinkSettings, LinkStats
 from component.xmpp.stream import Bounds, Loss, Stream
@@ -43,12 +42,6 @@ _REMEDIES = {
 }
 _FIRST = 16
 """Doublings after which the backoff cannot grow any more, whatever its settings."""
-
-
-@dataclass(slots=True)
-class _Pending:
-    to: str
-    future: asyncio.Future[ET.Element]
 
 
 class Link:
@@ -75,10 +68,8 @@ class Link:
         self._about = SelfDescription(settings.version)
         self._about.register(self._router)
         self._stream: Stream | None = None
-        self._pending: dict[str, _Pending] = {}
-        self._prefix = secrets.token_hex(4)
-        self._serial = 0
-        self._probe = f"{self._prefix}-probe"
+        self._questions = Questions(self._jid, settings.max_in_flight)
+        self._probe = f"probe-{secrets.token_hex(4)}"
         self._greeting: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._over = asyncio.Event()
@@ -108,7 +99,7 @@ class Link:
         return LinkStats(
             sent=self._sent + (stream.sent if stream else 0),
             received=self._received,
-            in_flight=len(self._pending),
+            in_flight=len(self._questions),
             queue_depth=stream.queue_depth if stream else 0,
             handlers=self._router.running,
             sessions=self._sessions,
@@ -165,23 +156,14 @@ class Link:
         :raises BadStanza: XML cannot carry the payload; nothing was sent.
         """
         stream = self._session()
-        if len(self._pending) >= self._settings.max_in_flight:
-            raise LinkBusy(f"{len(self._pending)} requests wait for an answer")
-        self._serial += 1
-        id_ = f"{self._prefix}-{self._serial:x}"
         sender = self._own(from_)
-        iq = ET.Element(IQ, {"type": kind, "id": id_, "to": to, "from": sender})
-        iq.append(payload)
-        stream.write(serialise(iq))
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[ET.Element] = loop.create_future()
-        self._pending[id_] = _Pending(to, future)
-        timer = loop.call_later(timeout, _expire, future, to, timeout)
-        try:
-            return await future
-        finally:
-            timer.cancel()
-            self._pending.pop(id_, None)
+
+        def send(id_: str) -> None:
+            iq = ET.Element(IQ, {"type": kind, "id": id_, "to": to, "from": sender})
+            iq.append(payload)
+            stream.write(serialise(iq))
+
+        return await self._questions.ask(to, timeout, send)
 
     def send(self, stanza: ET.Element) -> None:
         """Queue a stanza; its ``from`` is the component's JID where it has none.
@@ -300,9 +282,9 @@ class Link:
         if stanza.tag == IQ:
             kind = stanza.get("type")
             if kind == "result":
-                self._settle(stanza, None)
+                self._questions.settle(stanza, None)
             elif kind == "error":
-                self._settle(stanza, RemoteError.from_element(stanza))
+                self._questions.settle(stanza, RemoteError.from_element(stanza))
             elif kind in ("get", "set"):
                 self._router.iq(stanza, answer)
         elif stanza.tag == MESSAGE:
@@ -315,7 +297,7 @@ class Link:
         self._router.refuse(top, reason, lambda reply: self._answer(stream, reply))
         if top.tag == IQ and top.get("type") in ("result", "error"):
             error = RemoteError("policy-violation", "modify", f"the answer is {reason}")
-            self._settle(top, error)
+            self._questions.settle(top, error)
 
     def stream_quiet(self, stream: Stream) -> None:
         """Called by the stream: the server is to show that it is there.
@@ -332,11 +314,7 @@ class Link:
             return
         self._stream = None
         self._sent += stream.sent
-        pending = list(self._pending.values())
-        self._pending.clear()
-        for entry in pending:
-            if not entry.future.done():
-                entry.future.set_exception(LinkLost(loss.reason))
+        self._questions.lose(loss.reason)
         if self._greeting is not None:
             self._greeting.cancel()
         if self._on_down is not None:
@@ -410,35 +388,7 @@ class Link:
             self._dropped += 1
             log.warning("an answer is dropped", to=reply.get("to"), reason=str(error))
 
-    def _settle(self, iq: ET.Element, error: RemoteError | None) -> None:
-        """An answer came: whose is it?  By id, and only from whom we asked."""
-        entry = self._pending.get(iq.get("id", ""))
-        sender = iq.get("from", self._jid)
-        if entry is None:
-            log.debug("an answer to nothing, or too late", sender=sender, id=iq.get("id"))
-        elif entry.to != sender and not _same(entry.to, sender):
-            log.warning("an answer from someone else", asked=entry.to, sender=sender)
-        elif entry.future.done():
-            pass
-        elif error is None:
-            entry.future.set_result(iq)
-        else:
-            entry.future.set_exception(error)
-
 
 def _any(future: asyncio.Future[Any]) -> asyncio.Future[Any]:
     """Futures of different types in one set."""
     return future
-
-
-def _same(asked: str, sender: str) -> bool:
-    """Equal after preparation (case of the domain, IDN)."""
-    try:
-        return bool(JID(asked) == JID(sender))
-    except ValueError:
-        return False
-
-
-def _expire(future: asyncio.Future[ET.Element], to: str, timeout: float) -> None:
-    if not future.done():
-        future.set_exception(RequestTimeout(f"no answer from {to} in {timeout:g} s"))
