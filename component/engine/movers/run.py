@@ -27,11 +27,12 @@ from component.core.journey.model import (
 )
 from component.core.journey.stages import Word
 from component.core.journey.told import knows_stop, owes_end
-from component.core.model import PresenceKind, Reason, RosterItem
+from component.core.model import PresenceKind, RosterItem
 from component.core.notices import Published
 from component.engine.movers import backwards, furnish
 from component.engine.movers.book import Book
 from component.engine.movers.box import Box
+from component.engine.movers.guard import Guard
 from component.engine.movers.notifier import LOOK_MAX_SECONDS, Notifier
 from component.engine.movers.statement import Statement
 from component.engine.movers.voice import TIME_OVER, Voice
@@ -47,10 +48,6 @@ LOOKS_PER_SECOND = 5.0
 """Rosters that are read a second while all journeys work, at most."""
 ENTRIES_PER_SECOND = 100.0
 """Entries of one roster that are read a second while its journey works, at most."""
-GUARD_SECONDS = 0.2
-"""For how long a look at the statement holds while notifications leave."""
-UNREADABLE_MAX = 5
-"""Looks at an unreadable statement before the journey is paused."""
 
 _NOT_NOTIFIED = frozenset({ContactState.QUEUED, ContactState.SKIPPED, ContactState.RESTORED})
 
@@ -65,12 +62,11 @@ class Run:
         self._lock = asyncio.Lock()
         self._look_every = self._look_first()
         self._look_at = 0.0
-        self._unreadable = 0
-        self._guarded_at = float("-inf")
         self._fresh = True
         """Nothing is known of what happened before: watch, and look."""
         self._worked = False
         self.statement = Statement(box, book, self._note)
+        self._guard = Guard(box, book, self.statement, self.become)
         self.notifier = Notifier(self)
         self.way_back_stated = False
         """An undo's statement was published, its readers included, by this very run."""
@@ -263,29 +259,12 @@ class Run:
                 pass  # paused, or ended, while the stream was awaited
 
     async def _publish(self) -> None:
-        """Copy, publish, read back as a contact would, and only then go on (XEP-0283 4.1)."""
+        """Copy, then publish."""
         await furnish.furnish(self)
-        journey = self.book.journey
-        if journey.state is not JourneyState.PREFLIGHTED:
+        if self.book.journey.state is not JourneyState.PREFLIGHTED:
             return  # paused or cancelled meanwhile
-        try:
-            if stages.publishes(journey):
-                await self.statement.put()
-            reason = await self.statement.unreadable()
-        except LinkLost:
-            raise
-        except RemoteError as error:
-            await self.become(Word.UNPUBLISHABLE, error.condition)
-            return
-        if reason is None:
-            self._unreadable = 0
-            await self.become(Word.READABLE)
-            return
-        self._unreadable += 1
-        if reason in _PASSING and self._unreadable < UNREADABLE_MAX:
+        if not await self._guard.publish():
             await self._pause_for(RETRY_SECONDS)
-        else:
-            await self.become(Word.UNPUBLISHABLE, reason)
 
     async def _begin(self) -> None:
         journey = self.book.journey
@@ -302,7 +281,7 @@ class Run:
     async def _notify_round(self) -> None:
         wait = self.box.settings.look_seconds
         if self.box.clock.tick() >= self._look_at:
-            if not await self.guard_statement():
+            if not await self._guard.stands():
                 await self._pause_for(RETRY_SECONDS)
                 return
             await self.look()
@@ -311,7 +290,7 @@ class Run:
         if stages.notifies(self.book.journey) and not self.box.held():
             wait = await self.notifier.catch_up()
             may, later = self.notifier.may_speak()
-            if may and not await self._guarded_lately():
+            if may and not await self._guard.stands_lately():
                 await self._pause_for(RETRY_SECONDS)
                 return
             wait = min(wait, await self.notifier.send_due() if may else later)
@@ -329,34 +308,6 @@ class Run:
         if due is not None and stages.notifies(self.book.journey) and not self.box.held():
             until = min(until, max(0.0, (due - self.box.clock.now()).total_seconds()))
         return until
-
-    async def _guarded_lately(self) -> bool:
-        """Before each batch: nobody is told while the statement cannot be read."""
-        if self.box.clock.tick() - self._guarded_at < GUARD_SECONDS:
-            return True
-        return await self.guard_statement()
-
-    async def guard_statement(self) -> bool:
-        """See that the statement still stands; publish it again if it has vanished."""
-        if not stages.notifies(self.book.journey) and not stages.publishes(self.book.journey):
-            return True
-        reason = await self.statement.unreadable()
-        if reason is None:
-            self._unreadable = 0
-            self._guarded_at = self.box.clock.tick()
-            return True
-        self._unreadable += 1
-        if stages.publishes(self.book.journey) and reason != Reason.OTHER_JID.value:
-            log.warning("the statement was gone; published again", id=self.book.journey.id)
-            await self.statement.put()
-            if await self.statement.unreadable() is None:
-                return True
-        # An old server that is down says nothing against the move: nobody is told meanwhile.
-        lasting = self._unreadable >= UNREADABLE_MAX and reason not in _PASSING
-        hopeless = lasting or reason == Reason.OTHER_JID.value
-        if hopeless:
-            await self.become(Word.PAUSE, reason)
-        return False
 
     async def look(self) -> None:
         """Read the speaker's roster: what stands there is what counts."""
@@ -429,8 +380,6 @@ class Run:
 _APPROVING = frozenset(
     {JourneyState.PUBLISHED, JourneyState.NOTIFYING, JourneyState.SETTLING, JourneyState.PAUSED}
 )
-_PASSING = frozenset({Reason.UNREACHABLE.value, Reason.OVERLOADED.value, Reason.FETCH_ERROR.value})
-"""Reasons that may be gone a moment later."""
 _LOOKED_AT = frozenset(
     {
         ContactState.SENDING,
