@@ -289,6 +289,8 @@ class App:
         figures.ways_back_held(self._inbound.awaited)
         figures.domains(pace.unreachable(), pace.health(DOMAINS_SHOWN))
         figures.journeys(await self._store.journeys.states())
+        figures.handovers(await self._store.handovers.states(), self._handovers.leftovers)
+        figures.copies(await self._store.belongings.states())
 
     async def _load(self) -> None:
         """What is remembered from before; raises StoreError."""

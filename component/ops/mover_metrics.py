@@ -7,6 +7,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from component.core.belongings.model import JobState
+from component.core.journey.handover import HandoverState
 from component.core.journey.model import ContactState, JourneyState
 
 
@@ -62,6 +64,23 @@ class MoverMetrics:
             "Contact domains that failed last and have not answered since.",
             registry=registry,
         )
+        self._handovers: Final = Gauge(
+            "xmpp_moved_handovers",
+            "Hand-overs of accounts, by state.",
+            ["state"],
+            registry=registry,
+        )
+        self._left_over: Final = Gauge(
+            "xmpp_moved_handovers_left_over",
+            "Hand-overs that should have been gone for a day and still stand in an account.",
+            registry=registry,
+        )
+        self._copies: Final = Gauge(
+            "xmpp_moved_copies",
+            "Copies of accounts' things, by state.",
+            ["state"],
+            registry=registry,
+        )
         self._orders: Final = Counter(
             "xmpp_moved_control_orders_total",
             "Orders through the control socket, by order.",
@@ -96,6 +115,17 @@ class MoverMetrics:
         """How many contacts of the moves at work are in each state."""
         for state in ContactState:
             self._contacts.labels(state.value).set(states.get(state, 0))
+
+    def handovers(self, states: Mapping[HandoverState, int], left_over: int) -> None:
+        """How many hand-overs are in each state, and how many should be gone and are not."""
+        for state in HandoverState:
+            self._handovers.labels(state.value).set(states.get(state, 0))
+        self._left_over.set(left_over)
+
+    def copies(self, states: Mapping[JobState, int]) -> None:
+        """How many copies of accounts' things are in each state."""
+        for state in JobState:
+            self._copies.labels(state.value).set(states.get(state, 0))
 
     def domains(self, unreachable: int, shown: Iterable[tuple[str, bool, float]]) -> None:
         """How contact domains are.

@@ -13,6 +13,7 @@ from component.core.belongings.model import Entry, Job, JobState, Mark, Pick, Re
 from component.store.database import Database
 from component.store.errors import RowDamaged
 from component.store.models import CopyRow, CopyThingRow, as_utc, table
+from component.store.states import by_state
 
 _copies = table(CopyRow)
 _things = table(CopyThingRow)
@@ -118,6 +119,10 @@ class Belongings:
             return
 
         await self._database.writing().run(lambda c: c.execute(_MARK, rows).rowcount)
+
+    async def states(self) -> dict[JobState, int]:
+        """How many copies are in each state; every state is a key."""
+        return await by_state(self._database, _copies.c.state, JobState)
 
     async def prune(self, before: datetime, drafts_before: datetime) -> int:
         """Delete copies that ended, and drafts that were made, before these times; how many."""

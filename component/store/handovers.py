@@ -11,6 +11,7 @@ from component.core.journey.handover import Handover, HandoverState
 from component.store.database import Database
 from component.store.errors import RowDamaged
 from component.store.models import HandoverRow, JourneyRow, as_utc, table
+from component.store.states import by_state
 from component.store.upsert import insert_into
 
 _handovers = table(HandoverRow)
@@ -60,6 +61,10 @@ class Handovers:
             return await self._found(unended)
         its = select(_journeys.c.id).where(_journeys.c.old == old)
         return await self._found(unended & _handovers.c.journey_id.in_(its))
+
+    async def states(self) -> dict[HandoverState, int]:
+        """How many are in each state; every state is a key."""
+        return await by_state(self._database, _handovers.c.state, HandoverState)
 
     async def _found(self, where: Any) -> list[Handover]:
         wanted = select(_handovers).where(where).order_by(_handovers.c.journey_id)

@@ -20,6 +20,7 @@ from component.core.journey.model import (
 from component.store import journey_rows as rows
 from component.store.database import Database
 from component.store.models import ContactRow, JourneyRow, as_utc, table
+from component.store.states import by_state
 
 # Under other names, because a method below is called ``list``.
 Found: TypeAlias = list[Journey]
@@ -204,10 +205,7 @@ class Journeys:
 
     async def states(self) -> dict[JourneyState, int]:
         """How many journeys are in each state; every state is a key."""
-        wanted = select(JourneyRow.state, func.count().label("n")).group_by(JourneyRow.state)
-        async with self._database.reading() as session:
-            found = {row.state: row.n for row in await session.execute(wanted)}
-        return {state: found.get(state.value, 0) for state in JourneyState}
+        return await by_state(self._database, table(JourneyRow).c.state, JourneyState)
 
     async def successor(self, old: str) -> Journey | None:
         """The newest journey away from ``old`` that has published its statement, if any."""

@@ -6,6 +6,8 @@ from collections import Counter
 
 import pytest
 
+from component.core.belongings.model import JobState
+from component.core.journey.handover import HandoverState
 from component.core.journey.model import ContactState, JourneyState, Refused
 from component.core.journey.pace import Pace, Rates
 from component.engine.movers.orders import AdminOrders
@@ -44,6 +46,17 @@ def test_states_that_nobody_is_in_are_zero() -> None:
     assert value(metrics, "xmpp_moved_journeys", state="done") == 0
     for state in ContactState:
         assert value(metrics, "xmpp_moved_journey_contacts", state=state.value) == 0
+
+
+def test_handovers_and_copies_by_state() -> None:
+    metrics = Metrics()
+    metrics.movers.handovers({HandoverState.OFFERED: 3}, 2)
+    metrics.movers.copies({JobState.RUNNING: 1})
+    assert value(metrics, "xmpp_moved_handovers", state="offered") == 3
+    assert value(metrics, "xmpp_moved_handovers", state="received") == 0
+    assert value(metrics, "xmpp_moved_handovers_left_over") == 2
+    assert value(metrics, "xmpp_moved_copies", state="running") == 1
+    assert value(metrics, "xmpp_moved_copies", state="done") == 0
 
 
 def test_domains_are_bounded_and_the_unreachable_come_first() -> None:

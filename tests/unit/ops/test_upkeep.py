@@ -11,6 +11,7 @@ import pytest
 
 from component.app import App
 from component.config import Config
+from component.core.journey.handover import Handover, HandoverState
 from component.core.journey.model import JourneyState, Kind
 from component.core.model import Reason
 from component.ops.systemd import ServiceManager
@@ -110,7 +111,8 @@ async def test_pruning(tmp_path: Path, days: int, left: list[str]) -> None:
                 await store.undone(id_, now - timedelta(days=890), (), Reason.UNDONE)
         for kind in (Kind.ARRIVE, Kind.AWAY):
             ended = now - timedelta(days=500)
-            await store.journeys.create(journey(JourneyState.DONE, kind=kind, ended_at=ended), [])
+            done = journey(JourneyState.DONE, kind=kind, ended_at=ended)
+            kept = await store.journeys.create(done, [])
         app = App(config(path, keep_days=days), store)
         await app.prune()
         moves = [move.request_id for move in await store.list_moves()]
@@ -122,5 +124,8 @@ async def test_pruning(tmp_path: Path, days: int, left: list[str]) -> None:
         assert value("xmpp_moved_pruned_total", {"kind": "moves"}) == (
             3 - len(left) if days else None
         )
+        await store.handovers.put(Handover(kept.id, HandoverState.OFFERED, now))
         await app.take_figures()
+        assert value("xmpp_moved_handovers", {"state": "offered"}) == 1
+        assert value("xmpp_moved_copies", {"state": "done"}) == 0
         assert value("xmpp_moved_journeys", {"state": "done"}) == (1 if days else 2)

@@ -170,6 +170,14 @@ async def test_figures(store: Store) -> None:
     assert await found.counts([]) == {}
 
 
+async def test_states_are_counted(store: Store) -> None:
+    for state in (JobState.DONE, JobState.DONE, JobState.RUNNING):
+        await stored(store.belongings, job(state), entries(1))
+    found = await store.belongings.states()
+    assert set(found) == set(JobState)
+    assert {state: n for state, n in found.items() if n} == {JobState.DONE: 2, JobState.RUNNING: 1}
+
+
 async def test_a_state_is_left_once(store: Store) -> None:
     found = store.belongings
     made = await stored(found, job(JobState.DRAFT), entries(1))

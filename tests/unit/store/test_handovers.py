@@ -37,6 +37,7 @@ async def test_what_has_ended_is_not_open(store: Store) -> None:
         await store.handovers.put(Handover(one.id, state, NOON))
     ended = {H.RECEIVED, H.EXPIRED, H.CANCELLED, H.REFUSED}
     assert {one.state for one in await store.handovers.open()} == set(H) - ended
+    assert await store.handovers.states() == dict.fromkeys(H, 1)
     of_one = await store.handovers.open("1@x")
     assert {one.journey for one in of_one} < {one.id for one in made if one.old == "1@x"}
     assert [one.journey for one in of_one] == sorted(one.journey for one in of_one)
