@@ -100,7 +100,8 @@ class Move(Base):
         UniqueConstraint("request_id", "instance", "contact"),
         # Serves the counts, what is unsettled, what was accepted, what may be pruned.
         Index(None, "state", "settled_at"),
-        Index(None, "contact"),
+        # Serves a contact's list, and each request of somebody who is on the roster already.
+        Index(None, "contact", "old", "new", "settled_at"),
         Index(None, "old"),
         Index(None, "new"),
         {"sqlite_autoincrement": True},  # a pruned id is never given to another row
