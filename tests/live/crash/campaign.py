@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import sys
 import tempfile
@@ -85,16 +86,21 @@ def trials(
     times: int,
     seed: int,
     *,
+    taken: Counter[str] | None = None,
     wanted: Callable[[str], bool] = lambda point: True,
     deaths: int = _DEATHS,
 ) -> list[Trial]:
-    """Each wanted point this many times: in different scenes, at different places, mixed."""
+    """Each wanted point this many times: in different scenes, at different places, mixed.
+
+    :param taken: deaths that there were before, and that need not be again.
+    """
     dice = random.Random(seed)
     demanded: dict[str, list[str]] = {name: [] for name in reached}
     for point in filter(wanted, points_of(reached)):
         names = [name for name, points in reached.items() if point in points]
         quick = [name for name in names if name not in _SLOW] or names
-        for name in islice(cycle(quick[:_EACH]), times):
+        lacks = max(0, times - taken[point]) if taken else times
+        for name in islice(cycle(quick[:_EACH]), lacks):
             demanded[name].append(point)
     planned: list[Trial] = []
     for name, points in demanded.items():
@@ -135,6 +141,33 @@ def _targets(
     return tuple(targets)
 
 
+class Book:
+    """Deaths of several runs in a file, a line for each play: a run that is broken off goes on.
+
+    :param path: made where it is not there.
+    :param server: whose deaths count.
+    """
+
+    def __init__(self, path: Path, server: str) -> None:
+        self._path = path
+        self._server = server
+
+    def deaths(self) -> Counter[str]:
+        """Of all runs until now, by point."""
+        found: Counter[str] = Counter()
+        for line in self._path.read_text().splitlines() if self._path.exists() else ():
+            play = json.loads(line)
+            if play["server"] == self._server:
+                found.update(play["deaths"])
+        return found
+
+    def add(self, scene: str, points: Sequence[str]) -> None:
+        """A play has come to a good end."""
+        play = {"server": self._server, "scene": scene, "deaths": points}
+        with self._path.open("a") as file:
+            file.write(json.dumps(play) + "\n")
+
+
 @dataclass
 class Figures:
     """What many deaths came to."""
@@ -144,6 +177,15 @@ class Figures:
     missed: int = 0
     """Plays that did not come by their point."""
     failed: list[str] = field(default_factory=list)
+    book: Book | None = None
+    """Gets each death too."""
+
+    def add(self, scene: str, taken: Sequence[Target]) -> None:
+        """The deaths of a play that has come to a good end."""
+        points = [target.point for target in taken]
+        self.taken.update(points)
+        if self.book is not None:
+            self.book.add(scene, points)
 
     def __str__(self) -> str:
         least = min(self.taken.values(), default=0)
@@ -172,7 +214,7 @@ async def _play(theatre: Theatre, trial: Trial, figures: Figures) -> Sequence[Ta
         told = f"{trial}: {type(error).__name__}: {error}\n"
         figures.failed.append(told + "".join(traceback.format_tb(error.__traceback__)[-3:]))
         return ()
-    figures.taken.update(target.point for target in taken)
+    figures.add(trial.scene, taken)
     return trial.targets[len(taken) :]
 
 
@@ -183,12 +225,14 @@ async def campaign(
     plan: Callable[[Reached], Sequence[Trial]],
     say: Callable[[str], None] = lambda line: None,
     more: Callable[[Reached, Counter[str]], Sequence[Trial]] = lambda reached, taken: (),
+    book: Book | None = None,
 ) -> tuple[Reached, Figures]:
     """Survey, then every planned trial, or a part of them, on one long-lived server.
 
     :param more: what is to be tried yet, by the deaths until now; asked a few times at the end.
+    :param book: deaths of earlier runs, which count; gets those of this one.
     """
-    figures = Figures()
+    figures = Figures(book.deaths() if book is not None else Counter(), book=book)
     async with Theatre(KINDS[kind], folder).running() as theatre:
         reached = await survey(theatre)
         began = time.monotonic()
@@ -214,16 +258,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--deaths", type=int, default=_DEATHS, help="in one play, at most")
     parser.add_argument("--only", default="", help="a part of a point's name")
     parser.add_argument("--keep", type=Path, help="a folder for logs and data")
+    parser.add_argument("--book", type=Path, help="a file for the deaths of several runs, as one")
+    parser.add_argument(
+        "--share",
+        type=int,
+        nargs=2,
+        default=(1, 1),
+        metavar=("NUMBER", "OF"),
+        help="which part of the plays, where several runs of one seed keep one book at a time; "
+        "what is lacking then is for a run of its own",
+    )
     given = parser.parse_args(arguments)
+    book = Book(given.book, given.server) if given.book is not None else None
+    number, of = given.share
 
     def wanted(point: str) -> bool:
         return given.only in point
 
     def plan(reached: Reached) -> Sequence[Trial]:
-        return trials(reached, given.times, given.seed, wanted=wanted, deaths=given.deaths)
+        before = book.deaths() if book is not None else None
+        planned = trials(
+            reached, given.times, given.seed, taken=before, wanted=wanted, deaths=given.deaths
+        )
+        return planned[number - 1 :: of]
 
     def more(reached: Reached, taken: Counter[str]) -> Sequence[Trial]:
-        return lacking(reached, taken, given.times, wanted)
+        return lacking(reached, taken, given.times, wanted) if of == 1 else ()
 
     with ExitStack() as stack:
         folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -234,6 +294,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 plan=plan,
                 more=more,
                 say=lambda line: print(line, flush=True),
+                book=book,
             )
         )
     print(f"{given.server}, {len(points_of(reached))} points: {figures}")
