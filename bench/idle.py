@@ -26,6 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench import parts
 from bench.common import server_process, usage
 from bench.contact_side import HOST, Mover, new_of, one_round
+from tests.live.client import RawComponent
 from tests.live.daemon import Daemon
 from tests.live.servers.base import STRANGER_HOST, HookOptions, RosterEntry
 from tests.live.servers.differences import KINDS
@@ -144,9 +145,21 @@ def _open_requests(address: str) -> int:
     return int(next(f.samples[0].value for f in families if f.name == "xmpp_moved_open_requests"))
 
 
-async def _hold(mover: Silent, address: str, olds: Sequence[str], users: Sequence[str]) -> int:
-    """Have the server divert a request of each mover to each user; how many wait in the end."""
-    mover.answers = False
+async def hold(
+    mover: RawComponent,
+    address: str,
+    olds: Sequence[str],
+    users: Sequence[str],
+    within: float = HOLD_SECONDS,
+) -> int:
+    """Have the server divert a request of each mover to each user; how many wait in the end.
+
+    Args:
+        mover: whose domain the movers are of; it must not answer for their old accounts.
+        address: of the server.
+        olds: the movers' old JIDs; ``users``: the contacts.
+        within: seconds.
+    """
     for old in olds:
         for user in users:
             mover.send(
@@ -155,7 +168,7 @@ async def _hold(mover: Silent, address: str, olds: Sequence[str], users: Sequenc
             )
     wanted, found = len(olds) * len(users), 0
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(HOLD_SECONDS):
+        async with asyncio.timeout(within):
             while found < wanted:
                 await asyncio.sleep(POLL)
                 found = await asyncio.to_thread(_open_requests, address)
@@ -213,7 +226,8 @@ async def measure(server: str, seconds: float, held: int, moves: int) -> Found:
                 await one_round(mover, old, users)
             await daemon.settled(users, timeout=60)
             after = Memory.of(daemon.pid)
-            waiting = await _hold(mover, address, silent, users)
+            mover.answers = False
+            waiting = await hold(mover, address, silent, users)
             full = Memory.of(daemon.pid)
         finally:
             await mover.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench import parts
 from bench.parts import Part
 
-_FIRST = ("contacts-prosody", "contacts-ejabberd", "movers", "idle")
+_FIRST = ("contacts-prosody", "contacts-ejabberd", "profile", "movers", "idle")
 """How the names of parts begin that come first, in this order; others follow by name."""
 
 _INTRODUCTION = """\

@@ -29,6 +29,15 @@ _QUIET = 0.1
 """Seconds for which the processes must do next to nothing before the next round."""
 _RESTLESS = 60.0
 
+Watch = Callable[[House, Way], contextlib.AbstractAsyncContextManager[None]]
+"""Somebody who looks on while a way's requests are under way."""
+
+
+@contextlib.asynccontextmanager
+async def unwatched(_house: House, _way: Way) -> AsyncIterator[None]:
+    """Nobody looks on."""
+    yield
+
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
@@ -47,12 +56,14 @@ async def measure(
     *,
     peer: Path | None = None,
     tell: Callable[[str], None] = print,
+    watch: Watch = unwatched,
 ) -> AsyncIterator[Row]:
     """The rows of cases that share a setting, as they are done; those that fail are left out.
 
     Args:
         peer: see ``bench.contacts.servers.build``.
         tell: is told of each round.
+        watch: is entered for each round of a way.
     """
     setting = cases[0].setting
     every = of_server(setting.server)
@@ -60,7 +71,7 @@ async def measure(
     async with running(setting, ways, folder, peer) as house:
         for number, case in enumerate(cases):
             try:
-                row = await _run(house, case, number, tell)
+                row = await _run(house, case, number, tell, watch)
             except (ClientError, ServerError, TimeoutError) as error:
                 # The next one has users of its own: it need not fail too.
                 tell(f"{case.setting.server}, {case.axis} {case.label}: {error!r}")
@@ -68,7 +79,9 @@ async def measure(
                 yield row
 
 
-async def _run(house: House, case: Case, number: int, tell: Callable[[str], None]) -> Row:
+async def _run(
+    house: House, case: Case, number: int, tell: Callable[[str], None], watch: Watch
+) -> Row:
     ways = [way for way in house.ways if way in (case.ways or house.ways)]
     plan = _plan(house, case, number, ways)
     await _arrange(house, plan)
@@ -79,7 +92,8 @@ async def _run(house: House, case: Case, number: int, tell: Callable[[str], None
         for turn in range(case.rounds):
             # Each way begins as often as any other: what the one before left behind hits them all.
             for way in ways[turn % len(ways) :] + ways[: turn % len(ways)]:
-                sample = await _round(house, case, way, plan.moves[way][turn], devices[way])
+                moves = plan.moves[way][turn]
+                sample = await _round(house, case, way, moves, devices[way], watch)
                 samples[way].append(sample)
                 tell(f"{case.setting.server}, {case.axis} {case.label}, {way.title}: {sample}")
     verdicts, fetches, resident = {}, {}, {}
@@ -166,15 +180,21 @@ def _user_of(plan: _Plan, way: Way) -> str:
 
 
 async def _round(
-    house: House, case: Case, way: Way, moves: list[Move], devices: Sequence[Device]
+    house: House,
+    case: Case,
+    way: Way,
+    moves: list[Move],
+    devices: Sequence[Device],
+    watch: Watch,
 ) -> Sample:
     daemon = house.daemons.get(way)
     await _quiet(house)
     pushed = sum(device.pushes for device in devices)
     server_before = usage(house.pid).cpu
     own_before = usage(daemon.pid).cpu if daemon is not None else 0.0
-    outcome = await house.play.act(way, moves, case.rate)
-    await _quiet(house)
+    async with watch(house, way):
+        outcome = await house.play.act(way, moves, case.rate)
+        await _quiet(house)
     server_cpu = usage(house.pid).cpu - server_before
     own_cpu = usage(daemon.pid).cpu - own_before if daemon is not None else 0.0
     looked_at = moves[:: max(1, len(moves) // LOOKED_AT)]

@@ -80,6 +80,7 @@ def build_far(setting: Setting, address: str, zone: dict[str, str], folder: Path
 
 def _prosody_extra(setting: Setting, folder: Path, peer: Path | None) -> dict[str, str]:
     modules = [name for name in prosody.MODULES if name not in _TESTS_ONLY]
+    modules += ["bench_profile"] if setting.looks else []
     paths = [str(prosody.HOOK_MODULES), str(_MODULES), *([str(peer)] if peer else [])]
     log = {"levels": {"min": "info"}, "to": "file", "filename": str(folder / "prosody.log")}
     storage = {

@@ -108,7 +108,7 @@ async def _stage(
         favour(server_process(montague.folder))
         for user in (OLD, NEW):
             montague.add_user(user)
-        _arrange(montague, contacts)
+        arrange(montague, contacts)
         assert topology.daemon is not None
         await topology.daemon.start(until_ready=False)
         await topology.daemon.log_says("ready", START_SECONDS)
@@ -118,7 +118,7 @@ async def _stage(
         shutil.rmtree(sockets, ignore_errors=True)
 
 
-def _arrange(server: Server, contacts: int) -> None:
+def arrange(server: Server, contacts: int) -> None:
     """The old account's roster.  ejabberd adds to what is there, and takes its time for it."""
     entries = [
         RosterEntry(f"contact{n}@{STRANGER_HOST}", "both", f"Contact {n}", ("Friends",))
@@ -141,13 +141,13 @@ async def _move(
     try:
         disk, (writes, commits) = _journal(daemon), await asyncio.to_thread(_written, url)
         before, server_before = usage(pid), usage(server_pid)
-        await _order(montague)
+        await order(montague)
         async with asyncio.timeout(PATIENCE_SECONDS):
             await played.everybody.wait()
             await _until_done(control)
         after, server_after = usage(pid), usage(server_pid)
         written = await asyncio.to_thread(_written, url)
-        peak = _peak(pid)
+        peak = peak_of(pid)
     finally:
         await played.close()
     await daemon.stop()
@@ -169,7 +169,7 @@ async def _move(
     )
 
 
-async def _order(montague: Server) -> None:
+async def order(montague: Server) -> None:
     """Order the move as its owner does, in the chat."""
     old, new = Person(OLD, montague), Person(NEW, montague)
     try:
@@ -216,7 +216,7 @@ def _journal(daemon: Daemon) -> int:
     return int(pages * size)
 
 
-def _peak(pid: int) -> float:
+def peak_of(pid: int) -> float:
     """The most resident memory that a process ever had, in MiB (proc(5), VmHWM)."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024

@@ -1,0 +1,1 @@
+"""Where the servers' processor time goes while contacts are followed."""
