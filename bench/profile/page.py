@@ -10,6 +10,8 @@ from bench.parts import Table
 
 _MOST = 14
 """Rows of a table; the rest is one."""
+_LEAST = 0.01
+"""Milliseconds of a part that gets a row."""
 REST = "all others"
 
 TEXT = """\
@@ -25,8 +27,9 @@ programs and libraries, the kernel, and, of Erlang, the modules (`+JPperf map`).
 FILES = """\
 **By file** is what Prosody saw itself: a hook charges the running function's file with the time
 since the last hundred instructions (`mod_bench_profile`). What C does, writing files above all, is
-charged to who asked for it. The shares are of a run of their own, which the hook slows down; they
-are applied to the time that a move takes without it.
+charged to who asked for it or goes on after it: with a roster that is saved, `datamanager`, then
+`rostermanager` or the hook's `roster.lib`. The shares are of a run of their own, which the hook
+slows down; they are applied to the time that a move takes without it.
 """
 
 
@@ -46,8 +49,11 @@ def table(title: str, seen: Mapping[Way, Counter[str]], each: Mapping[Way, float
         set().union(*cost.values()),
         key=lambda part: -max(of.get(part, 0.0) for of in cost.values()),
     )
-    rows = [_row(part, [of.get(part, 0.0) for of in cost.values()]) for part in order[:_MOST]]
-    if left := order[_MOST:]:
+    shown = [
+        part for part in order[:_MOST] if max(of.get(part, 0.0) for of in cost.values()) >= _LEAST
+    ]
+    rows = [_row(part, [of.get(part, 0.0) for of in cost.values()]) for part in shown]
+    if left := order[len(shown) :]:
         rows.append(_row(REST, [_sum(of, left) for of in cost.values()]))
     rows.append(_row("**together**", [sum(of.values()) for of in cost.values()]))
     return Table(title, ("", *(way.title for way in cost)), tuple(rows))

@@ -29,14 +29,15 @@ local function look()
 	last = clock();
 end
 
--- Hooks belong to coroutines. Sessions run in theirs, and begin after this.
+-- Hooks belong to coroutines. Some sessions have one, which begins after this; the main loop runs the
+-- others, and timers, but loads no modules.
 local create = coroutine.create;
 function coroutine.create(f) -- luacheck: ignore 122
 	local thread = create(f);
 	sethook(thread, look, "", INSTRUCTIONS);
 	return thread;
 end
-sethook(look, "", INSTRUCTIONS);
+module:add_timer(0, function () sethook(look, "", INSTRUCTIONS); end);
 
 function module.add_host(host)
 	host:hook("iq-set/host/"..xmlns..":begin", function (event)
