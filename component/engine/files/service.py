@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 from typing import BinaryIO
@@ -12,9 +12,7 @@ from typing import BinaryIO
 import structlog
 
 from component.account.errors import BadFile, Limits
-from component.account.model import Identity
-from component.account.read import Reader
-from component.account.write import write
+from component.account.model import Identity, Piece
 from component.core import jids, links
 from component.core.belongings.report import Report
 from component.engine.belongings.ports import CopyOrders, FromPieces
@@ -82,7 +80,7 @@ class Files:
                     async with self._memory:
                         with explained():
                             reading = await look(self._slots.accounts, asker)
-                        await asyncio.to_thread(write, file, reading.pieces)
+                        await asyncio.to_thread(_write, file, reading.pieces)
                     size = file.tell()
                     if size > most:
                         raise FileTrouble(Trouble.TOO_LARGE)
@@ -98,8 +96,7 @@ class Files:
         try:
             identity = await asyncio.to_thread(_whose, file)
             file.seek(0)
-            pieces = Reader(file, limits=LIMITS)
-            found = await self._copies.preview(asker, FromPieces(pieces, identity.jid))
+            found = await self._copies.preview(asker, FromPieces(_pieces(file), identity.jid))
         except BadFile as bad:
             raise FileTrouble(
                 Trouble.BAD_FILE, why=bad.why.value, line=str(bad.line), element=bad.element
@@ -146,6 +143,21 @@ class Files:
 
 def _whose(file: BinaryIO) -> Identity:
     """Whose account a file holds, for it comes first.  :raises BadFile: it cannot be read."""
-    first = next(iter(Reader(file, limits=LIMITS)))
+    first = next(iter(_pieces(file)))
     assert isinstance(first, Identity)  # the reader refuses a file without
     return first
+
+
+# With these comes lxml: 4 MiB for what is rare.
+
+
+def _pieces(file: BinaryIO) -> Iterable[Piece]:
+    from component.account.read import Reader
+
+    return Reader(file, limits=LIMITS)
+
+
+def _write(file: BinaryIO, pieces: Iterable[Piece]) -> None:
+    from component.account.write import write
+
+    write(file, pieces)

@@ -21,7 +21,6 @@ from component.account.parcels import (
     write_chunk,
     write_manifest,
 )
-from component.account.write import write
 from component.core import jids
 from component.core.belongings.model import Unread
 from component.core.model import Reason
@@ -159,6 +158,8 @@ _OTHERWISE = frozenset({Reason.NO_STATEMENT, Reason.OTHER_JID, Reason.BAD_STATEM
 
 
 def _packed(pieces: Sequence[Piece], old: str, new: str, now: datetime) -> Parcel:
+    from component.account.write import write  # and lxml: 4 MiB for what is rare
+
     file = io.BytesIO()
     try:
         write(file, pieces)

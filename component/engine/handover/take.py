@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from component.account.handover import BadParcel, Fault, Manifest, Unpacker, parcel_id
+from component.account.model import Piece
 from component.account.parcels import (
     MANIFEST_ID,
     NODE,
@@ -17,7 +19,6 @@ from component.account.parcels import (
     read_manifest,
     write_receipt,
 )
-from component.account.read import Reader
 from component.core.model import Reason
 from component.core.statement import judge
 from component.engine.handover import places
@@ -42,9 +43,11 @@ class Taken:
         """What it is, and whose."""
         return self.unpacker.manifest
 
-    def pieces(self) -> Reader:
+    def pieces(self) -> Iterable[Piece]:
         """What is in it, unpacked as it is read.  Iterating raises
         :class:`component.account.errors.BadFile` where the file is none, or somebody else's."""
+        from component.account.read import Reader  # and lxml: 4 MiB for what is rare
+
         return Reader(self.unpacker.open(), self.manifest.old)
 
 
