@@ -123,9 +123,14 @@ async def _stage(
             for user in (OLD, NEW):
                 montague.add_user(user)
             arrange(montague, contacts)
-            assert topology.daemon is not None
-            await topology.daemon.start(until_ready=False)
-            await topology.daemon.log_says("ready", START_SECONDS)
+            daemon = topology.daemon
+            assert daemon is not None
+            await daemon.start(until_ready=False)
+            await daemon.log_says("ready", START_SECONDS)
+            # The very first start makes the database, and keeps in memory what that took.
+            await daemon.stop()
+            await daemon.start(until_ready=False)
+            await daemon.log_says("ready", START_SECONDS)
             yield topology
         finally:
             await topology.stop()
@@ -133,8 +138,8 @@ async def _stage(
 
 _TEXT = """\
 An old server that never answers holds requests, while one account with {contacts:,} contacts at
-another domain moves away, without pacing. Memory is MiB resident of the component; the aim is less
-than {aim}.
+another domain moves away, without pacing. Memory is MiB resident of the component, started for the
+second time; the aim is less than {aim}.
 """
 
 
