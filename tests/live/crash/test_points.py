@@ -16,7 +16,7 @@ import pytest
 import component.store
 from component.core.notices import Notice
 from component.xmpp import codecs, mover_codecs
-from tests.live.crash.campaign import Reached, Trial, campaign, lacking, points_of, trials
+from tests.live.crash.campaign import Book, Reached, Trial, campaign, lacking, points_of, trials
 from tests.live.servers.differences import Kind
 
 FULL = os.environ.get("XMPP_MOVED_FULL") == "1"
@@ -131,6 +131,19 @@ def stanza_makers(*modules: ModuleType) -> set[str]:
 def test_every_commit_and_effect_of_the_code_has_a_point() -> None:
     assert writing_methods() == COMMITS.keys() | (ELSEWHERE.keys() & writing_methods())
     assert stanza_makers(codecs, mover_codecs) == EFFECTS.keys() | ({"roster_set"} & set(UNREACHED))
+
+
+def test_a_campaign_that_was_broken_off_goes_on(tmp_path: Path) -> None:
+    reached = {"Move": ["before a", "after a", "before a"], "Asking": ["before a", "after b"]}
+    book = Book(tmp_path / "book.jsonl", "prosody-0.12")
+    assert not book.deaths()
+    book.add("Move", ["before a", "after a"])
+    book.add("Asking", ["before a"])
+    Book(tmp_path / "book.jsonl", "ejabberd-24.12").add("Move", ["after a"])
+    assert book.deaths() == {"before a": 2, "after a": 1}
+    planned = trials(reached, 3, SEED, taken=book.deaths())
+    died = Counter(target.point for trial in planned for target in trial.targets)
+    assert died == {"before a": 1, "after a": 2, "after b": 3}
 
 
 def missing(reached: Reached) -> list[str]:
