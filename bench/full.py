@@ -21,7 +21,7 @@ from pathlib import Path
 from bench import pages, parts
 from bench.common import favour, server_process, usage
 from bench.contact_side import HOST
-from bench.idle import CONTACTS, START_SECONDS, hold
+from bench.idle import CONTACTS, hold, started
 from bench.movers.contacts import Contacts
 from bench.movers.engine import NEW, OLD, UNPACED, arrange, order, peak_of
 from tests.live.servers.base import STRANGER_HOST, HookOptions, RosterEntry
@@ -125,12 +125,10 @@ async def _stage(
             arrange(montague, contacts)
             daemon = topology.daemon
             assert daemon is not None
-            await daemon.start(until_ready=False)
-            await daemon.log_says("ready", START_SECONDS)
+            await started(daemon)
             # The very first start makes the database, and keeps in memory what that took.
             await daemon.stop()
-            await daemon.start(until_ready=False)
-            await daemon.log_says("ready", START_SECONDS)
+            await started(daemon)
             yield topology
         finally:
             await topology.stop()

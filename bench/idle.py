@@ -132,7 +132,8 @@ async def rest(pid: int, seconds: float) -> Rest:
     return Rest(switches / minutes, cpu / minutes, written / 1024 / minutes)
 
 
-async def _started(daemon: Daemon) -> float:
+async def started(daemon: Daemon) -> float:
+    """Start it and wait until it is ready; seconds that this took."""
     began = time.perf_counter()
     await daemon.start(until_ready=False)
     await daemon.log_says("ready", START_SECONDS)
@@ -211,11 +212,11 @@ async def measure(server: str, seconds: float, held: int, moves: int) -> Found:
         daemon = topology.daemon
         assert daemon is not None
         address = topology.servers["montague"].spec.address
-        first_start = await _started(daemon)
+        first_start = await started(daemon)
         await asyncio.sleep(2)
         first = Memory.of(daemon.pid)
         await daemon.stop()
-        start = await _started(daemon)
+        start = await started(daemon)
         await asyncio.sleep(2)
         idle = Memory.of(daemon.pid)
         resting = await rest(daemon.pid, seconds)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from enum import StrEnum
+from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from component.core.belongings.model import JobState
 from component.core.journey.handover import HandoverState
 from component.core.journey.model import ContactState, JourneyState
+
+S = TypeVar("S", bound=StrEnum)
 
 
 class MoverMetrics:
@@ -108,24 +111,20 @@ class MoverMetrics:
 
     def journeys(self, states: Mapping[JourneyState, int]) -> None:
         """How many moves are in each state."""
-        for state in JourneyState:
-            self._journeys.labels(state.value).set(states.get(state, 0))
+        _by_state(self._journeys, JourneyState, states)
 
     def contacts(self, states: Mapping[ContactState, int]) -> None:
         """How many contacts of the moves at work are in each state."""
-        for state in ContactState:
-            self._contacts.labels(state.value).set(states.get(state, 0))
+        _by_state(self._contacts, ContactState, states)
 
     def handovers(self, states: Mapping[HandoverState, int], left_over: int) -> None:
         """How many hand-overs are in each state, and how many should be gone and are not."""
-        for state in HandoverState:
-            self._handovers.labels(state.value).set(states.get(state, 0))
+        _by_state(self._handovers, HandoverState, states)
         self._left_over.set(left_over)
 
     def copies(self, states: Mapping[JobState, int]) -> None:
         """How many copies of accounts' things are in each state."""
-        for state in JobState:
-            self._copies.labels(state.value).set(states.get(state, 0))
+        _by_state(self._copies, JobState, states)
 
     def domains(self, unreachable: int, shown: Iterable[tuple[str, bool, float]]) -> None:
         """How contact domains are.
@@ -140,3 +139,9 @@ class MoverMetrics:
         for domain, up, per_minute in shown:
             self._domain_up.labels(domain).set(up)
             self._domain_pace.labels(domain).set(per_minute)
+
+
+def _by_state(gauge: Gauge, every: type[S], states: Mapping[S, int]) -> None:
+    """Show how many are in each state, and nought where nobody is."""
+    for state in every:
+        gauge.labels(state.value).set(states.get(state, 0))

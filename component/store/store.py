@@ -7,7 +7,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from component.core.model import Reason
@@ -39,10 +39,11 @@ from component.store.holder import Holder
 from component.store.journal import Journal
 from component.store.journeys import Journeys
 from component.store.lock import FileLock
-from component.store.models import Audit, Meta, Move, as_utc
+from component.store.models import Audit, Meta, Move, as_utc, table
 from component.store.schema import migrate, require_current
 from component.store.settings import UserSettings
 from component.store.shared import LEASE_SECONDS, Shared
+from component.store.states import by_state
 from component.store.writer import ServerWriter, Writer, open_writer
 from component.store.writes import FINAL, OPEN, undo
 
@@ -368,12 +369,8 @@ class Store:
 
     async def counts(self) -> dict[str, int]:
         """How many rows are in each state; every state is a key."""
-        wanted = select(Move.state, func.count().label("number")).group_by(Move.state)
-        async with self._database.reading() as session:
-            found = await session.execute(wanted)
-            return dict.fromkeys((state.value for state in MoveState), 0) | {
-                row.state: row.number for row in found
-            }
+        found = await by_state(self._database, table(Move).c.state, MoveState)
+        return {state.value: number for state, number in found.items()}
 
 
 def _make_ready(connection: Connection, where: str, *, create: bool) -> None:
