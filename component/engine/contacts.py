@@ -47,6 +47,8 @@ class Timing:
     """For the old account's answer; below the hook's own time-out (60)."""
     outcome: float = 30.0
     """For the server's word on what became of a verdict."""
+    settling: float = 0.1
+    """For which the record of an end may wait, to be written with others."""
 
 
 def _told(outcome: codecs.Outcome) -> core.OutcomeTold:
@@ -383,7 +385,10 @@ class ContactSide:
             effect.detail,
             notice=effect.note is not None,
         )
-        if await self._journal.settle(row, settlement) and effect.note is not None:
+        # Nobody waits for it, and a crash before it is what recovery is for.
+        patience = 0.0 if self._stopping else self._timing.settling
+        kept = await self._journal.settle(row, settlement, patience=patience)
+        if kept and effect.note is not None:
             self._notices.note(
                 effect.note,
                 record_id=row,

@@ -37,8 +37,11 @@ class Journal(Protocol):
     async def verdict(self, id: int, v: VerdictRecord) -> bool:
         """Durable on return; False where the record is closed already."""
 
-    async def settle(self, id: int, s: Settlement) -> bool:
-        """Durable on return; False where the record is closed already."""
+    async def settle(self, id: int, s: Settlement, *, patience: float = 0.0) -> bool:
+        """Durable on return; False where the record is closed already.
+
+        :param patience: seconds that it may be put off to be written with others.
+        """
 
     async def unsettled(self) -> list[MoveRecord]:
         """Records with no end yet, oldest first."""

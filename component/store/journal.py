@@ -1,12 +1,17 @@
-"""Group commit: one writer, one transaction for all writes that arrived meanwhile."""
+"""Group commit: one writer, one transaction for all writes that arrived meanwhile.
+
+A write that nobody waits for may be patient: it goes with the next one that is not.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeAlias, overload
 
 from sqlalchemy import Connection
@@ -29,6 +34,8 @@ class _Entry:
     work: Write | Job
     done: asyncio.Future[Any]
     """Gets the Result of a write, or a job's."""
+    due: float
+    """When it is written at the latest, by the loop's clock; 0: at once."""
 
 
 class Journal:
@@ -59,6 +66,10 @@ class Journal:
         self.trouble: str | None = None
         """Why the last transaction failed; None after one that succeeded."""
         self._queue: deque[_Entry] = deque()
+        self._batch: list[_Entry] = []
+        """What is being written."""
+        self._hurry = False
+        """Something in the queue is due at once."""
         self._wake = asyncio.Event()
         self._closing = False
         self._task = asyncio.create_task(self._run(), name="journal writer")
@@ -69,24 +80,35 @@ class Journal:
         return len(self._queue)
 
     @overload
-    async def submit(self, write: AddRow) -> Added: ...
+    async def submit(self, write: AddRow, *, patience: float = 0.0) -> Added: ...
 
     @overload
-    async def submit(self, write: DecideRow | SettleRow) -> bool: ...
+    async def submit(self, write: DecideRow | SettleRow, *, patience: float = 0.0) -> bool: ...
 
-    async def submit(self, write: Write) -> Result:
+    async def submit(self, write: Write, *, patience: float = 0.0) -> Result:
         """Write durably, together with what others write.
+
+        :param patience: seconds that it may wait for others which cannot wait.
 
         Raises StoreBusy (not queued), StoreClosed, RowRefused or another StoreError.  New
         moves are refused when the queue is half full: what was begun can still end.
         """
         limit = self._max_queue // 2 if isinstance(write, AddRow) else self._max_queue
-        result: Result = await self._enqueue(write, limit)
+        result: Result = await self._enqueue(write, limit, patience)
         return result
 
     async def run(self, job: Job) -> int:
         """Run ``job`` in a transaction of its own, in turn with the writes."""
         return int(await self._enqueue(job, self._max_queue))
+
+    async def flush(self) -> None:
+        """Return when all that was submitted before has been written, or has failed."""
+        newest_first = chain(reversed(self._queue), reversed(self._batch))
+        last = next((entry.done for entry in newest_first if not entry.done.done()), None)
+        if last is not None:
+            self._hurry = True
+            self._wake.set()
+            await asyncio.wait([last])
 
     async def close(self) -> None:
         """Write what is queued, refuse the rest, end the writer."""
@@ -94,7 +116,7 @@ class Journal:
         self._wake.set()
         await asyncio.wait([self._task])
 
-    async def _enqueue(self, work: Write | Job, limit: int) -> Any:
+    async def _enqueue(self, work: Write | Job, limit: int, patience: float = 0.0) -> Any:
         if self._closing or self._task.done():
             raise StoreClosed(f"{self._where} was closed; nothing was written")
         if len(self._queue) >= limit:
@@ -102,31 +124,43 @@ class Journal:
                 f"{self._where}: {len(self._queue)} writes are waiting; the disk is too slow for "
                 f"this load"
             )
-        entry = _Entry(work, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        entry = _Entry(work, loop.create_future(), loop.time() + patience if patience else 0.0)
         self._queue.append(entry)
-        self._wake.set()
+        self._hurry = self._hurry or not patience or len(self._queue) >= self._max_batch
+        if self._hurry or len(self._queue) == 1:
+            self._wake.set()
         return await entry.done
 
     async def _run(self) -> None:
-        batch: list[_Entry] = []
         try:
             while self._queue or not self._closing:
                 if not self._queue:
                     self._wake.clear()
                     await self._wake.wait()
                     continue
-                batch = self._take()
-                if batch:
+                if not (self._hurry or self._closing):
+                    await self._company()
+                self._batch = self._take()
+                if self._batch:
                     try:
-                        await self._write(batch)
+                        await self._write(self._batch)
                     except Exception as error:  # a fault of ours must not end the journal
-                        self._fail(batch, error)
+                        self._fail(self._batch, error)
+                    self._batch = []
         finally:  # also when the event loop ends under us: nobody waits for ever
-            for entry in (*batch, *self._queue):
+            for entry in (*self._batch, *self._queue):
                 if not entry.done.done():
                     entry.done.set_exception(
                         StoreClosed(f"{self._where} was closed before the write was confirmed")
                     )
+
+    async def _company(self) -> None:
+        """Wait until something is due: what is queued is patient."""
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(min(entry.due for entry in self._queue)):
+                await self._wake.wait()
 
     def _take(self) -> list[_Entry]:
         """The next batch: writes up to the limit, or one job."""
@@ -141,6 +175,7 @@ class Journal:
             batch.append(entry)
             if is_job:
                 break
+        self._hurry = bool(self._queue)  # what is left has waited long enough
         return batch
 
     def _fail(self, batch: list[_Entry], error: Exception) -> None:

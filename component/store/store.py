@@ -222,13 +222,16 @@ class Store:
         """
         return await self._database.writing().submit(rows.decide_row(id, v))
 
-    async def settle(self, id: int, s: Settlement) -> bool:
+    async def settle(self, id: int, s: Settlement, *, patience: float = 0.0) -> bool:
         """End a row and journal its roster changes; durable on return.
+
+        :param patience: seconds for which it may wait for a write that cannot wait, to share its
+            transaction.
 
         False, and nothing changes, if it ended before, is held by another instance, or does not
         exist.  Raises StoreError, or ValueError for a state that is not final.
         """
-        return await self._database.writing().submit(rows.settle_row(id, s))
+        return await self._database.writing().submit(rows.settle_row(id, s), patience=patience)
 
     async def undone(
         self, id: int, at: datetime, changes: tuple[Change, ...], reason: Reason
@@ -323,7 +326,12 @@ class Store:
             return [rows.move_record(row) for row in await session.scalars(wanted)]
 
     async def latest_done(self, contact: str, old: str, new: str) -> MoveRecord | None:
-        """The move of these prepared bare JIDs that was DONE last and is not undone, if any."""
+        """The move of these prepared bare JIDs that was DONE last and is not undone, if any.
+
+        Those that are to be settled by now count too.
+        """
+        if self._journal is not None:
+            await self._journal.flush()
         wanted = (
             select(Move)
             .where(

@@ -174,3 +174,55 @@ async def test_close_writes_what_is_queued_and_refuses_the_rest(writer: GatedWri
     writer.gate.set()
     await closing
     assert await asyncio.gather(*queued, *more) == [1, 2, 3]
+
+
+def ending(journal: Journal, id_: int, patience: float) -> asyncio.Task[bool]:
+    return asyncio.ensure_future(journal.submit(settle_row(id_, settlement()), patience=patience))
+
+
+async def test_a_patient_write_goes_with_one_that_cannot_wait(writer: GatedWriter) -> None:
+    writer.gate.set()
+    journal = Journal(writer, "here")
+    ids = [await add(journal, name) for name in ("a", "b", "c")]
+    ends = [ending(journal, id_, patience=60) for id_ in ids]
+    await asyncio.sleep(0)
+    assert journal.waiting == 3
+    assert (await add(journal, "d"), writer.transactions) == (4, 4)
+    assert await asyncio.gather(*ends) == [True, True, True]
+    assert writer.transactions == 4
+    await journal.close()
+
+
+async def test_patience_ends(writer: GatedWriter) -> None:
+    writer.gate.set()
+    journal = Journal(writer, "here", max_batch=3)
+    ids = [await add(journal, name) for name in "abcdefgh"]
+    alone = ending(journal, ids[0], patience=0.01)
+    later = ending(journal, ids[1], patience=60)
+    assert await asyncio.gather(alone, later) == [True, True], "when the first has waited enough"
+    assert writer.transactions == 9
+    assert await asyncio.gather(*(ending(journal, id_, 60) for id_ in ids[2:5])) == [True] * 3
+    assert writer.transactions == 10, "a full batch leaves at once"
+    last = ending(journal, ids[5], patience=60)
+    await asyncio.sleep(0)
+    await journal.flush()
+    assert last.done()
+    await journal.flush()
+    closing = ending(journal, ids[6], patience=60)
+    await asyncio.sleep(0)
+    await journal.close()
+    assert await closing
+    assert writer.transactions == 12
+
+
+async def test_a_flush_waits_for_what_is_being_written(writer: GatedWriter) -> None:
+    journal = Journal(writer, "here")
+    first = adding(journal, "first")
+    await writer.entered.wait()
+    flush = asyncio.ensure_future(journal.flush())
+    await asyncio.sleep(0)
+    assert not flush.done()
+    writer.gate.set()
+    await flush
+    assert first[0].done()
+    await journal.close()

@@ -105,6 +105,15 @@ async def test_latest_done(store: Store) -> None:
         assert await store.latest_done(*other) is None
 
 
+async def test_latest_done_waits_for_what_is_being_settled(store: Store) -> None:
+    id_ = await store.add(record())
+    ending = asyncio.ensure_future(store.settle(id_, settlement(changes=THERE), patience=60))
+    await asyncio.sleep(0)
+    newest = await store.latest_done(CONTACT, OLD.jid, NEW.jid)
+    assert newest is not None
+    assert (newest.id, await ending) == (id_, True)
+
+
 async def test_what_is_undone_was_not_accepted(store: Store) -> None:
     first, second = await done(store, "r1", seconds=1), await done(store, "r2", seconds=2)
     await store.undone(first, after(3), BACK, Reason.VERIFIED)
