@@ -199,7 +199,8 @@ async def test_patience_ends(writer: GatedWriter) -> None:
     ids = [await add(journal, name) for name in "abcdefgh"]
     alone = ending(journal, ids[0], patience=0.01)
     later = ending(journal, ids[1], patience=60)
-    assert await asyncio.gather(alone, later) == [True, True], "when the first has waited enough"
+    assert await alone
+    assert await later, "written when the first had waited enough"
     assert writer.transactions == 9
     assert await asyncio.gather(*(ending(journal, id_, 60) for id_ in ids[2:5])) == [True] * 3
     assert writer.transactions == 10, "a full batch leaves at once"
