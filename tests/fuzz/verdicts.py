@@ -85,7 +85,7 @@ class _Journal:
         self.verdicts[id] = v
         return True
 
-    async def settle(self, id: int, s: Settlement) -> bool:
+    async def settle(self, id: int, s: Settlement, *, patience: float = 0.0) -> bool:
         """Keep an end."""
         self.ends[id] = s
         return True
