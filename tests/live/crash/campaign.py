@@ -16,7 +16,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
+from bench.about import commit
 from tests.live.crash import elsewhere, following, forgetting, handing, moving
 from tests.live.crash.points import Target
 from tests.live.crash.theatre import Scene, Theatre
@@ -150,22 +152,33 @@ class Book:
 
     def __init__(self, path: Path, server: str) -> None:
         self._path = path
-        self._server = server
+        self._about = {"server": server, "commit": commit()}
 
     def deaths(self) -> Counter[str]:
         """Of all runs until now, by point."""
-        found: Counter[str] = Counter()
-        for line in self._path.read_text().splitlines() if self._path.exists() else ():
-            play = json.loads(line)
-            if play["server"] == self._server:
-                found.update(play["deaths"])
-        return found
+        return Counter(point for play in self._plays() for point in play["deaths"])
+
+    @property
+    def failed(self) -> int:
+        """Plays of all runs that came to no good end; none of their deaths counts."""
+        return sum("failed" in play for play in self._plays())
 
     def add(self, scene: str, points: Sequence[str]) -> None:
         """A play has come to a good end."""
-        play = {"server": self._server, "scene": scene, "deaths": points}
+        self._write({"scene": scene, "deaths": points})
+
+    def fail(self, trial: Trial, why: str) -> None:
+        """A play has not."""
+        self._write({"scene": trial.scene, "deaths": [], "failed": f"{trial}: {why}"})
+
+    def _plays(self) -> list[dict[str, Any]]:
+        lines = self._path.read_text().splitlines() if self._path.exists() else ()
+        plays: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        return [play for play in plays if play["server"] == self._about["server"]]
+
+    def _write(self, play: Mapping[str, object]) -> None:
         with self._path.open("a") as file:
-            file.write(json.dumps(play) + "\n")
+            file.write(json.dumps({**self._about, **play}) + "\n")
 
 
 @dataclass
@@ -186,6 +199,14 @@ class Figures:
         self.taken.update(points)
         if self.book is not None:
             self.book.add(scene, points)
+
+    def fail(self, trial: Trial, error: Exception) -> None:
+        """A play that came to no good end."""
+        told = f"{type(error).__name__}: {error}"
+        trace = "".join(traceback.format_tb(error.__traceback__)[-3:])
+        self.failed.append(f"{trial}: {told}\n{trace}")
+        if self.book is not None:
+            self.book.fail(trial, told)
 
     def __str__(self) -> str:
         least = min(self.taken.values(), default=0)
@@ -211,8 +232,7 @@ async def _play(theatre: Theatre, trial: Trial, figures: Figures) -> Sequence[Ta
     try:
         taken = await theatre.play(SCENES[trial.scene](theatre), trial.targets)
     except Exception as error:
-        told = f"{trial}: {type(error).__name__}: {error}\n"
-        figures.failed.append(told + "".join(traceback.format_tb(error.__traceback__)[-3:]))
+        figures.fail(trial, error)
         return ()
     figures.add(trial.scene, taken)
     return trial.targets[len(taken) :]
@@ -298,6 +318,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         )
     print(f"{given.server}, {len(points_of(reached))} points: {figures}")
+    if book is not None:
+        print(f"{given.book}: {book.failed} plays failed in all runs")
     return 1 if figures.failed else 0
 
 

@@ -140,7 +140,9 @@ def test_a_campaign_that_was_broken_off_goes_on(tmp_path: Path) -> None:
     book.add("Move", ["before a", "after a"])
     book.add("Asking", ["before a"])
     Book(tmp_path / "book.jsonl", "ejabberd-24.12").add("Move", ["after a"])
+    book.fail(Trial("Move", ()), "TimeoutError: no answer")
     assert book.deaths() == {"before a": 2, "after a": 1}
+    assert book.failed == 1
     planned = trials(reached, 3, SEED, taken=book.deaths())
     died = Counter(target.point for trial in planned for target in trial.targets)
     assert died == {"before a": 1, "after a": 2, "after b": 3}
