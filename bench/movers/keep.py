@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench import parts
 from bench.movers.engine import Cost
 from bench.movers.tally import Outcome, Peak
 from bench.movers.town import Size
 from bench.parts import Origin
 
-FOLDER = Path(__file__).parents[2] / ".cache" / "bench-movers"
+FOLDER = parts.FOLDER / "movers"
 
 
 def keep_cost(cost: Cost, origin: Origin, folder: Path = FOLDER) -> None:
