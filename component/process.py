@@ -20,9 +20,11 @@ from component.store import Store, StoreError
 
 log = structlog.get_logger(__name__)
 
-_YOUNG = 20_000
-"""Objects that may be new before the garbage collector looks at them.  Requests leave next to no
-cycles, and a thousand of them under way are most of what it would look at each time."""
+_YOUNG, _OLDER, _OLD = 5_000, 4, 2
+"""Objects that may be new before the garbage collector looks at them; after how many such looks it
+looks at those that were there the time before, and after how many of these at all.  Requests leave
+few cycles, but a transaction is one: what was alive when it was looked at, and died since, stays
+until the last kind of look."""
 
 
 async def _reload_when(asked: asyncio.Event, app: App, reread: Callable[[], Config]) -> None:
@@ -72,4 +74,7 @@ def _spare_the_collector() -> None:
     """Keep it from what has been loaded so far, which stays: it was a tenth of our time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_YOUNG)
+    # It looks at all again once a quarter has come to what the last such look left (Python manual,
+    # gc.set_threshold): without this one, a quarter of all that is loaded.
+    gc.collect()
+    gc.set_threshold(_YOUNG, _OLDER, _OLD)
