@@ -16,7 +16,7 @@ _DIALBACK = "jabber:server:dialback"
 _RESULT = f"{{{_DIALBACK}}}result"
 _VERIFY = f"{{{_DIALBACK}}}verify"
 _TIMEOUT = 15.0
-_TRIES = 3
+_TRIES = 8
 
 
 class Remote:

@@ -170,6 +170,16 @@ class FaultHouse:
         finally:
             await store.close()
 
+    async def nothing_open(self, timeout: float = 30.0) -> None:
+        """Wait until every record has its end: it may come a moment after the roster has changed."""
+        left: list[MoveRecord] = []
+
+        async def none() -> bool:
+            left[:] = await self.open_records()
+            return not left
+
+        await until(none, "no open record", timeout, lambda: str(left))
+
 
 class Home(Protocol):
     """Where a family lives."""

@@ -65,15 +65,6 @@ async def is_passed(family: Family, contact: Contact) -> None:
     await until(passed, "passed unfollowed", PASSED)
 
 
-async def nothing_open(house: FaultHouse) -> None:
-    """Wait until every record has its end."""
-
-    async def none() -> bool:
-        return not await house.open_records()
-
-    await until(none, "no open record", 30.0)
-
-
 async def degrades(
     house: FaultHouse,
     fault: AbstractContextManager[None],
@@ -91,7 +82,7 @@ async def degrades(
             assert house.daemon.said(event)
         await house.until_health(True, GREEN)
         await is_followed(family, after)
-        await nothing_open(house)
+        await house.nothing_open()
         ends = {r.contact: r.state for r in await house.records()}
         assert ends[before.jid] is ends[after.jid] is MoveState.DONE
         assert MoveState.DONE not in (ends.get(during.jid), ends.get(later.jid))
@@ -136,7 +127,7 @@ async def test_a_journal_that_another_process_has_locked(prosody: Kind, tmp_path
             assert "for 5 s" in said["journal"] or "locked by another program" in said["journal"]
         await house.until_health(True, GREEN)
         await is_followed(family, after)
-        await nothing_open(house)
+        await house.nothing_open()
         assert house.daemon.said("cannot journal a verdict")
 
 
@@ -170,7 +161,7 @@ async def test_no_descriptor_is_left(prosody: Kind, tmp_path: Path) -> None:
 
         await until(ended, "one end for each", PASSED)
         await is_followed(family, after)
-        await nothing_open(house)
+        await house.nothing_open()
 
 
 @pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed")
@@ -192,7 +183,7 @@ async def test_the_clock_jumps_a_day_ahead_and_back(prosody: Kind, tmp_path: Pat
         assert (await house.health())[0]
         clock.set(0)
         await is_followed(family, healed)
-        await nothing_open(house)
+        await house.nothing_open()
         records = {record.contact: record for record in await house.records()}
         assert [records[c.jid].state for c in (before, waiting, ahead, behind, healed)] == (
             [MoveState.DONE] * 5
@@ -260,7 +251,7 @@ async def test_more_requests_than_the_hook_may_hold(kind: Kind, tmp_path: Path) 
         # The silent account is not asked again at once; another is.
         async with Family(house, 2) as other:
             await is_followed(other, other.contacts[0])
-        await nothing_open(house)
+        await house.nothing_open()
 
 
 def _senders(contact: Contact) -> list[str]:

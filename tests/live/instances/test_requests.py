@@ -47,6 +47,7 @@ async def test_requests_of_an_instance_that_goes(
         await fleet.nothing_open()
         await send(family, family.contacts[-1:])
         await all_ended(family, family.contacts[-1:])
+        await fleet.nothing_open()
         print(f"\n{kind.name}: {await account(fleet, family)}")
 
 
