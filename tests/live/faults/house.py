@@ -171,7 +171,7 @@ class FaultHouse:
             await store.close()
 
     async def nothing_open(self, timeout: float = 30.0) -> None:
-        """Wait until every record has its end, which may come a moment after the roster's change."""
+        """Wait until every record has its end: it may come a moment after the roster change."""
         left: list[MoveRecord] = []
 
         async def none() -> bool:
