@@ -20,11 +20,12 @@ from component.store import Store, StoreError
 
 log = structlog.get_logger(__name__)
 
-_YOUNG, _OLDER, _OLD = 5_000, 4, 2
+_YOUNG, _OLDER, _OLD = 500, 5, 5
 """Objects that may be new before the garbage collector looks at them; after how many such looks it
-looks at those that were there the time before, and after how many of these at all.  Requests leave
-few cycles, but a transaction is one: what was alive when it was looked at, and died since, stays
-until the last kind of look."""
+looks at those that were there the time before, and after how many of these at all.  Few: a
+transaction and what an ORM query loads are cycles of kilobytes, with few objects that count, and
+what lies about between two looks makes the process larger, look by look.  What has been loaded by
+the start is spared, so that a look is cheap."""
 
 
 async def _reload_when(asked: asyncio.Event, app: App, reread: Callable[[], Config]) -> None:
