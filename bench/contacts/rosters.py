@@ -88,7 +88,7 @@ ok.
 """
 _WRITE_MNESIA = "fun(Items) -> [ok = mnesia:dirty_write(Item) || Item <- Items] end"
 _WRITE_SQL = """fun(Items) -> {atomic, _} = ejabberd_sql:sql_transaction(Host, fun() ->
-  [mod_roster_sql:update_roster_t(element(1, element(3, I)), Host, element(4, I), I) || I <- Items]
+  [mod_roster_sql:update_roster(element(1, element(3, I)), Host, element(4, I), I) || I <- Items]
   end) end"""
 _RIGHT = """
 length([right || {{User, {{OldNode, OldHost}}, {{NewNode, NewHost}}}} <- [{moves}],
