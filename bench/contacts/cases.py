@@ -111,6 +111,12 @@ def cases(server: str) -> Iterator[Case]:
         )  # fmt: skip
     for roster, contacts in ((100, 300), (1000, 100), (10_000, 20)):
         yield replace(base, axis="roster", label=f"{roster:,}", roster=roster, contacts=contacts)
+    for storage in (own, Storage.SQLITE) if full else ():
+        for roster in (5, 150):  # at least one entry for each round
+            yield replace(
+                base, axis="short rosters", label=f"{roster} entries, {storage.value}",
+                setting=replace(usual, storage=storage), roster=roster, contacts=300, ways=_MAIN,
+            )  # fmt: skip
     yield replace(
         base, axis="contacts online", label="two devices each", contacts=100, devices=2,
         ways=_MAIN,

@@ -18,6 +18,7 @@ _TITLES = {
     "roster": "Entries of each contact's roster",
     "statement": "Where the statement is",
     "storage": "Where the server keeps rosters",
+    "short rosters": "Short rosters, kept in files and in SQLite",
     "contacts online": "Contacts with devices online",
     "latency": "At a steady rate",
 }
