@@ -62,6 +62,17 @@ def server_process(folder: Path) -> int:
     raise RuntimeError(f"no server in {folder}")
 
 
+def waited_for_disk() -> float:
+    """Seconds, since it started, in which something on this machine waited for a disk.
+
+    0 where the kernel does not count it (Documentation/accounting/psi.rst).
+    """
+    with suppress(OSError):
+        some = Path("/proc/pressure/io").read_text().splitlines()[0]
+        return int(some.rpartition("total=")[2]) / 1e6
+    return 0.0
+
+
 def favour(pid: int) -> None:
     """Let our own niceness count for a process that leads a session of its own.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -18,12 +19,21 @@ _OURS, _THEIRS, _SECOND = "#0b6e4f", "#a0a0a0", "#c1440e"
 
 
 def memory(path: Path, result: Result, samples: Sequence[Sample]) -> None:
-    """Resident memory of the component, and the server's as a comparison."""
-    figure, (ours, theirs) = _figure(2)
+    """Resident memory of the component, what Python holds of it, and the server's memory."""
+    figure, (ours, held, theirs) = _figure(3)
     minutes = [sample.at / 60 for sample in samples]
     ours.plot(minutes, [s.resident for s in samples], color=_OURS, label="component, resident")
     ours.plot(minutes, [s.anonymous for s in samples], color=_SECOND, label="of it no files")
     ours.set_ylim(0, 1.15 * max(s.resident for s in samples))
+    known = [s for s in samples if s.blocks]
+    held.plot(
+        [s.at / 60 for s in known],
+        [s.blocks / 1000 for s in known],
+        color=_OURS,
+        label="blocks that Python has handed out",
+    )
+    held.set_ylim(0, 1.15 * max((s.blocks / 1000 for s in known), default=1.0))
+    held.set_ylabel("thousands")
     running = [s for s in samples if s.server_resident]
     theirs.plot(
         [s.at / 60 for s in running],
@@ -34,7 +44,7 @@ def memory(path: Path, result: Result, samples: Sequence[Sample]) -> None:
     theirs.set_ylim(0, 1.15 * max((s.server_resident for s in running), default=1.0))
     for axes in (ours, theirs):
         axes.set_ylabel("MiB")
-    _save(figure, path, result, (ours, theirs))
+    _save(figure, path, result, (ours, held, theirs))
 
 
 def latency(path: Path, result: Result, samples: Sequence[Sample]) -> None:
@@ -54,6 +64,15 @@ def latency(path: Path, result: Result, samples: Sequence[Sample]) -> None:
     counts.set_ylabel("moves a minute")
     busy = [sample.load for sample in samples]
     load.plot([s.at / 60 for s in samples], busy, color=_THEIRS, label="load of the whole machine")
+    waits = [
+        (late.waited - early.waited) / (late.at - early.at)
+        for early, late in pairwise(samples)
+        if late.at > early.at
+    ]
+    later = [late.at / 60 for early, late in pairwise(samples) if late.at > early.at]
+    load.plot(
+        later, waits, color=_SECOND, label="share of time in which something waited for the disk"
+    )
     load.set_ylim(0, 1.15 * max(1.0, *busy))
     _save(figure, path, result, (times, counts, load))
 

@@ -73,6 +73,10 @@ class Sample:
     server_cpu: float
     load: float
     """Of the whole machine, its average over a minute (getloadavg(3))."""
+    blocks: int = 0
+    """That the component's Python has handed out, by its own metrics; 0: not asked."""
+    waited: float = 0.0
+    """Seconds in which something on the machine waited for its disk, in all (/proc/pressure/io)."""
 
 
 class Rows:
@@ -132,6 +136,8 @@ def read_samples(folder: Path) -> list[Sample]:
             server_resident=float(row["server_resident"]),
             server_cpu=float(row["server_cpu"]),
             load=float(row["load"]),
+            blocks=int(row.get("blocks") or 0),
+            waited=float(row.get("waited") or 0.0),
         )
         for row in _read(folder / Rows.SAMPLES)
     ]

@@ -11,8 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from bench import about
-from bench.common import favour, server_process, usage
+from bench.common import favour, server_process, usage, waited_for_disk
 from bench.soak.about import About
 from bench.soak.family import NOT_DIVERTED, Family, Request
 from bench.soak.people import Place
@@ -87,6 +89,7 @@ class Soak:
         self._server = kind.build(spec, folder)
         self._place = Place(kind, address, dropped=lambda jid: self._tell(What.DROPPED, 0, jid))
         self._metrics = f"{address}:{METRICS_PORT}"
+        self._blocks = 0
         self._daemon = Daemon(
             options.folder / "component",
             {
@@ -232,7 +235,7 @@ class Soak:
     def _measure(self) -> Sample:
         # As a monitoring server would: the figures themselves must not cost memory either.
         with suppress(OSError), urllib.request.urlopen(f"http://{self._metrics}/metrics") as answer:
-            answer.read()
+            self._blocks = _blocks(answer.read().decode())
         own = usage(self._daemon.pid)
         journal = self._daemon.folder / "moved.db"
         wal = journal.with_name(journal.name + "-wal")
@@ -249,6 +252,8 @@ class Soak:
             server_resident=server.resident if server is not None else 0.0,
             server_cpu=server.cpu if server is not None else 0.0,
             load=os.getloadavg()[0],
+            blocks=self._blocks,
+            waited=waited_for_disk(),
         )
 
     async def _report(self) -> None:
@@ -296,3 +301,12 @@ class Soak:
 
     def _now(self) -> float:
         return time.perf_counter() - self._began
+
+
+def _blocks(exported: str) -> int:
+    """That the component's Python has handed out."""
+    return next(
+        int(family.samples[0].value)
+        for family in text_string_to_metric_families(exported)
+        if family.name == "xmpp_moved_memory_blocks"
+    )

@@ -7,6 +7,7 @@ Prometheus.  Times are seconds.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -48,6 +49,12 @@ class Metrics:
             registry=registry,
         )
         build.labels(__version__).set(1)
+        blocks = Gauge(
+            "xmpp_moved_memory_blocks",
+            "Blocks of memory that Python has handed out: rises with a leak, not with old bursts.",
+            registry=registry,
+        )
+        blocks.set_function(sys.getallocatedblocks)
         self._moves = Counter(
             "xmpp_moved_moves_total",
             "Requests that were decided, by verdict and reason.",

@@ -15,12 +15,14 @@ def flat(value: float) -> Line:
 
 
 HUNDRED, SIXTEEN, THREE, QUICK = flat(100.0), flat(16), flat(3), flat(0.02)
+HALF_A_MILLION = flat(500_000)
 
 
 def samples(
     seconds: float,
     *,
     memory: Line = HUNDRED,
+    blocks: Line = HALF_A_MILLION,
     descriptors: Line = SIXTEEN,
     threads: Line = THREE,
 ) -> list[Sample]:
@@ -38,6 +40,8 @@ def samples(
             server_resident=60.0,
             server_cpu=at * 0.5 % 300,
             load=1.0,
+            blocks=int(blocks(at)),
+            waited=at * 0.5,
         )
         for at in range(0, int(seconds) + 1, 10)
     ]
