@@ -107,18 +107,21 @@ def part(
 def merged(new: Part, old: Part) -> Part:
     """A part in which some tables were measured anew; says so in a note.
 
-    The summary goes, since it is of all rows.
+    The summary goes, since it is of all rows, and so does the note of the measurement that this
+    one replaces.
     """
     fresh = {table.title: table for table in new.tables if table.title != AIMS}
     kept = [fresh.pop(table.title, table) for table in old.tables if table.title != AIMS]
-    titles = ", ".join(table.title for table in new.tables if table.title != AIMS)
-    note = f"Measured anew by `{new.command}`, {new.began}, commit {new.commit}: {titles}."
+    titles = [table.title for table in new.tables if table.title != AIMS] or ["guarded ratios"]
+    by = f"Measured anew by `{new.command}`, "
+    when = f"{new.began}, commit {new.commit}: {', '.join(titles)}."
+    note = " ".join((by + when, *new.notes))
     return replace(
         old,
         tables=(*kept, *fresh.values()),
         ratios={**old.ratios, **new.ratios},
         pictures=tuple(dict.fromkeys((*old.pictures, *new.pictures))),
-        notes=(*old.notes, note, *new.notes),
+        notes=(*(former for former in old.notes if not former.startswith(by)), note),
     )
 
 

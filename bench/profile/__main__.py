@@ -1,6 +1,6 @@
 """Where the server's processor time goes, written into ``docs/performance.md``.
 
-    python -m bench.profile [--server prosody-0.12] [--contacts 300] [--rounds 4]
+    python -m bench.profile [--server prosody-0.12] [--storage sqlite] [--contacts 300] [--rounds 4]
 
 Needs ``perf`` (apt install linux-perf), and root or ``kernel.perf_event_paranoid`` of 1 or less.
 """
@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import pages, parts
-from bench.contacts.cases import Case, cases
+from bench.contacts.cases import Case, Storage, cases
 from bench.contacts.house import House
 from bench.contacts.measure import Watch, measure
 from bench.contacts.results import Row
@@ -83,12 +83,19 @@ async def _one(case: Case, folder: Path, watch: Watch) -> Row:
     return rows[0]
 
 
-async def profile(server: str, contacts: int, rounds: int, folder: Path) -> parts.Part:
-    """Measure one server."""
+async def profile(
+    server: str, storage: Storage | None, contacts: int, rounds: int, folder: Path
+) -> parts.Part:
+    """Measure one server.
+
+    Args:
+        storage: where it keeps rosters; None: where it does by default.
+    """
     origin = parts.origin("bench.profile")
     family = server.partition("-")[0]
     base = next(cases(server))
-    case = replace(base, contacts=contacts, rounds=rounds, ways=_WAYS[family])
+    setting = replace(base.setting, storage=storage or base.setting.storage)
+    case = replace(base, setting=setting, contacts=contacts, rounds=rounds, ways=_WAYS[family])
     below_folder, within_folder = (folder / name for name in ("below", "within"))
     for part in (below_folder, within_folder):
         part.mkdir()
@@ -102,8 +109,8 @@ async def profile(server: str, contacts: int, rounds: int, folder: Path) -> part
         tables.append(page.table("By file", within, each))
         words.append(page.FILES)
     return parts.Part(
-        name=f"profile-{server}",
-        title=f"Where the time of {server} goes",
+        name=f"profile-{server}" + (f"-{storage}" if storage else ""),
+        title=f"Where the time of {server} goes" + (f", rosters in {storage}" if storage else ""),
         text="\n".join(words),
         tables=tuple(tables),
         **origin,
@@ -114,6 +121,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
     parser.add_argument("--server", action="append", choices=list(KINDS))
+    parser.add_argument("--storage", choices=list(Storage), type=Storage)
     parser.add_argument("--contacts", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=4)
     args = parser.parse_args()
@@ -122,7 +130,9 @@ def main() -> None:
     for server in args.server or SERVERS:
         with tempfile.TemporaryDirectory(prefix="xmpp-moved-profile-") as folder:
             try:
-                made = asyncio.run(profile(server, args.contacts, args.rounds, Path(folder)))
+                made = asyncio.run(
+                    profile(server, args.storage, args.contacts, args.rounds, Path(folder))
+                )
             except NoPerf as error:
                 parser.error(str(error))
         print(made.write())
