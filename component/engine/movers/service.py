@@ -168,6 +168,10 @@ class Movers:
     async def stop(self) -> None:
         """End the runs; the journal knows where each stood."""
         self._stop_renewing()
+        if self._renewing is not None:
+            # It may be in the middle of a read, whose connection has to be given back before the
+            # store is closed: a second cancellation leaves one that never ends (aiosqlite 0.22).
+            await asyncio.wait([self._renewing])
         await self.runs.stop()
         if self._handovers is not None:
             await self._handovers.stop()
