@@ -188,13 +188,16 @@ def _bounds() -> str:
 ## The bounds
 
 * **Nothing lost**, and no roster half-way: 0, without exception.
-* **Memory held by Python**: the slope, by linear regression over the second half, of the blocks
-  that its allocator has handed out, at most {evaluate.HELD_PART:.0%} an hour: one object left by
-  every fourteenth move would be seen at 20 moves a second. The journal grows with each move, as it
-  must: that is disk, and shown apart.
-* **Resident memory**: the mean of the last quarter at most {evaluate.RESIDENT_MORE:g} times that
-  of the second. It cannot be judged more strictly: the process stays as large as its largest burst
-  made it, and a stall of the machine makes one.
+* **Memory**: the slope of the resident memory, by linear regression over the second half, at most
+  {evaluate.SLOPE_MIB:g} MiB or {evaluate.SLOPE_PART:.0%} an hour, whichever is more. Less cannot be
+  told from the noise of an allocator within two hours; at that rate a process of 100 MiB would take
+  four days of steady load to double, and a leak of 15 bytes a move would be seen at 20 moves a
+  second. In the first half each restart of the server may set a new mark: much comes at once then,
+  and the allocator keeps what the largest burst took; a leak would go on. The journal grows with
+  each move, as it must: that is disk, and shown apart.
+* **Held by Python**: the slope, over the second half too, of the blocks that its allocator has
+  handed out, at most {evaluate.HELD_PART:.0%} an hour: one object left by every fourteenth move
+  would be seen at 20 moves a second.
 * **Descriptors and threads**: the median of the last quarter at most {evaluate.SPREAD} above that
   of the second.
 * **Latency**: the p99 of the last quarter at most {evaluate.SLOWER:g} times that of the second.

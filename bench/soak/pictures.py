@@ -64,15 +64,10 @@ def latency(path: Path, result: Result, samples: Sequence[Sample]) -> None:
     counts.set_ylabel("moves a minute")
     busy = [sample.load for sample in samples]
     load.plot([s.at / 60 for s in samples], busy, color=_THEIRS, label="load of the whole machine")
-    waits = [
-        (late.waited - early.waited) / (late.at - early.at)
-        for early, late in pairwise(samples)
-        if late.at > early.at
-    ]
-    later = [late.at / 60 for early, late in pairwise(samples) if late.at > early.at]
-    load.plot(
-        later, waits, color=_SECOND, label="share of time in which something waited for the disk"
-    )
+    steps = [(early, late) for early, late in pairwise(samples) if late.at > early.at]
+    waits = [(late.waited - early.waited) / (late.at - early.at) for early, late in steps]
+    label = "share of time in which something waited for the disk"
+    load.plot([late.at / 60 for _, late in steps], waits, color=_SECOND, label=label)
     load.set_ylim(0, 1.15 * max(1.0, *busy))
     _save(figure, path, result, (times, counts, load))
 
