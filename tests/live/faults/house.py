@@ -164,21 +164,11 @@ class FaultHouse:
 
     async def open_records(self) -> list[MoveRecord]:
         """What has no end yet."""
-        store = await Store.open(self.daemon.url, writer=False)
-        try:
-            return await store.unsettled()
-        finally:
-            await store.close()
+        return await open_records(self.daemon.url)
 
     async def nothing_open(self, timeout: float = 30.0) -> None:
         """Wait until every record has its end: it may come a moment after the roster change."""
-        left: list[MoveRecord] = []
-
-        async def none() -> bool:
-            left[:] = await self.open_records()
-            return not left
-
-        await until(none, "no open record", timeout, lambda: str(left))
+        await nothing_open(self.daemon.url, timeout)
 
 
 class Home(Protocol):
@@ -312,6 +302,23 @@ def doubled(records: Sequence[MoveRecord]) -> list[str]:
     """Contacts who were made to follow more than once."""
     counts = Counter((r.contact, r.old, r.new) for r in records if r.state is MoveState.DONE)
     return [f"{who}: {number}" for who, number in counts.items() if number > 1]
+
+
+async def open_records(url: str) -> list[MoveRecord]:
+    """What has no end yet, in a component's database."""
+    async with await Store.open(url, writer=False) as store:
+        return await store.unsettled()
+
+
+async def nothing_open(url: str, timeout: float) -> float:
+    """Wait until every record of a database has its end; how many seconds it took."""
+    left: list[MoveRecord] = []
+
+    async def none() -> bool:
+        left[:] = await open_records(url)
+        return not left
+
+    return await until(none, "every request has its end", timeout, lambda: str(left))
 
 
 async def until(

@@ -15,7 +15,7 @@ from component.core.records import MoveRecord
 from component.store import Store
 from component.store.shared import LEASE_SECONDS
 from tests.live.daemon import Daemon
-from tests.live.faults.house import until
+from tests.live.faults.house import nothing_open, until
 from tests.live.movers.control import Control
 from tests.live.movers.world import House, Settings, World
 from tests.live.servers.base import COMPONENT_HOST, HookOptions, Server
@@ -150,15 +150,7 @@ class Fleet:
 
     async def nothing_open(self, timeout: float = SETTLED) -> float:
         """Wait until every request has its end; how many seconds it took."""
-        left: Sequence[MoveRecord] = ()
-
-        async def none() -> bool:
-            nonlocal left
-            async with await Store.open(self.url, writer=False) as store:
-                left = await store.unsettled()
-            return not left
-
-        return await until(none, "every request has its end", timeout, lambda: str(left))
+        return await nothing_open(self.url, timeout)
 
     def instance(self, number: int, folder: str | None = None) -> Instance:
         """One that does not run yet.
