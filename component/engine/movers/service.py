@@ -91,7 +91,7 @@ class Movers:
         self._instances = 1
         self._up = asyncio.Event()
         self.runs = Runs(store, claims, lambda book: Run(self._box, book))
-        self._renewing: asyncio.Task[None] | None = None
+        self._renewing: set[asyncio.Task[None]] = set()
         self._listeners: set[asyncio.Queue[Progress]] = set()
         self.pace = Pace(settings.rates, self._hosts)
         self.paused = False
@@ -154,11 +154,16 @@ class Movers:
                 log.warning("old accounts are not watched yet", error=str(error))
 
         self._stop_renewing()
-        self._renewing = asyncio.create_task(renew(), name="renew watches")
+        task = asyncio.create_task(renew(), name="renew watches")
+        self._renewing.add(task)
+        task.add_done_callback(self._renewing.discard)
 
     def _stop_renewing(self) -> None:
-        if self._renewing is not None:
-            self._renewing.cancel()
+        for task in self._renewing:
+            # Once: it may be giving a connection back, and one that is cancelled again while it
+            # is closed never ends (aiosqlite 0.22).
+            if not task.cancelling():
+                task.cancel()
 
     def on_down(self) -> None:
         """The stream is lost; every run waits."""
@@ -168,10 +173,8 @@ class Movers:
     async def stop(self) -> None:
         """End the runs; the journal knows where each stood."""
         self._stop_renewing()
-        if self._renewing is not None:
-            # It may be in the middle of a read, whose connection has to be given back before the
-            # store is closed: a second cancellation leaves one that never ends (aiosqlite 0.22).
-            await asyncio.wait([self._renewing])
+        # Before the store is closed, which they may be reading.
+        await asyncio.gather(*self._renewing, return_exceptions=True)
         await self.runs.stop()
         if self._handovers is not None:
             await self._handovers.stop()
