@@ -42,3 +42,14 @@ def commit() -> str:
         check=False,
     )
     return answer.stdout.strip() or "unknown"
+
+
+def filesystem(folder: Path) -> str:
+    """Kind of the filesystem that holds a folder, as the kernel names it, or "unknown"."""
+    answer = subprocess.run(
+        ["findmnt", "--noheadings", "--output", "FSTYPE", "--target", folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return answer.stdout.strip() or "unknown"

@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--commit", help="what the report calls this tree, if git does not know")
     parser.add_argument("--docs", type=Path, help="write soak.md and pictures there")
     parser.add_argument("--evaluate", type=Path, metavar="FOLDER", help="judge a run, make none")
+    parser.add_argument("--remark", default="", help="what the report says of the circumstances")
     args = parser.parse_args()
     folder = args.evaluate
     if folder is None:
@@ -44,7 +45,7 @@ def main() -> int:
         )
         print(f"rows in {options.folder}", flush=True)
         asyncio.run(Soak(options).run())
-    return report.conclude(folder, args.docs)
+    return report.conclude(folder, args.docs, args.remark)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench import about
+
 _NAME = "about.json"
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """``restart_every`` in seconds, 0 for never."""
+    """``restart_every`` in seconds, 0 for never; ``files``: the filesystem of what is written."""
 
     began: str
     command: str
@@ -22,6 +24,7 @@ class About:
     rate: float
     restart_every: float
     accounts: int
+    files: str
 
     def write(self, folder: Path) -> None:
         """Keep it beside the rows."""
@@ -30,4 +33,5 @@ class About:
     @classmethod
     def read(cls, folder: Path) -> About:
         """Raises OSError or TypeError where a folder holds no run."""
-        return cls(**json.loads((folder / _NAME).read_text()))
+        kept = json.loads((folder / _NAME).read_text())
+        return cls(**{"files": about.filesystem(folder)} | kept)  # runs of before 2026-11-22

@@ -50,15 +50,19 @@ at its default. The memory of which address was followed where grows with the nu
 moves of the last 30 days; here it is full after the first minutes, and no part of the figures.
 """
 
+_MEMORY = ", which is memory: no write is waited for, and no disk stalls"
 
-def write(docs: Path, about: About, result: Result, samples: Sequence[Sample]) -> None:
-    """Write ``soak.md`` and the pictures into a folder."""
+
+def write(
+    docs: Path, about: About, result: Result, samples: Sequence[Sample], remark: str = ""
+) -> None:
+    """Write ``soak.md`` and the pictures into a folder; ``remark`` is shown with the run."""
     pictures.memory(docs / "soak-memory.svg", result, samples)
     pictures.latency(docs / "soak-latency.svg", result, samples)
     pictures.files(docs / "soak-files.svg", result, samples)
     parts = [
         _INTRODUCTION,
-        _how(about, result),
+        _how(about, result, remark),
         _verdict(result),
         _totals(result, samples),
         _quarters(result, samples),
@@ -68,8 +72,9 @@ def write(docs: Path, about: About, result: Result, samples: Sequence[Sample]) -
     (docs / "soak.md").write_text("\n".join(parts))
 
 
-def _how(about: About, result: Result) -> str:
+def _how(about: About, result: Result, remark: str) -> str:
     cut = result.seconds < about.minutes * 60 - 1
+    files = f"{about.files}{_MEMORY if about.files == 'tmpfs' else ''}"
     return f"""\
 ## The run
 
@@ -83,7 +88,8 @@ def _how(about: About, result: Result) -> str:
 * server: {about.server}; commit: {about.commit}
 * machine: {about.machine}; \
 how busy other work kept it is shown with the latency
-"""
+* files of the server and of the component: {files}
+{remark and f"* {remark}{chr(10)}"}"""
 
 
 def _verdict(result: Result) -> str:

@@ -154,6 +154,7 @@ class Soak:
             rate=options.rate,
             restart_every=options.restart_every,
             accounts=sum(len(family.people) for family in self._families),
+            files=about.filesystem(options.folder),
         )
 
     async def _play(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import about
 from bench.soak import evaluate
 from bench.soak.about import About
 from bench.soak.evaluate import Check, Result
@@ -220,7 +222,9 @@ def written(folder: Path, events: Sequence[Event], measured: Sequence[Sample]) -
     for sample in measured:
         rows.sample(sample)
     rows.close()
-    About("now", "a command", "abc", "a machine", "a server", 120, 20, 600, 850).write(folder)
+    About("now", "a command", "abc", "a machine", "a server", 120, 20, 600, 850, "xfs").write(
+        folder
+    )
     return folder
 
 
@@ -264,3 +268,26 @@ def test_the_report_says_what_was_found(tmp_path: Path) -> None:
     for name in ("memory", "latency", "files"):
         assert f"(soak-{name}.svg)" in text
         assert (docs / f"soak-{name}.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_the_report_says_where_the_files_lay_and_what_was_remarked(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra 'bench'")
+    run = written(tmp_path / "run", moves(LONG), samples(LONG))
+    conclude(run, tmp_path, "another run went on beside it")
+    text = (tmp_path / "soak.md").read_text()
+    assert "* files of the server and of the component: xfs\n* another run went on" in text
+    kept = replace(About.read(run), files="tmpfs")
+    kept.write(run)
+    conclude(run, tmp_path)
+    text = (tmp_path / "soak.md").read_text()
+    assert "component: tmpfs, which is memory" in text
+    assert "another run" not in text
+
+
+def test_a_run_that_did_not_note_its_filesystem_is_judged(tmp_path: Path) -> None:
+    run = written(tmp_path, moves(LONG), samples(LONG))
+    record = run / "about.json"
+    kept = json.loads(record.read_text())
+    del kept["files"]
+    record.write_text(json.dumps(kept))
+    assert About.read(run).files == about.filesystem(run)
