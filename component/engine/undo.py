@@ -45,6 +45,9 @@ class Past(Protocol):
     ) -> list[MoveRecord]:
         """The newest records, newest first."""
 
+    async def has_later(self, contact: str, after: int, jids: Collection[str]) -> bool:
+        """Whether a record of the contact newer than ``after`` names one of these JIDs."""
+
     async def latest_done(self, contact: str, old: str, new: str) -> MoveRecord | None:
         """The newest record of this move that is DONE and not undone."""
 
@@ -163,15 +166,9 @@ class Restorer:
         """
         contact, was = earlier.contact, before(earlier)
         with self._watching(contact, was) as watch:
-            since = await self._past.list_moves(limit=SHOWN, contact=contact)
+            later = await self._past.has_later(contact, record_id, was)
             found = await self._hook.entries(contact, was)
-            newer = (
-                superseded
-                or watch.superseded
-                or any(
-                    later.id > record_id and was.keys() & {later.old, later.new} for later in since
-                )
-            )
+            newer = superseded or watch.superseded or later
             wanted = _seen_by(item for item in was.values() if item is not None)
             if newer or _seen_by(found) != wanted:
                 log.info("a later state stands: nothing is put back", id=record_id)

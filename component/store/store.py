@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from component.core.model import Reason
@@ -324,6 +324,16 @@ class Store:
         wanted = wanted.where(*(column == value for column, value in given if value is not None))
         async with self._database.reading() as session:
             return [rows.move_record(row) for row in await session.scalars(wanted)]
+
+    async def has_later(self, contact: str, after: int, jids: Collection[str]) -> bool:
+        """Whether a record of this contact newer than ``after`` has one of these as old or new JID.
+
+        All JIDs prepared and bare.
+        """
+        named = or_(Move.old.in_(jids), Move.new.in_(jids))
+        wanted = select(Move.id).where(Move.contact == contact, Move.id > after, named).limit(1)
+        async with self._database.reading() as session:
+            return await session.scalar(wanted) is not None
 
     async def latest_done(self, contact: str, old: str, new: str) -> MoveRecord | None:
         """The move of these prepared bare JIDs that was DONE last and is not undone, if any.

@@ -20,6 +20,10 @@ READS: dict[str, tuple[Read, str]] = {
         lambda store: store.latest_done("c@x", "o@x", "n@x"),
         "ix_moves_contact_old_new_settled_at (contact=? AND old=? AND new=?)",
     ),
+    "a later move": (
+        lambda store: store.has_later("c@x", 7, ("o@x", "n@x")),
+        "COVERING INDEX ix_moves_contact_old_new_settled_at (contact=?",
+    ),
     "a contact's moves": (
         lambda store: store.list_moves(contact="c@x"),
         "ix_moves_contact_old_new_settled_at (contact=?)",

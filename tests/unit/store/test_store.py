@@ -203,6 +203,26 @@ async def test_list_filters_and_limits(store: Store) -> None:
     assert await store.list_moves(contact="c1@x", old="o2@x") == []
 
 
+@pytest.mark.parametrize(
+    ("since", "jids", "expected"),
+    [
+        (0, ("o@x",), True),
+        (0, ("n@x",), True),
+        (0, ("other@x", "n@x"), True),
+        (0, ("c1@x", "other@x"), False),
+        (0, (), False),
+        (1, ("o@x", "n@x"), False),
+    ],
+)
+async def test_a_later_record_that_names_an_address(
+    store: Store, since: int, jids: tuple[str, ...], expected: bool
+) -> None:
+    """Of this contact, and later than a given one; whatever has become of it."""
+    first = await store.add(record("r1", contact="c1@x", old="o@x", new="n@x"))
+    await store.add(record("r2", contact="c2@x", old="o@x", new="n@x"))
+    assert await store.has_later("c1@x", first - 1 + since, jids) is expected
+
+
 async def test_counts_and_ping(store: Store) -> None:
     for number in range(3):
         await store.add(record(f"r{number}"))
