@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,22 +33,14 @@ def machine() -> str:
 
 def commit() -> str:
     """The commit of this tree, with a word where it was changed since; "unknown" without git."""
-    answer = subprocess.run(
-        shlex.split("git describe --always --dirty=' and changes'"),
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return answer.stdout.strip() or "unknown"
+    return _said("git", "-C", Path(__file__).parent, "describe", "--always", "--dirty= and changes")
 
 
 def filesystem(folder: Path) -> str:
     """Kind of the filesystem that holds a folder, as the kernel names it, or "unknown"."""
-    answer = subprocess.run(
-        ["findmnt", "--noheadings", "--output", "FSTYPE", "--target", folder],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return _said("findmnt", "--noheadings", "--output", "FSTYPE", "--target", folder)
+
+
+def _said(*command: str | Path) -> str:
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return answer.stdout.strip() or "unknown"

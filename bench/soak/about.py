@@ -34,4 +34,6 @@ class About:
     def read(cls, folder: Path) -> About:
         """Raises OSError or TypeError where a folder holds no run."""
         kept = json.loads((folder / _NAME).read_text())
-        return cls(**{"files": about.filesystem(folder)} | kept)  # runs of before 2026-11-22
+        if "files" not in kept:  # a run of before 2026-11-22
+            kept["files"] = about.filesystem(folder)
+        return cls(**kept)

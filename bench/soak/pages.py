@@ -74,7 +74,8 @@ def write(
 
 def _how(about: About, result: Result, remark: str) -> str:
     cut = result.seconds < about.minutes * 60 - 1
-    files = f"{about.files}{_MEMORY if about.files == 'tmpfs' else ''}"
+    memory = _MEMORY if about.files == "tmpfs" else ""
+    remarked = f"* {remark}\n" if remark else ""
     return f"""\
 ## The run
 
@@ -88,8 +89,8 @@ def _how(about: About, result: Result, remark: str) -> str:
 * server: {about.server}; commit: {about.commit}
 * machine: {about.machine}; \
 how busy other work kept it is shown with the latency
-* files of the server and of the component: {files}
-{remark and f"* {remark}{chr(10)}"}"""
+* files of the server and of the component: {about.files}{memory}
+{remarked}"""
 
 
 def _verdict(result: Result) -> str:
