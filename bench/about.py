@@ -38,7 +38,7 @@ def commit() -> str:
 
 def filesystem(folder: Path) -> str:
     """Kind of the filesystem that holds a folder, as the kernel names it, or "unknown"."""
-    return _said("findmnt", "--noheadings", "--output", "FSTYPE", "--target", folder)
+    return _said("df", "--output=fstype", folder).splitlines()[-1]  # under a heading
 
 
 def _said(*command: str | Path) -> str:

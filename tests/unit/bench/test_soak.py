@@ -284,6 +284,12 @@ def test_the_report_says_where_the_files_lay_and_what_was_remarked(tmp_path: Pat
     assert "another run" not in text
 
 
+@pytest.mark.parametrize("folder", [Path(__file__).parent, Path("/dev/shm")])
+def test_a_filesystem_is_one_that_the_kernel_knows(folder: Path) -> None:
+    """One mount may lie over another: what is asked is which of them holds the folder."""
+    assert about.filesystem(folder) in Path("/proc/filesystems").read_text().split()
+
+
 def test_a_run_that_did_not_note_its_filesystem_is_judged(tmp_path: Path) -> None:
     run = written(tmp_path, moves(LONG), samples(LONG))
     record = run / "about.json"
