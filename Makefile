@@ -1,6 +1,7 @@
 # `make test` and `make demo` work on a fresh Debian 12 as root; see README.md.
 PYTHON := .venv/bin/python
 SERVER ?=
+PART ?=
 KEEP ?=
 CONFIG ?= config.toml
 
@@ -12,7 +13,10 @@ setup:
 setup-lite:
 	@tests/bootstrap/setup.sh --lite
 
-test: setup lint unit live
+# Linter, types and unit tests side by side, then the live tests.
+test: setup
+	@$(MAKE) --no-print-directory -j2 lint unit
+	@$(MAKE) --no-print-directory live
 
 lint: setup
 	.venv/bin/ruff check component tests packaging docs bench
@@ -21,14 +25,14 @@ lint: setup
 	.venv/bin/mypy -p docs.pictures
 
 unit: setup
-	$(PYTHON) -m pytest -q tests --ignore tests/live
+	$(PYTHON) -m pytest -q tests --ignore tests/live -n 3 --dist worksteal
 
 live: setup
-	$(PYTHON) -m pytest -q -rs tests/live $(if $(SERVER),--server $(SERVER))
+	$(PYTHON) -m pytest -q -rs tests/live -n 4 --dist loadgroup $(if $(SERVER),--server $(SERVER))
 
+# PART: a part of tests/full.py, all by default.  SERVER as above.
 test-full: setup
-	XMPP_MOVED_FULL=1 $(PYTHON) -m pytest -q tests --ignore tests/live
-	XMPP_MOVED_FULL=1 $(PYTHON) -m pytest -q -rs tests/live $(if $(SERVER),--server $(SERVER))
+	$(PYTHON) -m tests.full $(PART) $(if $(SERVER),--server=$(SERVER))
 
 test-matrix: setup
 	@tests/bootstrap/newer.sh || echo "newer: not every suite could be had; see docs/versions.md"

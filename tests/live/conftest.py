@@ -21,13 +21,22 @@ def wanted_kinds(request: pytest.FixtureRequest) -> frozenset[str]:
     return _wanted(request.config)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the groups here, too
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what runs on servers that were not named; newer ones run only where named."""
+    """Leave out what runs on servers that were not named; newer ones run only where named.
+
+    What shares servers is one group, which a worker of pytest-xdist runs as a whole: without a
+    mark of its own that is what one file does with one kind of server.
+    """
     wanted = _wanted(config)
     out = [item for item in items if not wanted.issuperset(_kinds_of(item))]
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = [item for item in items if wanted.issuperset(_kinds_of(item))]
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            kinds = "+".join(_kinds_of(item))
+            item.add_marker(pytest.mark.xdist_group(f"{item.nodeid.partition('::')[0]} {kinds}"))
 
 
 def _wanted(config: pytest.Config) -> frozenset[str]:

@@ -15,7 +15,7 @@ from component.core.records import MoveRecord
 from component.store import Store, StoreError
 from tests.live.servers.process import Child, Process, tail
 
-READY_TIMEOUT = 20.0
+READY_TIMEOUT = 60.0
 """Seconds from the start to the log line ``ready``."""
 JOURNAL_TIMEOUT = 20.0
 """Seconds that a test waits for the journal to say something."""

@@ -37,7 +37,7 @@ DIST_PORT = 25469
 
 HOOK_SOURCES = Path(component.__file__).parent / "hooks" / "ejabberd" / "mod_moved_hook" / "src"
 _TEST_SOURCES = Path(__file__).with_name("ejabberd_modules")
-_READY_TIMEOUT = 40.0
+_READY_TIMEOUT = 60.0
 
 # No resolver: mod_test_help brings the SRV records of the test's zone.
 _INETRC = '{lookup, [file]}.\n{resolv_conf, ""}.\n{hosts_file, ""}.\nclear_ns.\n'

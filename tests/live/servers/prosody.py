@@ -22,7 +22,7 @@ from tests.live.servers.process import Process
 
 _TEST_MODULES = Path(__file__).with_name("prosody_modules")
 HOOK_MODULES = Path(component.__file__).parent / "hooks" / "prosody"
-_READY_TIMEOUT = 20.0
+_READY_TIMEOUT = 60.0
 
 MODULES = (
     "roster",
