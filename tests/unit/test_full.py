@@ -1,0 +1,42 @@
+"""The parts of the full run, and the page that it writes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.full import PARTS, ROOT, Result, counts, main, page
+
+GREEN = Result("crash", 12, 1, 0, 90.0, "2026-12-01 10:00", "abc1234", 0)
+
+
+def test_every_test_file_is_in_one_part() -> None:
+    places = [(part, ROOT / path) for part, paths in PARTS.items() for path in paths]
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        parts = [part for part, place in places if place == file or place in file.parents]
+        assert len(parts) == 1, f"{file} is in {parts or 'no part'}"
+
+
+def test_what_a_part_names_is_there() -> None:
+    assert not [path for paths in PARTS.values() for path in paths if not (ROOT / path).exists()]
+
+
+def test_a_result_takes_the_place_of_the_former_one_of_its_part() -> None:
+    unit = Result("unit", 5, 0, 0, 60.0, "2026-12-01 09:00", "abc1234", 0)
+    first = page(page("", GREEN), unit)
+    assert first.index("| unit | green |") < first.index("| crash | green | 12 | 1 | 0 | 1.5 |")
+    failed = Result("crash", 11, 1, 1, 90.0, "2026-12-01 11:00", "def5678", 1)
+    second = page(first, failed)
+    assert "| crash | **failed** (exit 1) | 11 | 1 | 1 | 1.5 | 2026-12-01 11:00 |" in second
+    assert unit.row in second
+    assert GREEN.row not in second
+
+
+def test_counts_of_a_report() -> None:
+    report = "<testsuites><testsuite tests='9' skipped='2' failures='1' errors='1'/></testsuites>"
+    assert counts(report) == (5, 2, 2)
+    assert counts("") == (0, 0, 0)
+
+
+def test_an_unknown_part_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["crush"]) == 2
+    assert "crush" in capsys.readouterr().err
