@@ -10,10 +10,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from component.core.journey.model import Access, ContactState, JourneyContact, Kind
-from component.core.model import Subscription
+from component.core.model import Reason, Subscription
 
 WHITELIST_MAX = 2000
 """Contacts above which a whitelist is not suggested: the server keeps each as an affiliation."""
@@ -45,3 +45,25 @@ def unreadable(contacts: Iterable[JourneyContact], access: Access) -> tuple[str,
         for c in contacts
         if c.state is not ContactState.SKIPPED and c.subscription is Subscription.TO
     )
+
+
+_OF_THE_STATEMENT = (Reason.OTHER_JID, Reason.REFUSED)
+"""What a contact reads that is about the statement, and not about the contact."""
+
+
+def against(seen: Mapping[str, Reason]) -> str | None:
+    """What readings by contacts say against a statement that its owner can read.
+
+    One contact who can read it is enough.  An account that is gone, one that has blocked the old
+    address, or a server that fails says nothing of the statement.
+
+    :param seen: what each contact's reading came to.
+    :returns: a reason, and after a space the contact; None: nothing is against it.
+    """
+    if Reason.VERIFIED in seen.values():
+        return None
+    for reason in _OF_THE_STATEMENT:
+        for reader, read in seen.items():
+            if read is reason:
+                return f"{reason.value} {reader}"
+    return None

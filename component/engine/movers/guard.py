@@ -20,6 +20,8 @@ LATELY_SECONDS = 0.2
 """For how long a look at the statement holds while notifications leave."""
 MOST_LOOKS = 5
 """Looks at an unreadable statement before the journey is paused."""
+MOST_LOOKS_AT_OURS = 60
+"""The same where our own server has troubles that pass by themselves: some minutes."""
 _PASSING = frozenset({Reason.UNREACHABLE.value, Reason.OVERLOADED.value, Reason.FETCH_ERROR.value})
 """Reasons that may be gone a moment later."""
 
@@ -43,6 +45,11 @@ class Guard:
         self._become = become
         self._looks = 0
         """At an unreadable statement, one after the other."""
+        self._stood_at = float("-inf")
+
+    def look_anew(self) -> None:
+        """The journey begins, or goes on: what was seen before it was stopped does not count."""
+        self._looks = 0
         self._stood_at = float("-inf")
 
     async def publish(self) -> bool:
@@ -90,8 +97,10 @@ class Guard:
             await self._statement.put()
             if await self._statement.unreadable() is None:
                 return True
-        # An old server that is down says nothing against the move: nobody is told meanwhile.
-        lasting = self._looks >= MOST_LOOKS and reason not in _PASSING
+        # An old server elsewhere that is down says nothing against the move: nobody is told
+        # meanwhile.  Ours is there, so its owner or admin has to know what it does not do.
+        most = MOST_LOOKS if reason not in _PASSING else MOST_LOOKS_AT_OURS
+        lasting = self._looks >= most and (reason not in _PASSING or stages.publishes(book.journey))
         if lasting or reason == Reason.OTHER_JID.value:
             await self._become(Word.PAUSE, reason)
         return False

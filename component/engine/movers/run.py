@@ -197,6 +197,7 @@ class Run:
         :raises LeaseLost: another instance works on it.
         """
         self._fresh = True
+        self._guard.look_anew()
         while self.busy():
             await self.box.up.wait()
             try:

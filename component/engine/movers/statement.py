@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from itertools import islice
 from typing import Any
 
 from component.core import jids
 from component.core.journey import access as access_rules
-from component.core.journey.model import Access, ContactState, Kind
-from component.core.model import Reason, Subscription
+from component.core.journey import contacts as machine
+from component.core.journey.model import Access, Kind
+from component.core.model import Reason
 from component.core.statement import judge
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.book import Book
@@ -38,6 +38,10 @@ async def publish(
     return access
 
 
+MOST_READERS = 5
+"""Contacts that are tried as readers in one look at a statement."""
+
+
 class Statement:
     """What the old account says, or has to say.
 
@@ -49,6 +53,8 @@ class Statement:
         self._book = book
         self._note = note
         self._neighbours: list[str] | None = None
+        self._reader: str | None = None
+        """Whoever could read it last, besides its owner."""
 
     async def put(self) -> None:
         """Publish it, for the readers that the journey's access model lets in.
@@ -65,38 +71,53 @@ class Statement:
     async def unreadable(self) -> str | None:
         """Why contacts cannot read the statement now; None: they can.
 
-        It is read as the new account where the access model lets that one in, else as a contact
-        of ours who is to be told; in any case as its owner, with the access model it really has.
+        Its owner has to read it, with the access model that it is to have.  One who is let in by
+        that model reads it besides, and what they see counts by
+        :func:`~component.core.journey.access.against`: it is the statement that is looked at, not
+        the reader.  With nobody left to read it, the owner's word is enough.
+
+        :returns: a reason, and after a space the reader whom it concerns.
         """
-        journey = self._book.journey
-        accounts = self._box.accounts
+        journey, accounts = self._book.journey, self._box.accounts
         if journey.kind is Kind.ARRIVE:
-            reason = judge(await accounts.statement(journey.new, journey.old), journey.new)
+            reason = await self._reads(journey.new)
             return None if reason is Reason.VERIFIED else reason.value
-        readers = [journey.old]
-        if journey.access in (Access.WHITELIST, Access.OPEN) and self._ours(journey.new):
-            readers.append(journey.new)
-        elif journey.access is Access.PRESENCE:
-            readers += self._neighbour()
-        for reader in readers:
-            reason = judge(await accounts.statement(reader, journey.old), journey.new)
-            if reason is not Reason.VERIFIED:
-                return reason.value
+        reason = await self._reads(journey.old)
+        if reason is not Reason.VERIFIED:
+            return reason.value
         if await accounts.access(journey.old) is not journey.access:
             return Reason.REFUSED.value
-        return None
+        if self._reader is not None and await self._reads(self._reader) is Reason.VERIFIED:
+            return None
+        self._reader = None
+        seen: dict[str, Reason] = {}
+        for reader in await self._readers():
+            seen[reader] = await self._reads(reader)
+            if seen[reader] is Reason.VERIFIED:
+                self._reader = reader
+                break
+        return access_rules.against(seen)
 
-    def _neighbour(self) -> list[str]:
-        """A contact of ours who is told, if there is one; looked for once among all."""
+    async def _reads(self, reader: str) -> Reason:
+        journey = self._book.journey
+        return judge(await self._box.accounts.statement(reader, journey.old), journey.new)
+
+    async def _readers(self) -> list[str]:
+        """Who may be asked to read it now: the new account where the access model lets it in, and
+        contacts of ours who are still to be told and whom the model lets in as rosters are today.
+        """
+        journey = self._book.journey
         if self._neighbours is None:
-            self._neighbours = [
-                c.jid
-                for c in self._book
-                if self._ours(c.jid) and c.subscription in (Subscription.FROM, Subscription.BOTH)
-            ]
+            self._neighbours = [contact.jid for contact in self._book if self._ours(contact.jid)]
         found = map(self._book.get, self._neighbours)
-        told = (c.jid for c in found if c is not None and c.state is not ContactState.SKIPPED)
-        return list(islice(told, 1))
+        readers = [c.jid for c in found if c is not None and c.state in machine.UNSENT]
+        if journey.access is not Access.PRESENCE:
+            return [jid for jid in (journey.new, *readers) if self._ours(jid)][:MOST_READERS]
+        roster = await self._box.accounts.roster(journey.old) if readers else {}
+        entries = ((jid, roster.get(jid)) for jid in readers)
+        return [jid for jid, item in entries if item is not None and item.subscription.grants][
+            :MOST_READERS
+        ]
 
     def _ours(self, jid: str) -> bool:
         return jids.domain(jid) in self._box.hosts

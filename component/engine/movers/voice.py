@@ -63,6 +63,8 @@ class Voice:
             case JourneyState.UNDONE:
                 await self.once(told.UNDONE, UndoneTold(progress))
             case _:
+                if journey.progress_id is not None:
+                    await self.progress(at_once=True)  # it said that the move goes on
                 await self.once(f"{told.STOPPED}-{journey.state.value}", Stopped(progress))
 
     async def progress(self, *, at_once: bool = False) -> None:

@@ -51,11 +51,19 @@ PROBLEMS: Final[dict[Problem, str]] = {
 def why(words: Words, detail: str) -> str:
     """Why a move was stopped by itself.
 
-    :param detail: a journey's: what became of the statement, or the condition of an error.
+    :param detail: a journey's: what became of the statement, perhaps with the contact who could
+        not read it, or the condition of an error.
     """
-    if detail == Reason.OTHER_JID.value:
+    reason, _, reader = detail.partition(" ")
+    if reason == Reason.OTHER_JID.value:
         return words.say("Its statement now names another address.")
-    if detail in _REASONS:
+    if reason in _REASONS and reader:
+        return words.say(
+            "{jid} is not allowed to read the statement of the old account. Write “resume” to try "
+            "again; if it stops again, please ask the admin.",
+            jid=short(reader, 200),
+        )
+    if reason in _REASONS:
         return words.say("The statement of the old account cannot be read just now.")
     return words.say(
         "The server refused to publish the statement ({detail}).", detail=short(detail, 200)

@@ -83,6 +83,8 @@ class FakeServer:
         """Sends that name this address fail with this condition; so do removals of its entry."""
         self.statement_errors: dict[str, str] = {}
         """Reading the statement of this account fails with this condition."""
+        self.reader_errors: dict[str, str] = {}
+        """So does reading any statement as this user."""
 
     def add(self, user: str, *items: RosterItem) -> None:
         """A user and their roster."""
@@ -284,8 +286,9 @@ class FakeServer:
         return _result()
 
     def _items(self, reader: str, account: str) -> ET.Element:
-        if account in self.statement_errors:
-            return _error(self.statement_errors[account])
+        condition = self.statement_errors.get(account) or self.reader_errors.get(reader)
+        if condition is not None:
+            return _error(condition)
         if jids.domain(account) in self.world.down:
             return _error("remote-server-not-found")
         node = self.nodes.get(account)

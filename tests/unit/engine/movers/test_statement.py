@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from component.core.journey.model import Access, ContactState, JourneyState
+from component.core.journey.pace import Rates
 from component.core.model import PresenceKind, Subscription
-from component.core.notices import AllFollowed, Published, Stopped
+from component.core.notices import AllFollowed, ProgressMade, Published, Stopped
 from component.engine.movers.orders import Given
 from tests.unit.engine.movers.fast_loop import play
 from tests.unit.engine.movers.model_server import Node
 from tests.unit.engine.movers.model_world import Manner
-from tests.unit.engine.movers.mover_stage import FAR, NEW, OLD, opened
+from tests.unit.engine.movers.mover_stage import FAR, HOST, NEW, OLD, opened
 
 S = JourneyState
 PEOPLE = ("a@d1.example", "b@d2.example")
@@ -50,6 +52,104 @@ def test_nothing_is_sent_where_it_cannot_be_read(tmp_path: Path, condition: str)
             assert not stage.server.told
             assert OLD not in stage.server.nodes
             assert len(stage.messages.of(Stopped)) == 1
+
+    play(main())
+
+
+NEIGHBOURS = tuple(f"{name}@{HOST}" for name in ("abram", "balthasar", "sampson"))
+
+
+@pytest.mark.parametrize("trouble", ["deleted", "service-unavailable", "not-acceptable", "removed"])
+def test_a_neighbour_with_a_trouble_of_its_own_stops_nothing(tmp_path: Path, trouble: str) -> None:
+    """Deleted, with a broken account, with the old address blocked, or off the roster."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*NEIGHBOURS, *PEOPLE)
+            if trouble == "deleted":
+                del stage.server.rosters[NEIGHBOURS[0]]
+            elif trouble == "removed":
+                stage.server.rosters[NEIGHBOURS[0]].clear()
+                entry = stage.server.rosters[OLD][NEIGHBOURS[0]]
+                stage.server.rosters[OLD][entry.jid] = replace(
+                    entry, subscription=Subscription.NONE
+                )
+            else:
+                stage.server.reader_errors[NEIGHBOURS[0]] = trouble
+            journey = await stage.begin()
+            await stage.until_state(journey.id, S.SETTLING, S.DONE)
+            told = {told.to for told in stage.server.told}
+            assert told >= {*NEIGHBOURS[1:], *PEOPLE}
+            assert not stage.messages.of(Stopped)
+
+    play(main())
+
+
+def test_a_neighbour_who_goes_while_it_is_under_way_stops_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        many = [f"n{number}@{HOST}" for number in range(60)]
+        async with opened(tmp_path) as stage:
+            stage.people(*many)
+            journey = await stage.begin()
+            await stage.until(lambda: len(stage.server.told) >= 10)
+            for jid in many:
+                if jid not in {told.to for told in stage.server.told}:
+                    entry = stage.server.rosters[OLD][jid]
+                    stage.server.rosters[OLD][jid] = replace(entry, subscription=Subscription.NONE)
+            await stage.until(lambda: len(stage.server.told) == len(many))
+            await stage.until_state(journey.id, S.SETTLING, S.DONE)
+            assert not stage.messages.of(Stopped)
+
+    play(main())
+
+
+def test_a_model_that_lets_nobody_in_stops_it_with_a_name(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*NEIGHBOURS)
+            stage.server.reader_errors |= dict.fromkeys(NEIGHBOURS, "forbidden")
+            journey = await stage.begin()
+            ended = await stage.ended(journey.id)
+            assert ended.state is S.CANCELLED
+            assert ended.detail == f"statement-access-refused {NEIGHBOURS[0]}"
+            assert not stage.server.told
+
+    play(main())
+
+
+def test_a_pause_names_the_reader_and_a_resume_looks_anew(tmp_path: Path) -> None:
+    """The message of progress says that it is paused, then that it goes on."""
+
+    async def main() -> None:
+        async with opened(tmp_path, rates=Rates(1.0, 1.0, 60.0, 60.0)) as stage:
+            stage.people(*NEIGHBOURS)
+            journey = await stage.begin()
+            await stage.until(lambda: len(stage.server.told) == 1)
+            stage.server.reader_errors |= dict.fromkeys(NEIGHBOURS, "forbidden")
+            for times in (1, 2):
+                await stage.until_state(journey.id, S.PAUSED)
+                paused = await stage.ended(journey.id)
+                assert (paused.detail or "").startswith("statement-access-refused ")
+                await stage.until(lambda n=times: len(stage.messages.of(Stopped)) == n)  # type: ignore[misc]
+                last = stage.messages.of(ProgressMade)[-1]
+                assert last.progress.journey.state is S.PAUSED
+                if times == 2:
+                    stage.server.reader_errors.clear()
+                await stage.movers.resume(OLD, journey.id)
+            await stage.until_state(journey.id, S.DONE)
+
+    play(main())
+
+
+def test_a_server_of_ours_that_fails_for_long_is_no_secret(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path, rates=Rates(1.0, 1.0, 60.0, 60.0)) as stage:
+            stage.people(*NEIGHBOURS)
+            journey = await stage.begin()
+            await stage.until(lambda: len(stage.server.told) == 1)
+            stage.server.reader_errors[OLD] = "service-unavailable"
+            await stage.until_state(journey.id, S.PAUSED)
+            await stage.until(lambda: len(stage.messages.of(Stopped)) == 1)
 
     play(main())
 
