@@ -171,9 +171,14 @@ class Run:
             self.book.apply(heard.sender, event, now, self.box.settings.schedule)
 
     def approves(self, user: str, sender: str) -> bool:
-        """Whether a request to the new account is the way back of somebody we notified."""
+        """Whether a request to the new account is the way back of somebody we notified.
+
+        Only of those who saw the old account: the new one shows itself to nobody else unasked.
+        """
         journey, contact = self.book.journey, self.book.get(sender)
         if contact is None or not stages.notifies(journey) or user != journey.new:
+            return False
+        if not contact.subscription.grants:
             return False
         if journey.state is JourneyState.CANCELLED:
             # Whoever had followed before the end stays, and so completes their half.

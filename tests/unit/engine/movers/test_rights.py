@@ -1,0 +1,110 @@
+"""No entry ever grants more than an old one did, but by its owner's own hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from component.core.journey.model import JourneyState
+from component.core.model import PresenceKind, RosterItem, Subscription
+from tests.unit.engine.movers.fast_loop import play
+from tests.unit.engine.movers.model_world import Manner
+from tests.unit.engine.movers.mover_stage import FAR, HOST, NEW, OLD, opened
+
+S = JourneyState
+DOMAINS = (HOST, "d1.example", "d2.example")
+BY_HAND = (Manner.ACCEPTS, Manner.GRANTS)
+
+
+@st.composite
+def contacts(draw: st.DrawFn) -> dict[str, tuple[Subscription, Manner]]:
+    """A roster, and how each on it takes a request."""
+    drawn = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(DOMAINS),
+                st.sampled_from(list(Subscription)),
+                st.sampled_from(list(Manner)),
+            ),
+            min_size=1,
+            max_size=6,
+        )
+    )
+    return {f"c{n}@{d}": (subscription, m) for n, (d, subscription, m) in enumerate(drawn)}
+
+
+@given(
+    people=contacts(),
+    asks=st.sets(st.integers(0, 5)),
+    after=st.sampled_from(["nothing", "undo", "cancel"]),
+)
+@settings(max_examples=40)
+def test_no_flow_grants_more(
+    people: dict[str, tuple[Subscription, Manner]], asks: set[int], after: str
+) -> None:
+    """Whatever contacts had, do, and ask for, and whatever the mover orders afterwards."""
+
+    async def main(folder: Path) -> None:
+        async with opened(folder) as stage:
+            for jid, (subscription, manner) in people.items():
+                stage.contact(jid, subscription, manner)
+            was = {jid: dict(roster) for jid, roster in stage.server.rosters.items()}
+            journey = await stage.begin()
+            await stage.until_state(journey.id, S.SETTLING, S.DONE)
+            for number, jid in enumerate(people):
+                if number in asks:
+                    stage.server.speak(jid, PresenceKind.SUBSCRIBE, NEW)
+            await stage.server.world.idle()
+            if after == "undo":
+                await stage.movers.undo(OLD, journey.id)
+                await stage.until_state(journey.id, S.UNDONE)
+            elif after == "cancel" and (await stage.stored(journey.id)).state is S.SETTLING:
+                await stage.movers.cancel(OLD, journey.id)
+                await stage.ended(journey.id)
+            await stage.server.world.idle()
+            rosters = stage.server.rosters
+            for jid, (_, manner) in people.items():
+                for mine in (OLD, NEW):
+                    assert _grants(rosters[mine].get(jid)) <= _grants(was[OLD].get(jid))
+                if manner not in BY_HAND:
+                    assert _grants(rosters[jid].get(NEW)) <= _grants(was[jid].get(OLD))
+
+    with TemporaryDirectory(dir="/dev/shm") as folder:
+        play(main(Path(folder)))
+
+
+def test_whoever_was_only_seen_is_not_let_in_unasked(tmp_path: Path) -> None:
+    """The mover saw the contact, who did not see the mover: a request of theirs is for a person."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.contact("seen@d1.example", Subscription.TO, Manner.ACCEPTS)
+            journey = await stage.begin()
+            await stage.until_state(journey.id, S.DONE)
+            await stage.server.world.idle()
+            entry = stage.server.entry(NEW, "seen@d1.example")
+            assert entry is not None
+            assert entry.subscription is Subscription.TO
+            assert stage.server.world.pending[NEW] == {"seen@d1.example"}
+
+    play(main())
+
+
+def test_a_move_away_grants_nothing_here(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.contact("seen@d1.example", Subscription.TO, Manner.SILENT)
+            journey = await stage.begin(new=FAR)
+            await stage.until_state(journey.id, S.SETTLING, S.DONE)
+            stage.server.speak("seen@d1.example", PresenceKind.SUBSCRIBE, OLD)
+            await stage.server.world.idle()
+            assert not _grants(stage.server.entry(OLD, "seen@d1.example"))
+
+    play(main())
+
+
+def _grants(item: RosterItem | None) -> bool:
+    return item is not None and item.subscription.grants
