@@ -35,7 +35,7 @@ test-full: setup
 	$(PYTHON) -m tests.full $(PART) $(if $(SERVER),--server=$(SERVER))
 
 test-matrix: setup
-	@tests/bootstrap/newer.sh || echo "newer: not every suite could be had; see docs/versions.md"
+	@tests/bootstrap/newer.sh || echo "newer: not every suite could be had; see docs/lab/versions.md"
 	$(PYTHON) -m tests.matrix $(if $(SERVER),--server $(SERVER))
 
 demo: setup-lite
@@ -51,7 +51,7 @@ deb:
 man: setup-lite
 	$(PYTHON) packaging/man.py
 
-# ARGS: see `python -m bench --help`. The other parts of docs/performance.md have commands of their own.
+# ARGS: see `python -m bench --help`. The other parts of docs/lab/performance.md have commands of their own.
 bench: setup
 	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || \
 		$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[bench]'
@@ -66,7 +66,7 @@ soak: setup
 		$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(PYTHON) -m bench.soak --minutes $(or $(MINUTES),120) --rate $(or $(RATE),20) \
 		--server $(or $(SERVER),prosody-0.12) --restart-every $(or $(RESTART_EVERY),600) \
-		--docs docs
+		--docs docs/lab
 
 # MINUTES, TARGET (tests/fuzz/targets.py); guided by coverage where atheris can be had.
 fuzz: setup
