@@ -19,8 +19,8 @@ test: setup
 	@$(MAKE) --no-print-directory live
 
 lint: setup
-	.venv/bin/ruff check component tests packaging docs bench
-	.venv/bin/ruff format --check component tests packaging docs bench
+	.venv/bin/ruff check component sim tests packaging docs bench
+	.venv/bin/ruff format --check component sim tests packaging docs bench
 	.venv/bin/mypy
 	.venv/bin/mypy -p docs.pictures
 
@@ -35,7 +35,7 @@ test-full: setup
 	$(PYTHON) -m tests.full $(PART) $(if $(SERVER),--server=$(SERVER))
 
 test-matrix: setup
-	@tests/bootstrap/newer.sh || echo "newer: not every suite could be had; see docs/versions.md"
+	@tests/bootstrap/newer.sh || echo "newer: not every suite could be had; see docs/lab/versions.md"
 	$(PYTHON) -m tests.matrix $(if $(SERVER),--server $(SERVER))
 
 demo: setup-lite
@@ -51,7 +51,7 @@ deb:
 man: setup-lite
 	$(PYTHON) packaging/man.py
 
-# ARGS: see `python -m bench --help`. The other parts of docs/performance.md have commands of their own.
+# ARGS: see `python -m bench --help`. The other parts of docs/lab/performance.md have commands of their own.
 bench: setup
 	@$(PYTHON) -c 'import matplotlib' 2>/dev/null || \
 		$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[bench]'
@@ -66,7 +66,7 @@ soak: setup
 		$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(PYTHON) -m bench.soak --minutes $(or $(MINUTES),120) --rate $(or $(RATE),20) \
 		--server $(or $(SERVER),prosody-0.12) --restart-every $(or $(RESTART_EVERY),600) \
-		--docs docs
+		--docs docs/lab
 
 # MINUTES, TARGET (tests/fuzz/targets.py); guided by coverage where atheris can be had.
 fuzz: setup
@@ -80,4 +80,4 @@ run: setup-lite
 
 clean:
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
-	find component tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find component sim tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

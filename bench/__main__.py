@@ -1,4 +1,4 @@
-"""The contact side, measured and written into ``docs/performance.md`` (``make bench``).
+"""The contact side, measured and written into ``docs/lab/performance.md`` (``make bench``).
 
 With ``--render`` nothing is measured: the page is made of the parts that are there.
 """
@@ -129,7 +129,7 @@ def _keep(
         if row.case.axis == "guard" and not trial  # what is compared later must be of full size
         for key, ratio in report.guarded(row).items()
     }
-    made = report.part(name, server, origin, shown, words, parts.FOLDER, ratios)
+    made = report.part(name, server, origin, shown, words, parts.PICTURES, ratios)
     made = replace(made, notes=notes)
     if partial and name in parts.names():
         made = report.merged(made, parts.Part.read(name))

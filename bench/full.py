@@ -142,7 +142,7 @@ second time; the aim is less than {aim}.
 
 
 def part(found: Sequence[Found], contacts: int) -> parts.Part:
-    """For docs/performance.md."""
+    """For docs/lab/performance.md."""
     table = parts.Table(
         "Memory, MiB resident",
         ("server", "ready", "moving", "moving, and holding", "the most", "held", "told meanwhile"),

@@ -247,7 +247,7 @@ answers; each has its row in the journal.
 
 
 def part(found: Sequence[Found], seconds: float, moves: int) -> parts.Part:
-    """For docs/performance.md."""
+    """For docs/lab/performance.md."""
     memory = parts.Table(
         "Memory, MiB resident (proportional)",
         (

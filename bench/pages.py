@@ -1,4 +1,4 @@
-"""``docs/performance.md``: all parts, in one page."""
+"""``docs/lab/performance.md``: all parts, in one page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FIRST = ("contacts-prosody", "contacts-ejabberd", "profile", "movers", "idle")
 _INTRODUCTION = """\
 # How fast it is
 
-Written by `python -m bench --render` from `docs/performance/*.json`; each part names the command
+Written by `python -m bench --render` from `bench/results/*.json`; each part names the command
 that makes it anew, and the machine it ran on. `make bench` measures the contact side and renders
 this page. Times belong to the machine. Ratios are of variants that took turns in one run, and are
 what counts: `make bench-check` measures the most important of them anew and fails where one is more
@@ -21,20 +21,17 @@ than 15 % worse than here.
 """
 
 
-def page(folder: Path = parts.FOLDER) -> str:
+def page(folder: Path) -> str:
     """The whole page, from the parts in ``folder``."""
     found = {name: Part.read(name, folder) for name in parts.names(folder)}
     order = sorted(found, key=lambda name: (_rank(name), name))
-    chapters = [_chapter(found[name], folder.name) for name in order]
-    more = sorted(path.name for path in folder.glob("*.md"))
-    pages = "\n".join(f"* [{_heading(folder / name)}]({folder.name}/{name})" for name in more)
-    return "\n".join([_INTRODUCTION, *([f"{pages}\n"] if pages else []), *chapters])
+    return "\n".join([_INTRODUCTION, *(_chapter(found[name]) for name in order)])
 
 
-def render(docs: Path = parts.DOCS) -> Path:
-    """Write ``performance.md``; returns its path."""
+def render(docs: Path = parts.DOCS, folder: Path = parts.FOLDER) -> Path:
+    """Write ``performance.md`` from the parts in ``folder``; returns its path."""
     path = docs / "performance.md"
-    path.write_text(page(docs / parts.FOLDER.name))
+    path.write_text(page(folder))
     return path
 
 
@@ -43,14 +40,14 @@ def _rank(name: str) -> int:
     return next(ranks, len(_FIRST))
 
 
-def _chapter(part: Part, folder: str) -> str:
+def _chapter(part: Part) -> str:
     blocks = [f"## {part.title}\n"]
     if part.text:
         blocks.append(part.text.strip() + "\n")
     blocks.append(f"`{part.command}`, begun {part.began}; commit {part.commit}; {part.machine}\n")
     for picture in part.pictures:
         words = Path(picture).stem.replace("-", " ")
-        blocks.append(f"![{words}]({folder}/{picture})\n")
+        blocks.append(f"![{words}]({parts.PICTURES.name}/{picture})\n")
     for table in part.tables:
         blocks.append(f"### {table.title}\n\n{table.markdown()}")
     if part.notes:
@@ -59,8 +56,3 @@ def _chapter(part: Part, folder: str) -> str:
         rows = "".join(f"| {name} | {ratio:.2f} |\n" for name, ratio in part.ratios.items())
         blocks.append(f"### Guarded ratios (bigger is better)\n\n| | |\n|---|---|\n{rows}")
     return "\n".join(blocks)
-
-
-def _heading(path: Path) -> str:
-    first = path.read_text().lstrip().splitlines()[:1]
-    return first[0].lstrip("# ") if first else path.stem

@@ -1,4 +1,4 @@
-"""A part of ``docs/performance.md``: what one measurement found, kept as JSON.
+"""A part of ``docs/lab/performance.md``: what one measurement found, kept as JSON.
 
 Each measurement writes its own part and its own pictures; ``python -m bench --render`` puts all
 parts together.  ``make bench-check`` compares the ratios.
@@ -16,10 +16,12 @@ from typing import TypedDict
 
 from bench import about
 
-DOCS = Path(__file__).parent.parent / "docs"
+FOLDER = Path(__file__).parent / "results"
+"""Where parts are."""
+DOCS = Path(__file__).parent.parent / "docs" / "lab"
 """Where ``performance.md`` is."""
-FOLDER = DOCS / "performance"
-"""Where parts and pictures are."""
+PICTURES = DOCS / "performance"
+"""Where its pictures are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Part:
     """What one measurement found.
 
     Args:
-        name: of the file, ``docs/performance/NAME.json``.
+        name: of the file, ``bench/results/NAME.json``.
         title: heading in the page.
         text: Markdown in front of the tables: what was measured, and how.
         command: makes it anew.
@@ -52,7 +54,7 @@ class Part:
         tables: in the page's order.
         ratios: what ``make bench-check`` guards.  Without unit, and **bigger is better**: moves/s
             of ours by theirs, CPU seconds of theirs by ours.
-        pictures: names of SVG files in the same folder.
+        pictures: names of SVG files in ``PICTURES``.
         notes: sentences behind the tables, one item each.
     """
 

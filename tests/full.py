@@ -1,7 +1,7 @@
 """``make test-full``: all tests, also those that ``make test`` leaves out, in parts.
 
 ``python -m tests.full [PART ...]`` runs the parts one after another and writes after each one its
-row of docs/test-full.md.  A part that has not been run keeps its former row, so the page always
+row of docs/lab/test-full.md.  A part that has not been run keeps its former row, so the page always
 says of each part when it was last seen green, at which commit, and how long it took.
 """
 
@@ -23,7 +23,7 @@ FULL = os.environ.get("XMPP_MOVED_FULL") == "1"
 """True in a run of ``make test-full``."""
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "test-full.md"
+PAGE = ROOT / "docs" / "lab" / "test-full.md"
 
 PARTS: Mapping[str, Sequence[str]] = {
     "unit": ("tests/unit", "tests/fuzz"),

@@ -1,7 +1,7 @@
 """Runs the live scenarios on each server in each version; ``make test-matrix``.
 
-Prints a table and keeps it in docs/versions.md, where the rows of servers that are not part of a
-run stay as they were.
+Prints a table and keeps it in docs/lab/versions.md, where the rows of servers that are not part of
+a run stay as they were.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.live.servers.newer import NEWER, SUITE_OF
 from tests.live.servers.rootfs import RootFs
 
 _ROOT = Path(__file__).parents[1]
-_DOCS = _ROOT / "docs" / "versions.md"
+_DOCS = _ROOT / "docs" / "lab" / "versions.md"
 _WHAT = "tests/live/test_scenarios.py"
 _TIMEOUT = 1800.0
 _ALL = {**KINDS, **NEWER}
@@ -52,7 +52,7 @@ class Row:
     skipped: tuple[str, ...]
 
     def markdown(self) -> str:
-        """One line of the table in docs/versions.md."""
+        """One line of the table in docs/lab/versions.md."""
         cells = (
             self.kind,
             self.origin,
@@ -118,7 +118,7 @@ def run(kind: Kind) -> Row | None:
 
 
 def write(rows: Mapping[str, Row]) -> None:
-    """Put these rows into docs/versions.md and keep the rows of all other servers."""
+    """Put these rows into docs/lab/versions.md and keep the rows of all other servers."""
     lines: dict[str, str] = {}
     if _DOCS.exists():
         for line in _DOCS.read_text().splitlines():

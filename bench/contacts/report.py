@@ -1,4 +1,4 @@
-"""The rows of a server, as a part of ``docs/performance.md``."""
+"""The rows of a server, as a part of ``docs/lab/performance.md``."""
 
 from __future__ import annotations
 

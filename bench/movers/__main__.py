@@ -4,7 +4,7 @@
         [--contacts 500 ...] [--users 7000] [--seed 1] [--only-pace]
         [--code FOLDER]
 
-Results are kept under ``docs/performance/movers``; the page is made of all that are there.
+Results are kept under ``bench/results/movers``; the page is made of all that are there.
 """
 
 from __future__ import annotations

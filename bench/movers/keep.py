@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from bench.movers.town import Size
 from bench.parts import Origin
 
 FOLDER = parts.FOLDER / "movers"
+DOMAINS = 12
+"""How many domains' peaks are kept of a shutdown, the largest first: the page shows them."""
 
 
 def keep_cost(cost: Cost, origin: Origin, folder: Path = FOLDER) -> None:
@@ -24,6 +26,7 @@ def keep_cost(cost: Cost, origin: Origin, folder: Path = FOLDER) -> None:
 
 def keep_outcome(outcome: Outcome, origin: Origin, folder: Path = FOLDER) -> None:
     """Keep what came of a shutdown."""
+    outcome = replace(outcome, peaks=outcome.peaks[:DOMAINS])
     name = f"shutdown-{outcome.model}-{outcome.size.users}-{outcome.seed}.json"
     _write(folder / name, asdict(outcome), origin)
 

@@ -8,8 +8,8 @@ from bench.movers.tally import Tally
 from bench.movers.town import Town
 from component.core import jids
 from component.core.model import PresenceKind
-from tests.unit.engine.movers.model_server import FakeServer
-from tests.unit.engine.movers.model_world import Manner, World
+from sim.model_server import FakeServer
+from sim.model_world import Manner, World
 
 BOUNCE_SECONDS = 30.0
 """How long our server tries to reach one that is down before it bounces a stanza."""

@@ -22,7 +22,7 @@ from component.core.journey.pace import Pace, Rates
 from component.core.model import PresenceKind, RosterItem, Subscription
 from component.engine.movers.book import Book
 from component.engine.movers.box import MoverSettings
-from tests.unit.engine.movers.model_world import Manner
+from sim.model_world import Manner
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SCHEDULE = MoverSettings().schedule

@@ -1,4 +1,4 @@
-"""The mover side's part of ``docs/performance.md``, made of what is kept."""
+"""The mover side's part of ``docs/lab/performance.md``, made of what is kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from bench.parts import Part, Table
 
 USERS = (7_000, 50_000, 500_000)
 """On paper."""
-_SHOWN = 12
 
 _TEXT = """\
 One mover, all contacts at another domain that is played by a component: it answers each request
@@ -163,7 +162,7 @@ def _peaks(outcome: Outcome) -> Table:
                 peak.domain, f"{peak.contacts:,}", peak.in_a_minute, peak.in_a_second,
                 f"{peak.last / HOUR:.1f} h",
             )
-            for peak in outcome.peaks[:_SHOWN]
+            for peak in outcome.peaks
         ),
     )  # fmt: skip
 
@@ -219,12 +218,12 @@ def _progress(outcomes: Sequence[Outcome]) -> str:
         for o in outcomes
     }
     charts.lines(axes, series, ("hours", "contacts told"))
-    return charts.save(figure, parts.FOLDER / "movers-progress.svg")
+    return charts.save(figure, parts.PICTURES / "movers-progress.svg")
 
 
 def _peak_chart(outcome: Outcome) -> str:
     figure, (axes,) = charts.figure()
-    shown = outcome.peaks[:_SHOWN]
+    shown = outcome.peaks
     points = [
         (0.0, float(p.in_a_minute), float(p.in_a_minute), float(p.in_a_minute)) for p in shown
     ]
@@ -232,4 +231,4 @@ def _peak_chart(outcome: Outcome) -> str:
     charts.bars(
         axes, names, {"most in a minute": points}, ("domain, the largest first", "notifications")
     )
-    return charts.save(figure, parts.FOLDER / "movers-peaks.svg")
+    return charts.save(figure, parts.PICTURES / "movers-peaks.svg")

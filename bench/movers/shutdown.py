@@ -11,7 +11,6 @@ from bench.movers.moves import move
 from bench.movers.network import Network
 from bench.movers.tally import Outcome
 from bench.movers.town import HOUR, NEW_HOST, OLD_HOST, Size, Town, build
-from bench.movers.virtual import VirtualClock, play
 from component.core.journey.model import JourneyState
 from component.core.journey.pace import Rates
 from component.core.model import RosterItem, Subscription
@@ -23,8 +22,9 @@ from component.engine.movers.inbound import Inbound
 from component.engine.movers.service import Movers
 from component.engine.preferences import Preferences
 from component.engine.undo import ContactUndo
-from tests.unit.engine.movers.model_server import FakeServer
-from tests.unit.engine.movers.mover_stage import Messages
+from sim.messages import Messages
+from sim.model_server import FakeServer
+from sim.virtual import VirtualClock, play
 
 BOTH = Subscription.BOTH
 RESTART_SECONDS = 20.0

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from tests.unit.engine.movers.model_world import Manner
+from sim.model_world import Manner
 
 HOUR = 3600.0
 OLD_HOST, NEW_HOST = "closing.example", "welcome.example"

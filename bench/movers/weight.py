@@ -8,12 +8,12 @@ import tracemalloc
 from typing import cast
 
 from bench.movers.moves import move
-from bench.movers.virtual import VirtualClock, play
 from component.core.journey.model import JourneyState
 from component.core.journey.pace import Pace, Rates
 from component.engine.movers.book import Book
 from component.engine.movers.box import Box, MoverSettings
 from component.engine.movers.run import Run
+from sim.virtual import VirtualClock, play
 
 MOVES = 100
 

@@ -1,4 +1,4 @@
-"""Where the server's processor time goes, written into ``docs/performance.md``.
+"""Where the server's processor time goes, written into ``docs/lab/performance.md``.
 
     python -m bench.profile [--server prosody-0.12] [--storage sqlite] [--contacts 300] [--rounds 4]
 

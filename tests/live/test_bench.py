@@ -34,11 +34,12 @@ async def test_every_way_follows_and_its_figures_make_a_page(tmp_path: Path) -> 
     assert ratios[f"{_SERVER}: moves/s, xmpp-moved / in-process module"] > 0
 
     docs = tmp_path / "docs"
-    folder = docs / parts.FOLDER.name
+    docs.mkdir()
+    folder, pictures = tmp_path / "results", docs / parts.PICTURES.name
     words = report.text(_SERVER, False, looked_at=20, under_way=250)
-    made = report.part("contacts", _SERVER, parts.origin("bench"), [row], words, folder, ratios)
+    made = report.part("contacts", _SERVER, parts.origin("bench"), [row], words, pictures, ratios)
     made.write(folder)
     assert Part.read("contacts", folder).tables == made.tables
-    page = pages.render(docs).read_text()
+    page = pages.render(docs, folder).read_text()
     assert all(way.title in page for way in PROSODY)
     assert "void" not in page.replace("*void*", "")

@@ -34,7 +34,11 @@ from component.ui.talk.things import Things
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 MOVING, ADMIN = DOCS / "moving.md", DOCS / "admin.md"
-DOCUMENTS = (*sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("*.md")))
+DOCUMENTS = (
+    *sorted(DOCS.rglob("*.md")),
+    *sorted(ROOT.glob("*.md")),
+    ROOT / "tests" / "live" / "README.md",
+)
 PICTURE_BYTES = 120_000
 
 _FENCE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
@@ -77,7 +81,7 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_is_linked_is_there(path: Path) -> None:
     for file, anchor in links(path):
         assert file.exists(), f"{path.name} links to {file}"
@@ -85,11 +89,18 @@ def test_what_is_linked_is_there(path: Path) -> None:
 
 
 def test_pictures_are_small_and_used() -> None:
-    pictures = {file.resolve() for file in (DOCS / "pictures").iterdir() if file.suffix == ".png"}
+    screens = set((DOCS / "pictures").glob("*.png"))
+    charts = set(DOCS.rglob("*.svg"))
     shown = {file.resolve() for path in DOCUMENTS for file, _ in links(path)}
-    assert pictures
-    assert pictures <= shown
-    assert all(picture.stat().st_size < PICTURE_BYTES for picture in pictures)
+    assert screens
+    assert screens | charts <= shown
+    assert all(screen.stat().st_size < PICTURE_BYTES for screen in screens)
+
+
+def test_documents_are_what_a_person_reads() -> None:
+    """What programs keep for themselves lies in bench/results."""
+    kinds = {file.suffix for file in DOCS.rglob("*") if "__pycache__" not in file.parts}
+    assert kinds <= {"", ".md", ".png", ".svg", ".py"}
 
 
 # Words and options ----------------------------------------------------------------------------

@@ -10,6 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "component"
 
+# What a top folder may not import: the fakes in sim know the package alone.
+NEVER: dict[str, set[str]] = {
+    "component": {"sim", "tests", "bench", "docs"},
+    "sim": {"tests", "bench", "docs"},
+    "bench": {"tests.unit", "docs"},
+}
 # Who may import whom, by the first folder or file below the package.
 ALLOWED: dict[str, set[str]] = {
     "core": set(),
@@ -89,7 +95,7 @@ def imports(path: Path) -> set[str]:
                 assert path.parent.name == "xep_0283", f"{path}: relative import"
                 continue
             assert node.module is not None
-            if node.module == "component" or node.module.count(".") == 1:
+            if node.module.count(".") <= 1:
                 subs = {f"{node.module}.{alias.name}" for alias in node.names}
                 found |= {s for s in subs if is_ours(s)} or {node.module}
             else:
@@ -100,7 +106,7 @@ def imports(path: Path) -> set[str]:
 def is_ours(module: str) -> bool:
     """Whether a dotted name is a module or package of the project."""
     path = ROOT.joinpath(*module.split("."))
-    return module.startswith("component") and (path.is_dir() or path.with_suffix(".py").is_file())
+    return path.is_dir() or path.with_suffix(".py").is_file()
 
 
 def room(path: Path) -> str:
@@ -121,6 +127,14 @@ def test_imports_point_inward(path: Path) -> None:
             assert parts[1] == here or parts[1] in ALLOWED[here], f"{here} may not import {module}"
         if here == "engine" and module.startswith(("component.xmpp", "component.store")):
             assert module in ENGINE_MAY, f"the engine may not import {module}"
+
+
+@pytest.mark.parametrize("folder", NEVER)
+def test_fakes_and_measurements_know_no_tests(folder: str) -> None:
+    for path in (ROOT / folder).rglob("*.py"):
+        for module in imports(path):
+            for never in NEVER[folder]:
+                assert not f"{module}.".startswith(f"{never}."), f"{path} may not import {module}"
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "core").glob("*.py")), ids=lambda p: p.name)

@@ -42,7 +42,7 @@ class Forgotten(Move):
         """See :class:`Move`; the mover's own entry may be gone with the server."""
 
     async def agree(self) -> None:
-        """What the killed server had not written down is gone: see docs/faults.md."""
+        """What the killed server had not written down is gone: see docs/lab/faults.md."""
 
 
 class Half(Forgotten):

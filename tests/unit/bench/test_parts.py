@@ -35,16 +35,14 @@ def test_a_part_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_the_page_has_all_parts_the_contact_side_first(tmp_path: Path) -> None:
-    folder = tmp_path / "performance"
+    folder = tmp_path / "results"
     for name in ("zebra", "movers", "contacts-prosody-0.12"):
         replace(_PART, name=name, title=f"About {name}").write(folder)
-    (folder / "profile.md").write_text("# Where the time goes\n\nHere.\n")
-    page = pages.render(tmp_path).read_text()
+    page = pages.render(tmp_path, folder).read_text()
     order = [page.index(f"## About {n}") for n in ("contacts-prosody-0.12", "movers", "zebra")]
     assert order == sorted(order)
     assert "| memory | 12.5 |" in page
     assert "![movers rates](performance/movers-rates.svg)" in page
-    assert "[Where the time goes](performance/profile.md)" in page
     assert "| ours / theirs | 1.24 |" in page or "| ours / theirs | 1.23 |" in page
 
 

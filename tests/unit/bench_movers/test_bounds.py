@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from component.config.movers import MoversSection
 from component.core.model import RosterItem, Subscription
 from component.xmpp.settings import LinkSettings
-from tests.unit.engine.movers.model_world import item_element
+from sim.model_world import item_element
 
 
 def test_the_longest_roster_fits_in_a_stanza() -> None:

@@ -13,10 +13,10 @@ from bench.movers.network import Network
 from bench.movers.shutdown import simulate
 from bench.movers.tally import Outcome, peak
 from bench.movers.town import HOUR, Size, build
-from bench.movers.virtual import Stuck, play
 from component.core.journey.pace import Rates
 from component.core.model import PresenceKind
-from tests.unit.engine.movers.model_server import FakeServer
+from sim.model_server import FakeServer
+from sim.virtual import Stuck, play
 
 SMALL = Size(users=24, contacts=6, domains=60, begin_seconds=60.0, hours=2.0, restarts=1)
 TIGHT = Rates(overall_per_second=0.2)

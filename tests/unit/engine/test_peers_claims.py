@@ -15,7 +15,7 @@ from component.engine.movers.runs import Runs
 from component.store import Store
 from component.store.errors import LeaseLost
 from component.store.shared import Shared
-from tests.unit.engine.movers.fast_loop import play
+from sim.fast_loop import play
 from tests.unit.engine.movers.mover_stage import OLD, Stage, opened
 
 ME, OTHER = "moved.example", "moved2.example"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from component.core.journey.model import JourneyState, Problem, Refused
-from tests.unit.engine.movers.fast_loop import play
+from sim.fast_loop import play
 from tests.unit.engine.movers.mover_stage import MALLORY, NEW, OLD, Stage, opened
 from tests.unit.engine.movers.test_authority import code, drafted
 

@@ -32,8 +32,8 @@ from component.engine.belongings.ports import FromMove, FromPieces
 from component.engine.clock import SystemClock
 from component.store import Store
 from component.xmpp.errors import LinkError, LinkLost, RemoteError, RequestTimeout
+from sim.account_server import AccountServer, sets
 from tests.lines import lines_of, only
-from tests.unit.engine.belongings.account_server import AccountServer, sets
 
 ME = "júlia@new.example"
 PROFILE = VcardTemp(Xml('<vCard xmlns="vcard-temp"><FN>J 🌹</FN></vCard>'))

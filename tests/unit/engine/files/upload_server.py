@@ -22,7 +22,7 @@ from component.xmpp.names import (
     NS_STANZAS,
     NS_UPLOAD,
 )
-from tests.unit.engine.belongings.account_server import AccountServer
+from sim.account_server import AccountServer
 from tests.unit.web.storage import Storage
 
 

@@ -20,7 +20,7 @@ from component.engine.handover.give import Giver
 from component.engine.handover.take import Taker
 from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
-from tests.unit.engine.movers.model_server import FakeServer
+from sim.model_server import FakeServer
 from tests.unit.engine.movers.mover_stage import FAR, NEW, OLD, Stage, opened
 
 FAR_HOSTS = ("far.example", "farther.example")

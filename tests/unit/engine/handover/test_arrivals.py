@@ -15,6 +15,8 @@ from component.core.notices import HandoverTrouble
 from component.engine.handover.give import Ended
 from component.engine.movers.orders import Given
 from component.xmpp.errors import RemoteError
+from sim.fast_loop import play
+from sim.model_world import Manner
 from tests.unit.engine.handover.far import (
     NURSE,
     STRANGER,
@@ -25,8 +27,6 @@ from tests.unit.engine.handover.far import (
     things_of,
     two,
 )
-from tests.unit.engine.movers.fast_loop import play
-from tests.unit.engine.movers.model_world import Manner
 from tests.unit.engine.movers.mover_stage import FAR, NEW, Stage
 
 S = JourneyState

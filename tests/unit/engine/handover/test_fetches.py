@@ -13,8 +13,8 @@ from component.account.model import PepItem, Xml
 from component.engine.belongings import asks
 from component.engine.handover.fetches import KEPT_SECONDS, MOST, Fetches, TooSlow
 from component.engine.handover.give import NotNamed
+from sim.fast_loop import play
 from tests.unit.engine.handover.far import ROOMS, Far, two
-from tests.unit.engine.movers.fast_loop import play
 from tests.unit.engine.movers.mover_stage import FAR, NEW, Stage
 
 GET = "get pubsub items"

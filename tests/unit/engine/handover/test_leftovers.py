@@ -9,9 +9,9 @@ from component.account.parcels import NODE, RECEIPT_NODE
 from component.core.journey.model import JourneyState
 from component.engine.handover.leftovers import Leftover, leftovers
 from component.xmpp.errors import RemoteError
+from sim.fast_loop import play
+from sim.model_world import Manner
 from tests.unit.engine.handover.far import NURSE, two
-from tests.unit.engine.movers.fast_loop import play
-from tests.unit.engine.movers.model_world import Manner
 from tests.unit.engine.movers.mover_stage import FAR, NEW, OLD, Stage
 
 S = JourneyState

@@ -18,9 +18,9 @@ from component.core.journey.model import Journey, JourneyState
 from component.core.notices import HandoverTrouble, Published
 from component.engine.belongings import asks
 from component.xmpp.errors import LinkError, RemoteError, RequestTimeout
+from sim.fast_loop import play
+from sim.model_world import Manner
 from tests.unit.engine.handover.far import FAR_HOSTS, ROOMS, Far, state_of, two
-from tests.unit.engine.movers.fast_loop import play
-from tests.unit.engine.movers.model_world import Manner
 from tests.unit.engine.movers.mover_stage import FAR, OLD, Stage
 
 S = JourneyState

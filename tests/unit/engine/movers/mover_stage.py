@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from component.core.journey.contacts import Schedule
 from component.core.journey.model import Journey, JourneyContact, JourneyState, Progress
 from component.core.journey.pace import Rates
 from component.core.limits import Declined, Followed, Policy
 from component.core.model import RosterItem, Subscription
-from component.core.notices import CodeSent, NewAddress, Notice
+from component.core.notices import CodeSent
 from component.engine.belongings.copies import Copies
 from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
@@ -34,10 +34,10 @@ from component.engine.preferences import Preferences
 from component.engine.telling import ContactNotices
 from component.engine.undo import ContactUndo, Restorer
 from component.store import Store
-from component.xmpp.errors import LinkLost
-from tests.unit.engine.movers.fast_loop import LoopClock
-from tests.unit.engine.movers.model_server import FakeServer
-from tests.unit.engine.movers.model_world import Manner
+from sim.fast_loop import LoopClock
+from sim.messages import Messages
+from sim.model_server import FakeServer
+from sim.model_world import Manner
 
 HOST = "montague.example"
 OLD, NEW = f"romeo@{HOST}", f"romeo.new@{HOST}"
@@ -46,34 +46,6 @@ MALLORY = f"mallory@{HOST}"
 BOTH = Subscription.BOTH
 PATIENCE = 3000.0
 """Seconds of the fast loop that a test waits for something at most."""
-N = TypeVar("N")
-
-
-class Messages:
-    """A teller that remembers what it was told to say."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, Notice, str | None]] = []
-        self.down = False
-
-    def tell(self, to: str, notice: Notice, *, replaces: str | None = None) -> str:
-        """Note a notice."""
-        if self.down:
-            raise LinkLost("down")
-        self.told.append((to, notice, replaces))
-        return replaces or f"m{len(self.told)}"
-
-    def answer_text(self, lang: str | None, address: NewAddress) -> tuple[str, str]:
-        """A text that names the new address."""
-        return lang or "en", f"now at {address.new}"
-
-    def status_text(self, user: str, old: str, new: str) -> str:
-        """A text that names both."""
-        return f"{old} is now {new}"
-
-    def of(self, kind: type[N]) -> list[N]:
-        """Notices of a kind."""
-        return [notice for _, notice, _ in self.told if isinstance(notice, kind)]
 
 
 class GatedStore:

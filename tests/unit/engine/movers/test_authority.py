@@ -9,8 +9,8 @@ import pytest
 
 from component.core.journey.model import CheckName, JourneyState, Preflight, Problem, Refused
 from component.core.notices import CodeSent
-from tests.unit.engine.movers.fast_loop import play
-from tests.unit.engine.movers.model_world import Manner
+from sim.fast_loop import play
+from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import MALLORY, NEW, OLD, Stage, opened, quick
 
 FRIENDS = ("a@d1.example", "b@d2.example")

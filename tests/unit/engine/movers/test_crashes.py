@@ -13,8 +13,8 @@ import pytest
 from component.core.journey.contacts import Schedule
 from component.core.journey.model import ContactState, JourneyState
 from component.core.notices import AllFollowed
-from tests.unit.engine.movers.fast_loop import play
-from tests.unit.engine.movers.model_world import Manner
+from sim.fast_loop import play
+from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import NEW, OLD, Stage, opened
 
 S = JourneyState

@@ -9,8 +9,8 @@ from pathlib import Path
 from component.core.journey.contacts import Schedule
 from component.core.journey.model import ContactState, JourneyState
 from component.ops.metrics import Metrics
-from tests.unit.engine.movers.fast_loop import play
-from tests.unit.engine.movers.model_world import Manner
+from sim.fast_loop import play
+from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import Stage, opened, quick
 
 ODD = "odd@d9.example"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from component.core.journey.model import Journey, JourneyState
-from tests.unit.engine.movers.fast_loop import play
+from sim.fast_loop import play
 from tests.unit.engine.movers.mover_stage import NEW, OLD, Stage, opened
 
 CHOSEN, LEFT, BLOCKED = "a@d1.example", "b@d2.example", "mallory@d3.example"

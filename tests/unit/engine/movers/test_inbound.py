@@ -8,7 +8,7 @@ from pathlib import Path
 from component.core.journey.model import JourneyState
 from component.xmpp.codecs import tag
 from component.xmpp.names import NS_COMPONENT, NS_HOOK
-from tests.unit.engine.movers.fast_loop import play
+from sim.fast_loop import play
 from tests.unit.engine.movers.mover_stage import HOST, NEW, OLD, Stage, opened
 
 PEOPLE = ("a@d1.example", "b@d2.example")

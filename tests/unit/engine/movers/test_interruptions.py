@@ -13,8 +13,8 @@ from component.core.journey.model import ContactState, JourneyState, Problem, Re
 from component.core.notices import Stopped
 from component.engine.movers.orders import RunTime
 from component.store.errors import StoreBusy
-from tests.unit.engine.movers.fast_loop import play
-from tests.unit.engine.movers.model_world import Manner
+from sim.fast_loop import play
+from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import NEW, OLD, Stage, opened
 
 S = JourneyState

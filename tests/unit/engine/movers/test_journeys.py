@@ -6,7 +6,7 @@ from pathlib import Path
 
 from component.core.journey.model import ContactState, JourneyState
 from component.core.notices import AllFollowed
-from tests.unit.engine.movers.fast_loop import play
+from sim.fast_loop import play
 from tests.unit.engine.movers.mover_stage import NEW, OLD, opened
 
 S = JourneyState

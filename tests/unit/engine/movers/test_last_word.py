@@ -8,8 +8,8 @@ import pytest
 
 from component.core.journey.model import JourneyState
 from component.core.notices import AllFollowed, Notice, Stopped, UndoneTold
-from tests.unit.engine.movers.fast_loop import play
-from tests.unit.engine.movers.model_world import Manner
+from sim.fast_loop import play
+from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import OLD, opened
 
 S = JourneyState

@@ -9,8 +9,8 @@ import pytest
 
 from component.core.journey.model import ContactState, JourneyState
 from component.core.model import PresenceKind, RosterItem, Subscription
-from tests.unit.engine.movers.fast_loop import play
-from tests.unit.engine.movers.model_world import Manner
+from sim.fast_loop import play
+from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import NEW, Stage, opened
 
 S = JourneyState

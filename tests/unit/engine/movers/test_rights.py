@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from component.core.journey.model import JourneyState
 from component.core.model import PresenceKind, RosterItem, Subscription
-from tests.unit.engine.movers.fast_loop import play
-from tests.unit.engine.movers.model_world import Manner
+from sim.fast_loop import play
+from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import FAR, HOST, NEW, OLD, opened
 
 S = JourneyState

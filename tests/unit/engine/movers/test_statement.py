@@ -12,9 +12,9 @@ from component.core.journey.pace import Rates
 from component.core.model import PresenceKind, Subscription
 from component.core.notices import AllFollowed, ProgressMade, Published, Stopped
 from component.engine.movers.orders import Given
-from tests.unit.engine.movers.fast_loop import play
-from tests.unit.engine.movers.model_server import Node
-from tests.unit.engine.movers.model_world import Manner
+from sim.fast_loop import play
+from sim.model_server import Node
+from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import FAR, HOST, NEW, OLD, opened
 
 S = JourneyState

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from component.engine.movers.watches import Watches
-from tests.unit.engine.movers.fast_loop import play
+from sim.fast_loop import play
 from tests.unit.engine.movers.mover_stage import opened
 
 

@@ -13,8 +13,8 @@ from component.core.notices import AllFollowed, TimeOver
 from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.housekeeping import Housekeeping
-from tests.unit.engine.movers.fast_loop import play
-from tests.unit.engine.movers.model_world import Manner
+from sim.fast_loop import play
+from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import FAR, HOST, OLD, opened
 
 S = JourneyState

@@ -17,8 +17,8 @@ from component.core.journey.model import (
 from component.core.model import RosterItem, Subscription
 from component.store.errors import StoreBusy
 from component.xmpp.errors import RemoteError
-from tests.unit.engine.movers.fast_loop import play
-from tests.unit.engine.movers.model_world import Manner
+from sim.fast_loop import play
+from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import NEW, OLD, Stage, opened
 
 S = JourneyState

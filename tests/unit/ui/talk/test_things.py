@@ -17,7 +17,7 @@ from component.ui.talk.language import LANGUAGES, Words
 from component.ui.talk.pages import Answers, Done, Form, Turn
 from component.ui.talk.things import Things
 from component.xmpp.errors import LinkLost, RemoteError
-from tests.unit.engine.belongings.account_server import sets
+from sim.account_server import sets
 from tests.unit.engine.belongings.test_faults import (
     EVERYTHING,
     NOTES,

@@ -1,7 +1,7 @@
 """A server as the mover's side meets it on the wire: rosters, PEP, block lists, watches.
 
 It plays docs/hook-protocol.md, sections 4, 5 and 8 to 9, and the tables of RFC 6121 appendix A,
-for movers and contacts alike.  What contacts do is :mod:`tests.unit.engine.movers.model_world`'s.
+for movers and contacts alike.  What contacts do is :mod:`sim.model_world`'s.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from component.xmpp.names import (
     NS_STANZAS,
 )
 from component.xmpp.pubsub import NS_DATA
-from tests.unit.engine.movers.model_pep import Things, blocking
-from tests.unit.engine.movers.model_world import World, item_element
+from sim.model_pep import Things, blocking
+from sim.model_world import World, item_element
 
 Rosters = dict[str, dict[str, RosterItem]]
 

@@ -13,7 +13,7 @@ from component.xmpp.names import (
     NS_PUBSUB,
     NS_PUBSUB_OWNER,
 )
-from tests.unit.engine.belongings.account_server import NS_PRIVATE, Account, AccountServer
+from sim.account_server import NS_PRIVATE, Account, AccountServer
 
 _PUBSUB = (tag(NS_PUBSUB, "pubsub"), tag(NS_PUBSUB_OWNER, "pubsub"))
 _KEPT = (tag(NS_VCARD, "vCard"), tag(NS_PRIVATE, "query"), tag(NS_DISCO_ITEMS, "query"))

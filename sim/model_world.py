@@ -16,7 +16,7 @@ from component.xmpp.names import NS_CLIENT, NS_COMPONENT, NS_FORWARD, NS_HOOK, N
 
 if TYPE_CHECKING:
     from component.engine.movers.inbound import Inbound
-    from tests.unit.engine.movers.model_server import FakeServer
+    from sim.model_server import FakeServer
 
 K = PresenceKind
 
