@@ -1,35 +1,73 @@
-"""An event loop on which a minute takes a second or less, and clocks that agree with it.
+"""An event loop that does not wait: where nothing is left to do, its time jumps to the next timer.
 
-The database works in threads, so time cannot simply jump to the next timer; it runs faster.
+The database works in threads.  While one of them does, time passes as on the wall, so that no
+timer is due before an answer that is only a matter of milliseconds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+import sys
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-SPEED = 100.0
-"""Seconds of the loop in one of the wall's."""
 T = TypeVar("T")
 
 
 class _Selector(selectors.DefaultSelector):
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_work = 0  # calls in threads that have not been answered
+        self.jumped = 0.0
+
     def select(self, timeout: float | None = None) -> Any:
-        return super().select(None if timeout is None else timeout / SPEED)
+        if self.at_work or not timeout or timeout < 0:
+            return super().select(timeout)
+        # A signal or another thread may have something, though none was asked.
+        if not (ready := super().select(0)):
+            self.jumped += timeout
+        return ready
 
 
 class FastLoop(asyncio.SelectorEventLoop):
-    """Counts its seconds SPEED times as fast."""
+    """Jumps to the next timer where no thread works."""
 
     def __init__(self) -> None:
-        super().__init__(_Selector())
+        self._jumps = _Selector()
+        super().__init__(self._jumps)
 
     def time(self) -> float:
         """Seconds of this loop."""
-        return super().time() * SPEED
+        return super().time() + self._jumps.jumped
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """A future; aiosqlite makes one for each call of its thread."""
+        future = super().create_future()
+        if sys._getframe(1).f_globals["__name__"] == "aiosqlite.core":
+            self._await(future)
+        return future
+
+    def run_in_executor(
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """Call a function in a thread."""
+        future = super().run_in_executor(executor, func, *args)
+        self._await(future)
+        return future
+
+    async def shutdown_default_executor(self, *args: Any) -> None:
+        """End the threads."""
+        self._jumps.at_work += 1  # Python 3.12 bounds the time that this may take
+        await super().shutdown_default_executor(*args)
+
+    def _await(self, future: asyncio.Future[Any]) -> None:
+        self._jumps.at_work += 1
+        future.add_done_callback(self._answered)
+
+    def _answered(self, _: asyncio.Future[Any]) -> None:
+        self._jumps.at_work -= 1
 
 
 def play(main: Coroutine[Any, Any, T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,10 @@ _MEMORY_NEEDED = 4 * 1024**3
 # pytest reads this variable (its _pytest/tmpdir.py) for the folder above all that it makes.
 if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _MEMORY_NEEDED:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+# Where no bytecode may be written, each worker and each child compiles all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # pytest-xdist sets these for its workers; the width of a table must not depend on it.
 for _name in ("COLUMNS", "LINES"):

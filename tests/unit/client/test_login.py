@@ -210,7 +210,7 @@ async def asked(house: House, after: Script, silence: float = 10) -> None:
 async def test_an_answer_that_does_not_come(house: House) -> None:
     async def after(peer: Peer) -> None:
         await peer.request_id()
-        await peer.reader.read()
+        await peer.farewell()
 
     with pytest.raises(ClientFailed, match=r"did not answer for 0.2 seconds \(vCard\)") as failure:
         await asked(house, after, 0.2)
@@ -235,7 +235,7 @@ async def test_an_error_is_the_answer(house: House) -> None:
             f"<iq type='error' id='{id_}'><error type='cancel'><item-not-found "
             "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
         )
-        await peer.reader.read()
+        await peer.farewell()
 
     with pytest.raises(RemoteError) as failure:
         await asked(house, after)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from component.ops.metrics import Metrics
+from tests.unit.cases import cases
 
 ROOT = Path(__file__).parents[3]
 DASHBOARD = ROOT / "packaging" / "grafana" / "xmpp-moved.json"
@@ -54,15 +54,17 @@ def expressions() -> Iterator[tuple[str, str]]:
 ALL = list(expressions())
 
 
-@pytest.mark.parametrize(("where", "query"), ALL, ids=[where for where, _ in ALL])
-def test_every_query_names_figures_that_exist(where: str, query: str) -> None:
-    names = set(_NAME.findall(query))
-    assert names or query.startswith("up{"), f"{where} asks for nothing of ours"
-    assert names <= known_names()
-    assert query.count("(") == query.count(")")
-    labels = exported()
-    for name, matchers in _LABELS.findall(query):
-        assert set(re.findall(r"(\w+)\s*[=!]", matchers)) <= labels[name]
+def test_every_query_names_figures_that_exist() -> None:
+    with cases() as case:
+        for where, query in ALL:
+            with case(where):
+                names = set(_NAME.findall(query))
+                assert names or query.startswith("up{"), f"{where} asks for nothing of ours"
+                assert names <= known_names()
+                assert query.count("(") == query.count(")")
+                labels = exported()
+                for name, matchers in _LABELS.findall(query):
+                    assert set(re.findall(r"(\w+)\s*[=!]", matchers)) <= labels[name]
 
 
 def test_histograms_are_asked_for_by_their_buckets() -> None:

@@ -33,6 +33,12 @@ class Peer:
         self.writer.write(data.encode() if isinstance(data, str) else data)
         await self.writer.drain()
 
+    async def farewell(self) -> bytes:
+        """Read up to the end of the stream, and end ours: nobody waits for it then."""
+        data = await self.reader.readuntil(b"</stream:stream>")
+        await self.send("</stream:stream>")
+        return data
+
     async def request_id(self) -> str:
         """Read up to the end of the next iq, and return its id."""
         data = await self.reader.readuntil(b"</iq>")

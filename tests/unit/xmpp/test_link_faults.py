@@ -87,7 +87,7 @@ async def test_a_tag_without_end_ends_the_session() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
         await peer.send("<message a='" + "x" * 5_000_000)
-        await peer.reader.read()
+        await peer.farewell()
 
     async with linked(script) as harness:
         reason = await asyncio.wait_for(harness.down.get(), 5)
@@ -100,7 +100,7 @@ async def test_one_byte_at_a_time() -> None:
         id_ = await peer.request_id()
         for byte in f"<iq type='result' id='{id_}' from='{SERVER}'><a>ü</a></iq>".encode():
             await peer.send(bytes([byte]))
-        await peer.reader.read()
+        await peer.farewell()
 
     async with linked(script) as harness:
         await asyncio.wait_for(harness.up.wait(), 5)
@@ -117,7 +117,7 @@ async def test_answers_count_only_from_whom_was_asked() -> None:
         await peer.send(f"<iq type='result' id='x{id_}' from='{SERVER}'/>")
         await peer.send(f"<iq type='result' id='{id_}' from='{SERVER.upper()}'><good/></iq>")
         await peer.send(f"<iq type='result' id='{id_}' from='{SERVER}'><twice/></iq>")
-        await peer.reader.read()
+        await peer.farewell()
 
     async with linked(script) as harness:
         await asyncio.wait_for(harness.up.wait(), 5)
@@ -133,7 +133,7 @@ async def test_a_black_hole_is_left_and_tried_again() -> None:
 
     async def script(peer: Peer) -> None:
         attempts.put_nowait(None)
-        await peer.reader.read()
+        await peer.farewell()
 
     with capture_logs() as logs:
         async with linked(script, handshake_timeout=0.05) as harness:
@@ -172,7 +172,7 @@ async def test_stanzas_before_the_handshake_are_ignored() -> None:
         )
         await peer.reader.readuntil(b"</handshake>")
         await peer.send(b"<handshake/>")
-        await peer.reader.read()
+        await peer.farewell()
 
     async with linked(script) as harness:
         await asyncio.wait_for(harness.up.wait(), 5)
@@ -182,7 +182,7 @@ async def test_stanzas_before_the_handshake_are_ignored() -> None:
 async def test_requests_in_flight_are_bounded() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
-        await peer.reader.read()
+        await peer.farewell()
 
     async with linked(script, max_in_flight=3) as harness:
         await asyncio.wait_for(harness.up.wait(), 5)
@@ -229,7 +229,7 @@ async def test_on_up_of_a_lost_session_is_over_before_the_next() -> None:
         if len(events) < 2:
             await peer.send("</stream:stream>")
         else:
-            await peer.reader.read()
+            await peer.farewell()
 
     async def on_up() -> None:
         events.append("begin")

@@ -39,7 +39,7 @@ async def test_a_request_is_answered_and_its_neighbours_too(bad: str, kind: str)
         # The refusal comes first: the others are answered by handlers, in tasks.
         for end in (b"</iq>", b"/>", b"/>"):
             answers.put_nowait(await peer.reader.readuntil(end))
-        await peer.reader.read()
+        await peer.farewell()
 
     with capture_logs() as logs:
         async with linked(script, stanza_bytes=4096) as harness:
@@ -65,7 +65,7 @@ async def test_a_pending_request_fails_at_once(bad: str, kind: str) -> None:
         await peer.send(iq(kind, id_, "evil.example", BAD[bad]))
         end = BAD[bad].index("</")
         await peer.send(iq(kind, id_, SERVER, BAD[bad])[: end + 60])  # the rest never comes
-        await peer.reader.read()
+        await peer.farewell()
 
     async with linked(script, stanza_bytes=4096) as harness:
         await asyncio.wait_for(harness.up.wait(), 5)
@@ -81,7 +81,7 @@ async def test_nobody_else_can_fail_it() -> None:
         await peer.accept()
         id_ = await peer.request_id()
         await peer.send(iq("result", id_, "evil.example", BAD["deep"]))
-        await peer.reader.read()
+        await peer.farewell()
 
     async with linked(script) as harness:
         await asyncio.wait_for(harness.up.wait(), 5)
@@ -99,7 +99,7 @@ async def test_one_warning_for_many_and_no_answer_to_others() -> None:
         await peer.send(f"<presence from='evil.example'>{BAD['big']}</presence>" * 50)
         await peer.send(iq("get", "x" * 5000, "evil.example", PING) + ALIVE)
         answers.put_nowait(await peer.reader.readuntil(b"/>"))
-        await peer.reader.read()
+        await peer.farewell()
 
     with capture_logs() as logs:
         async with linked(script, stanza_bytes=4096) as harness:
@@ -117,7 +117,7 @@ async def test_one_byte_at_a_time() -> None:
         good = iq("result", id_, SERVER, "<a>ü</a>")
         for byte in (bad + good).encode():
             await peer.send(bytes([byte]))
-        await peer.reader.read()
+        await peer.farewell()
 
     async with linked(script) as harness:
         await asyncio.wait_for(harness.up.wait(), 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import get_args
 
 import pytest
@@ -25,6 +26,7 @@ from component.core.journey.contacts import (
 )
 from component.core.journey.model import ContactState, JourneyContact
 from component.core.model import PresenceKind, RosterItem, Subscription
+from tests.unit.cases import cases
 
 S = ContactState
 JID = "nurse@capulet.example"
@@ -62,10 +64,11 @@ def entry(subscription: Subscription, ask: bool = False) -> RosterItem:
     return RosterItem(JID, subscription, ask)
 
 
-@pytest.mark.parametrize("state", list(S))
-@pytest.mark.parametrize("event", get_args(machine.Event))
-def test_every_pair_is_decided(state: S, event: type) -> None:
-    assert ((state, event) in machine.TABLE) == (event in EXPECTED[state])
+def test_every_pair_is_decided() -> None:
+    with cases() as case:
+        for state, event in product(S, get_args(machine.Event)):
+            with case(f"{state}, {event}"):
+                assert ((state, event) in machine.TABLE) == (event in EXPECTED[state])
 
 
 @pytest.mark.parametrize("state", [S.MUTUAL, S.SKIPPED, S.RESTORED])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from component.core.journey.model import (
 from component.core.journey.preflight import Facts, domains_allowed, examine
 from component.core.journey.stages import Word
 from component.core.model import Subscription
+from tests.unit.cases import cases
 
 S = JourneyState
 W = Word
@@ -70,17 +72,18 @@ def journey(state: S, **more: Any) -> Journey:
     return replace(found, **more)
 
 
-@pytest.mark.parametrize("state", list(S))
-@pytest.mark.parametrize("word", list(W))
-def test_every_pair_is_decided(state: S, word: W) -> None:
-    before = journey(state)
-    after = stages.after(before, word, NOW)
-    expected = EXPECTED[state].get(word)
-    assert stages.allows(before, word) == (expected is not None)
-    assert after.state is (expected or state)
-    if expected is None:
-        assert after is before
-    assert (after.ended_at is not None) == (after.state.final and expected is not None)
+def test_every_pair_is_decided() -> None:
+    with cases() as case:
+        for state, word in product(S, W):
+            with case(f"{state}, {word}"):
+                before = journey(state)
+                after = stages.after(before, word, NOW)
+                expected = EXPECTED[state].get(word)
+                assert stages.allows(before, word) == (expected is not None)
+                assert after.state is (expected or state)
+                if expected is None:
+                    assert after is before
+                assert (after.ended_at is not None) == (after.state.final and expected is not None)
 
 
 @pytest.mark.parametrize("state", [S.PREFLIGHTED, S.PUBLISHED, S.NOTIFYING, S.SETTLING])
