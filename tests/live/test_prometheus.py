@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import urllib.parse
 import urllib.request
@@ -24,9 +23,7 @@ PORT = 29090
 PATIENCE = 60.0
 _VARIABLES = {"$__rate_interval": "1m", "$__range": "1h", "$instance": ".*"}
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("XMPP_MOVED_FULL") != "1", reason="fetches a package: make test-full"
-)
+pytestmark = pytest.mark.full  # it fetches a package
 
 
 @pytest.fixture(scope="module")

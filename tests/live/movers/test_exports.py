@@ -9,7 +9,7 @@ import pytest
 
 from tests.live.arrange import publish
 from tests.live.movers.cast import Cast, after_follow, compare
-from tests.live.movers.conftest import WorldFor
+from tests.live.movers.conftest import PAIRS, WorldFor, cases
 from tests.live.movers.guides import GUIDES
 from tests.live.movers.moves import check_views, until
 from tests.live.movers.people import Manner, Person
@@ -77,7 +77,11 @@ DOCUMENTS: dict[str, Callable[[Person, dict[str, RosterEntry]], str]] = {
 """How the order is given, and where the document comes from then."""
 
 
-@pytest.mark.parametrize("way", GUIDES)
+@pytest.mark.parametrize(
+    ("pair", "way"),
+    cases(["prosody-0.12+ejabberd-24.12-chat"], PAIRS, GUIDES),
+    indirect=["pair"],
+)
 async def test_a_whole_account_is_pasted(pair: Kind, world_for: WorldFor, way: str) -> None:
     """The old server knows nothing of moves: its owner has the file, and publishes by hand."""
     world = await world_for(pair, names=NAMES)

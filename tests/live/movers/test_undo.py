@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.live.movers.cast import Cast, compare
+from tests.live.movers.cast import Cast, compare, until_roster
 from tests.live.movers.conftest import WorldFor
 from tests.live.movers.guides import GUIDES, PASTED
 from tests.live.movers.moves import until
@@ -128,18 +128,12 @@ async def test_a_contact_undoes_for_themselves(kind: Kind, world_for: WorldFor) 
     async with Cast(world) as cast:
         stage = await enter_juliet(world, cast)
         await move_her(stage)
-        before = {stage.romeo.jid: cast.arranged(stage.romeo)}
         stage.new.requests.clear()
         await stage.romeo.told("has moved", sender=COMPONENT_HOST)
         said = await stage.romeo.asks(COMPONENT_HOST, "undo", "undone|which|what")
         assert "Undone" in said.body
         # The old account's server has to give back what was revoked: it asks, its owner approves.
         stage.old.manner = Manner.APPROVES
-        async with stage.home.orders.watch():
-            for _ in range(10):
-                await cast.settled()
-                if compare(before, await cast.rosters(stage.romeo)) == "":
-                    break
-        assert compare(before, await cast.rosters(stage.romeo)) == ""
+        await until_roster(stage.romeo, cast.arranged(stage.romeo))
         again = await stage.romeo.asks(COMPONENT_HOST, "undo")
         assert "nothing to undo" in again.body
