@@ -7,20 +7,18 @@ import re
 from collections.abc import (
     AsyncIterator,
     Awaitable,
-    Collection,
     Generator,
-    Iterable,
     Iterator,
     Mapping,
 )
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pytest
 
 from tests.full import FULL as FULL
+from tests.live.cases import cases
 from tests.live.movers.world import HOSTS, Settings, World
 from tests.live.servers.differences import KINDS, Kind
 from tests.live.servers.mixed import mix
@@ -35,23 +33,7 @@ PAIRS = (
 """For what happens between servers: alike, and each beside the other."""
 PAIRS_OFTEN = ("prosody-0.12", "prosody-0.12+ejabberd-24.12")
 KINDS_OFTEN = ("prosody-0.12", "ejabberd-24.12")
-"""What ``make test`` runs of these, unless a test says otherwise; all of it is in every full run."""
-
-
-def cases(often: Collection[str], *axes: Iterable[object]) -> list[Any]:
-    """Every combination, for ``parametrize``; those that are not named have the mark ``full``.
-
-    Its id names a combination: names of kinds, and other values as they print.
-    """
-    combinations = {
-        "-".join(str(getattr(value, "name", value)) for value in values): values
-        for values in product(*axes)
-    }
-    assert combinations.keys() >= set(often), combinations.keys()
-    return [
-        pytest.param(*values, id=name, marks=() if name in often else pytest.mark.full)
-        for name, values in combinations.items()
-    ]
+"""What ``make test`` runs of these, unless a test says otherwise."""
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,9 +9,10 @@ from collections import Counter
 
 import pytest
 
+from tests.live.cases import cases
 from tests.live.movers.bots import Bots
 from tests.live.movers.cast import Cast
-from tests.live.movers.conftest import WorldFor, cases
+from tests.live.movers.conftest import WorldFor
 from tests.live.movers.crowd import ELSEWHERE, LONG, SETTINGS, Crowd
 from tests.live.movers.guides import GUIDES, PASTED
 from tests.live.movers.moves import is_of, progress_of, until

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from tests.live.cases import cases
 from tests.live.movers.cast import Cast, after_follow, compare
-from tests.live.movers.conftest import PAIRS, WorldFor, cases
+from tests.live.movers.conftest import PAIRS, WorldFor
 from tests.live.movers.guides import GUIDES, PASTED
 from tests.live.movers.moves import check_views, is_of, states_of, until
 from tests.live.movers.people import Manner, Person
@@ -118,8 +119,8 @@ async def test_contacts_on_four_servers(pair: Kind, world_for: WorldFor, each: i
             ("settling", "done"),
             counts={"mutual": followers - 1, "accepted": 1, "pending": total - followers},
         )
-        arrived.check_totals(total)
-        left.check_totals(total)
+        for watch in (arrived, left):
+            watch.check_totals(total, is_of(old, new))
 
         await check(world, cast, everyone)
 

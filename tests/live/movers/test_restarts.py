@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.live.cases import cases
 from tests.live.movers.cast import Cast
-from tests.live.movers.conftest import WorldFor, cases
+from tests.live.movers.conftest import WorldFor
 from tests.live.movers.crowd import NEIGHBOURS, SETTINGS, TOTAL, Crowd
 from tests.live.movers.world import House, Settings
 from tests.live.servers.differences import KINDS, Kind

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.live.cases import cases
 from tests.live.movers.cast import Cast
-from tests.live.movers.conftest import KINDS_OFTEN, WorldFor, cases
+from tests.live.movers.conftest import KINDS_OFTEN, WorldFor
 from tests.live.movers.guides import GUIDES, code_of
-from tests.live.movers.moves import until
+from tests.live.movers.moves import is_of, until
 from tests.live.movers.stage import NAMES, check_end, enter_juliet, move_her
 from tests.live.servers.base import COMPONENT_HOST
 from tests.live.servers.differences import KINDS, Kind
@@ -36,7 +37,7 @@ async def test_a_move_in_one_house(kind: Kind, world_for: WorldFor, order: str, 
             )
             assert "has begun" in said
             await until(watch, stage.old, stage.new, ("done",), counts={"accepted": 1, "mutual": 3})
-            watch.check_totals(4)
+            watch.check_totals(4, is_of(stage.old, stage.new))
         await check_end(stage)
 
         # One message shows the progress, and is corrected.

@@ -7,7 +7,7 @@ import pytest
 from tests.live.movers.cast import Cast, compare, until_roster
 from tests.live.movers.conftest import WorldFor
 from tests.live.movers.guides import GUIDES, PASTED
-from tests.live.movers.moves import until
+from tests.live.movers.moves import is_of, until
 from tests.live.movers.people import Manner
 from tests.live.movers.stage import NAMES, Juliet, enter_juliet, move_her
 from tests.live.movers.world import COMPONENTS
@@ -36,7 +36,7 @@ async def undo(stage: Juliet, before: Snapshot, way: str) -> None:
         said = await GUIDES[way](stage.old, COMPONENT_HOST).order("undo", sure="1")
         assert "being undone" in said or "undone" in said
         await until(watch, stage.old, stage.new, ("undone",))
-        watch.check_totals(4)
+        watch.check_totals(4, is_of(stage.old, stage.new))
     await stage.old.told("is undone", sender=COMPONENT_HOST)
     await stage.cast.settled()
     after = without_leftovers(await stage.cast.rosters(stage.friar), stage.new.jid)
