@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from bench.soak.run import Options, Soak
 from tests.live.servers.differences import Kind
 
 
-@pytest.mark.skipif(os.environ.get("XMPP_MOVED_FULL") != "1", reason="a minute: make test-full")
+@pytest.mark.full  # a minute
 async def test_a_minute_of_moves_with_a_restart(kind: Kind, tmp_path: Path) -> None:
     options = Options(
         minutes=1,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from tests.live.movers.people import Manner, Person
+from tests.live.movers.people import PATIENCE, Manner, Person
 from tests.live.movers.world import World
 from tests.live.servers.base import RosterEntry
 
@@ -108,19 +108,31 @@ class Cast:
             await asyncio.gather(*(device.ping(host) for device in online))
 
 
-async def until_roster(person: Person, wanted: Mapping[str, RosterEntry], timeout: float) -> None:
-    """Wait until a roster is exactly this, looking again at each stanza; raises AssertionError."""
+async def until_roster(
+    person: Person,
+    wanted: Mapping[str, RosterEntry],
+    look: Callable[[RosterEntry], RosterEntry] = lambda entry: entry,
+) -> None:
+    """Wait until a roster is exactly this, looking again at each stanza; raises AssertionError.
+
+    ``look``: what of an entry is looked at.
+    """
     seen: Mapping[str, RosterEntry] = {}
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 person.news.clear()
-                seen = await person.roster()
+                seen = {jid: look(entry) for jid, entry in (await person.roster()).items()}
                 if seen == wanted:
                     return
                 await person.news.wait()
     except TimeoutError:
         raise AssertionError(f"{person.jid}:\n{compare({'': wanted}, {'': seen})}") from None
+
+
+def without_labels(entry: RosterEntry) -> RosterEntry:
+    """An entry without name and groups: servers may name one after whoever asks."""
+    return replace(entry, name=None, groups=())
 
 
 def after_follow(before: Mapping[str, RosterEntry], old: str, new: str) -> dict[str, RosterEntry]:

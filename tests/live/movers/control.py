@@ -54,10 +54,8 @@ class Watch:
             last = self.lines[-1] if self.lines else "no line at all"
             raise AssertionError(f"{what}: not within {timeout} s; the last was {last}") from None
 
-    def check_totals(
-        self, total: int, picks: Callable[[dict[str, Any]], bool] = lambda _: True
-    ) -> None:
-        """See that in every line, of those picked, the states add up to the size of the roster."""
+    def check_totals(self, total: int, picks: Callable[[dict[str, Any]], bool]) -> None:
+        """See that in every line of one move the states add up to the size of the roster."""
         lines = [line for line in self.lines if picks(line)]
         wrong = [
             line

@@ -10,7 +10,7 @@ from component.core.records import MoveState
 from tests.live.movers.bots import Bots
 from tests.live.movers.cast import Cast, after_follow, compare
 from tests.live.movers.guides import GUIDES, PASTED, code_of
-from tests.live.movers.moves import check_views, progress_of, until
+from tests.live.movers.moves import check_views, is_of, progress_of, until
 from tests.live.movers.people import Manner, Person
 from tests.live.movers.readings import Proof
 from tests.live.movers.world import House, Settings, World
@@ -116,7 +116,7 @@ class Crowd:
             progress = await progress_of(self.home, self.old, self.new)
             if progress["journey"]["state"] != "done":
                 await until(watch, self.old, self.new, ("done",), timeout=LONG)
-                watch.check_totals(TOTAL)
+                watch.check_totals(TOTAL, is_of(self.old, self.new))
 
     async def check(self, half_way: int = 0) -> None:
         """See that everybody was asked, told once at most, and only with a statement to read.

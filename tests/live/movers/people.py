@@ -28,8 +28,8 @@ CLIENT = "{jabber:client}"
 PRESENCE, MESSAGE = f"{CLIENT}presence", f"{CLIENT}message"
 BODY = f"{CLIENT}body"
 REPLACE = "{urn:xmpp:message-correct:0}replace"
-PATIENCE = 20.0
-"""Seconds within which an answer in the chat must come."""
+PATIENCE = 60.0
+"""Seconds within which what a person waits for must come."""
 
 _numbers = count(1)
 

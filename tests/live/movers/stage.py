@@ -12,7 +12,6 @@ from tests.live.movers.world import House, World
 from tests.live.servers.base import COMPONENT_HOST, RosterEntry
 
 NAMES = ("montague", "mantua")
-WAIT = 30.0
 
 
 @dataclass
@@ -78,7 +77,7 @@ async def enter_juliet(world: World, cast: Cast) -> Juliet:
 
 async def check_end(stage: Juliet) -> None:
     """See that every roster is exactly as it must be, and that nobody had to tap."""
-    await until_roster(stage.new, stage.roster_of_new(), WAIT)
+    await until_roster(stage.new, stage.roster_of_new())
     await stage.cast.settled()
     found = await stage.cast.rosters()
     old, new = stage.old.jid, stage.new.jid

@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+from tests.live.cases import cases
 from tests.live.movers.bots import Bots
 from tests.live.movers.cast import Cast
 from tests.live.movers.conftest import WorldFor
@@ -16,8 +17,9 @@ from tests.live.movers.crowd import ELSEWHERE, LONG, SETTINGS, Crowd
 from tests.live.movers.guides import GUIDES, PASTED
 from tests.live.movers.moves import is_of, progress_of, until
 from tests.live.movers.people import Manner, Person
+from tests.live.movers.stage import NAMES
 from tests.live.movers.world import House
-from tests.live.servers.differences import Kind
+from tests.live.servers.differences import KINDS, Kind
 
 POINTS = 50
 QUIET = 3.0
@@ -40,6 +42,7 @@ async def next_progress(crowd: Crowd, lines: int) -> None:
             )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seed", [1597])
 async def test_the_component_is_killed_at_fifty_points(
     kind: Kind, world_for: WorldFor, seed: int
@@ -48,7 +51,7 @@ async def test_the_component_is_killed_at_fifty_points(
     line, from the publication of the statement to the last answers."""
     dice = random.Random(seed)
     settings = (*SETTINGS, ("movers.per_mover_per_second", 4.0))
-    world = await world_for(kind, names=("montague", "mantua"), settings=settings, own=True)
+    world = await world_for(kind, names=NAMES, settings=settings)
     async with Cast(world) as cast:
         crowd = Crowd(world, cast)
         await crowd.enter()
@@ -64,12 +67,16 @@ async def test_the_component_is_killed_at_fifty_points(
         assert crowd.told == ELSEWHERE
 
 
-@pytest.mark.parametrize("state", ["preflighted", "published", "notifying"])
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    cases(["prosody-0.12-published"], KINDS.values(), ["preflighted", "published", "notifying"]),
+    indirect=["kind"],
+)
 async def test_the_component_is_killed_as_a_move_begins(
     kind: Kind, world_for: WorldFor, state: str
 ) -> None:
     """Between the order and the first notifications, as soon as it says that it is so far."""
-    world = await world_for(kind, names=("montague", "mantua"), settings=SETTINGS, own=True)
+    world = await world_for(kind, names=NAMES, settings=SETTINGS)
     async with Cast(world) as cast:
         crowd = Crowd(world, cast)
         await crowd.enter()
@@ -86,14 +93,13 @@ async def test_the_component_is_killed_as_a_move_begins(
         assert crowd.told == ELSEWHERE
 
 
+@pytest.mark.full
 async def test_both_sides_of_a_move_across_servers_are_killed(
     pair: Kind, world_for: WorldFor
 ) -> None:
     """Old and new account have servers and components of their own; each dies a few times."""
     dice = random.Random(1595)
-    world = await world_for(
-        pair, names=("montague", "capulet", "mantua"), settings=SETTINGS, own=True
-    )
+    world = await world_for(pair, names=("montague", "capulet", "mantua"), settings=SETTINGS)
     away, here = world.houses["montague"], world.houses["capulet"]
     async with Cast(world) as cast:
         old = cast.person("old", "montague.example")

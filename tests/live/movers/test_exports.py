@@ -8,10 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.live.arrange import publish
+from tests.live.cases import cases
 from tests.live.movers.cast import Cast, after_follow, compare
-from tests.live.movers.conftest import WorldFor
+from tests.live.movers.conftest import PAIRS, WorldFor
 from tests.live.movers.guides import GUIDES
-from tests.live.movers.moves import check_views, until
+from tests.live.movers.moves import check_views, is_of, until
 from tests.live.movers.people import Manner, Person
 from tests.live.movers.stage import NAMES
 from tests.live.servers.base import RosterEntry
@@ -77,7 +78,11 @@ DOCUMENTS: dict[str, Callable[[Person, dict[str, RosterEntry]], str]] = {
 """How the order is given, and where the document comes from then."""
 
 
-@pytest.mark.parametrize("way", GUIDES)
+@pytest.mark.parametrize(
+    ("pair", "way"),
+    cases(["prosody-0.12+ejabberd-24.12-chat"], PAIRS, GUIDES),
+    indirect=["pair"],
+)
 async def test_a_whole_account_is_pasted(pair: Kind, world_for: WorldFor, way: str) -> None:
     """The old server knows nothing of moves: its owner has the file, and publishes by hand."""
     world = await world_for(pair, names=NAMES)
@@ -102,7 +107,7 @@ async def test_a_whole_account_is_pasted(pair: Kind, world_for: WorldFor, way: s
             said = await GUIDES[way](new, home.component).order("arrive", old=old.jid, list=pasted)
             assert "has begun" in said
             await until(watch, old, new, ("done",), counts={"mutual": 3})
-            watch.check_totals(3)
+            watch.check_totals(3, is_of(old, new))
         contacts = (romeo, nurse, friar)
         await check_views(home, old, new, {c.jid: "mutual" for c in contacts}, "done")
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.live.cases import cases
 from tests.live.movers.cast import Cast
 from tests.live.movers.conftest import WorldFor
 from tests.live.movers.crowd import NEIGHBOURS, SETTINGS, TOTAL, Crowd
 from tests.live.movers.world import House, Settings
-from tests.live.servers.differences import Kind
+from tests.live.servers.differences import KINDS, Kind
 
 RETRYING: Settings = (
     *SETTINGS,
@@ -60,14 +61,17 @@ async def restart(crowd: Crowd, house: House, way: str) -> None:
     await asyncio.gather(*(person.log_in() for person in gone))
 
 
-@pytest.mark.parametrize("which", RESTARTS)
-@pytest.mark.parametrize("way", ["stop", "kill"])
+@pytest.mark.parametrize(
+    ("kind", "way", "which"),
+    cases(["prosody-0.12-stop-of-both-accounts"], KINDS.values(), ["stop", "kill"], RESTARTS),
+    indirect=["kind"],
+)
 async def test_a_server_is_restarted_in_the_middle(
     kind: Kind, world_for: WorldFor, which: str, way: str
 ) -> None:
     """Answers, ways back and requests die with it; in the end nobody lacks anything."""
     plan = RESTARTS[which]
-    world = await world_for(kind, names=plan.names, settings=RETRYING, own=True)
+    world = await world_for(kind, names=plan.names, settings=RETRYING)
     async with Cast(world) as cast:
         crowd = Crowd(world, cast, plan.new_host)
         await crowd.enter()

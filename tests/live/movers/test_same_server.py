@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import pytest
 
+from tests.live.cases import cases
 from tests.live.movers.cast import Cast
-from tests.live.movers.conftest import WorldFor
+from tests.live.movers.conftest import KINDS_OFTEN, WorldFor
 from tests.live.movers.guides import GUIDES, code_of
-from tests.live.movers.moves import until
+from tests.live.movers.moves import is_of, until
 from tests.live.movers.stage import NAMES, check_end, enter_juliet, move_her
 from tests.live.servers.base import COMPONENT_HOST
-from tests.live.servers.differences import Kind
+from tests.live.servers.differences import KINDS, Kind
+
+_WAYS = [f"{order}-{way}" for order in ("away", "arrive") for way in GUIDES]
+OFTEN = [*(f"{kind}-{way}" for kind in KINDS_OFTEN for way in _WAYS), "prosody-13.0-away-chat"]
 
 
-@pytest.mark.parametrize("way", GUIDES)
-@pytest.mark.parametrize("from_new", [False, True], ids=["away", "arrive"])
-async def test_a_move_in_one_house(
-    kind: Kind, world_for: WorldFor, way: str, from_new: bool
-) -> None:
+@pytest.mark.parametrize(
+    ("kind", "order", "way"),
+    cases(OFTEN, KINDS.values(), ["away", "arrive"], GUIDES),
+    indirect=["kind"],
+)
+async def test_a_move_in_one_house(kind: Kind, world_for: WorldFor, order: str, way: str) -> None:
     world = await world_for(kind, names=NAMES)
     async with Cast(world) as cast:
         stage = await enter_juliet(world, cast)
+        from_new = order == "arrive"
         owner, other = (stage.new, stage.old) if from_new else (stage.old, stage.new)
         guide = GUIDES[way](owner, COMPONENT_HOST)
-        order = "arrive" if from_new else "away"
         async with stage.home.orders.watch() as watch:
             said = await guide.order(
                 order,
@@ -32,7 +37,7 @@ async def test_a_move_in_one_house(
             )
             assert "has begun" in said
             await until(watch, stage.old, stage.new, ("done",), counts={"accepted": 1, "mutual": 3})
-            watch.check_totals(4)
+            watch.check_totals(4, is_of(stage.old, stage.new))
         await check_end(stage)
 
         # One message shows the progress, and is corrected.

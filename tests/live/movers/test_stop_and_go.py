@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from tests.live.arrange import NS_PUBSUB, publish
 from tests.live.movers.bots import Bots
-from tests.live.movers.cast import Cast, compare
+from tests.live.movers.cast import Cast, compare, until_roster
 from tests.live.movers.conftest import WorldFor
 from tests.live.movers.guides import GUIDES, code_of
 from tests.live.movers.moves import is_of, progress_of, states_of, until
-from tests.live.movers.people import Manner, Person
+from tests.live.movers.people import PATIENCE, Manner, Person
 from tests.live.movers.stage import NAMES, begin_her, enter_juliet, move_her
 from tests.live.movers.world import Settings, World
 from tests.live.servers.base import COMPONENT_HOST
@@ -56,125 +57,6 @@ class Company:
         """See that nobody was told twice, and nobody before there was something to read."""
         assert set(self.bots.counts.values()) <= {1}, self.bots.counts
         assert all(proof.holds for proof in self.bots.proofs), self.bots.proofs
-
-
-async def test_a_pause_stops_and_resume_goes_on(kind: Kind, world_for: WorldFor) -> None:
-    world = await world_for(kind, names=NAMES, settings=SLOW)
-    async with Cast(world) as cast:
-        company = Company(world, cast)
-        await company.bots.open()
-        await cast.enter()
-        async with company.home.orders.watch() as watch:
-            await company.begin()
-            assert "paused" in await company.order("pause")
-            paused = await progress_of(company.home, company.old, company.new)
-            assert paused["journey"]["state"] == "paused"
-            left = paused["counts"]["queued"]
-            assert left > 0
-            # What was sent may still be answered; nobody else is told, whatever the component does
-            # meanwhile: a move that begins now tells its four contacts at the same pace.
-            async with Cast(world) as others:
-                await move_her(await enter_juliet(world, others))
-            await cast.settled()
-            still = await progress_of(company.home, company.old, company.new)
-            assert still["counts"]["queued"] == left
-            asked = await company.new.roster()
-            assert len(asked) == COUNT + 1 - left
-            assert {n.to for n in company.bots.notifications} == asked.keys() & {*company.names}
-            assert await company.neighbour.reads_statement(company.old.jid) == (
-                company.new.jid,
-                None,
-            )
-            assert "paused" not in await company.order("resume")
-            await until(watch, company.old, company.new, ("done",), counts={"mutual": COUNT + 1})
-            watch.check_totals(COUNT + 1, is_of(company.old, company.new))
-        await company.bots.until_proven()
-        company.check_told_once()
-        assert len(company.bots.notifications) == COUNT
-
-
-async def test_cancel_takes_back_what_is_open(kind: Kind, world_for: WorldFor) -> None:
-    world = await world_for(kind, names=NAMES, settings=SLOW)
-    async with Cast(world) as cast:
-        company = Company(world, cast, Manner.NOTHING)
-        bots = await company.bots.open()
-        await cast.enter()
-        await company.begin()
-        assert "cancelled" in await company.order("cancel")
-        # Who was told is told that it is over; the others never hear of it.
-        told = {n.to for n in bots.notifications}
-        await bots.until(lambda: {bot for bot, _ in bots.withdrawn} >= told, "withdrawn")
-        await cast.settled()
-        assert {n.to for n in bots.notifications} == {bot for bot, _ in bots.withdrawn}
-        assert len(bots.notifications) < COUNT
-        assert (await company.neighbour.reads_statement(company.old.jid))[0] is None
-        for name in company.names:
-            assert name not in await company.new.roster()
-        await company.old.told("is cancelled", sender=COMPONENT_HOST)
-        states = await states_of(company.home, company.old, company.new)
-        assert set(states.values()) <= {"restored", "skipped", "mutual"}
-
-        # A cancelled move costs no month: another may begin at once.
-        bots.manner = Manner.APPROVES
-        bots.notifications.clear()
-        async with company.home.orders.watch() as watch:
-            await company.begin()
-            await until(watch, company.old, company.new, ("done",), timeout=60.0)
-        company.check_told_once()
-        # Success does: the next one has to wait.
-        said = await GUIDES["chat"](company.old, COMPONENT_HOST).order(
-            "away", new=cast.person("third", "verona.example").jid
-        )
-        assert "cannot begin" in said
-        assert "Possible again on" in said
-
-
-async def test_a_vanished_statement_is_published_again(kind: Kind, world_for: WorldFor) -> None:
-    world = await world_for(kind, names=NAMES, settings=SLOW)
-    async with Cast(world) as cast:
-        company = Company(world, cast)
-        # Told in the moment without a statement, a contact's server leaves it to the contact.
-        company.neighbour.manner = Manner.APPROVES
-        bots = await company.bots.open()
-        await cast.enter()
-        async with company.home.orders.watch() as watch:
-            await company.begin()
-            await company.old.retracts_statement()
-            found = None
-            async with asyncio.timeout(20.0):
-                while found != (company.new.jid, None):
-                    found = await company.neighbour.reads_statement(company.old.jid)
-            await until(watch, company.old, company.new, ("done",))
-        assert set(bots.counts.values()) == {1}
-        assert len(bots.notifications) == COUNT
-
-
-async def test_only_who_was_told_is_approved(kind: Kind, world_for: WorldFor) -> None:
-    """A stranger, and a contact whose turn has not come, ask the new account like anybody."""
-    world = await world_for(kind, names=NAMES, settings=SLOW)
-    async with Cast(world) as cast:
-        company = Company(world, cast)
-        stranger = cast.person("stranger", "montague.example")
-        await company.bots.open()
-        await cast.enter()
-        async with company.home.orders.watch() as watch:
-            await company.begin()
-            stranger.subscribes("subscribe", company.new.jid)
-            request = await company.new.seen_requests(stranger.jid)
-            assert request.element.get("from") == stranger.jid
-            # The neighbour's turn is the last: the domain of the bots is at it until then.
-            await until(watch, company.old, company.new, ("done",))
-        assert stranger.jid not in {
-            jid
-            for jid, entry in (await company.new.roster()).items()
-            if entry.subscription != "none"
-        }
-        assert [r.element.get("from") for r in company.new.requests] == [stranger.jid]
-        # After the move nobody is approved without a tap.
-        late = cast.person("late", "montague.example")
-        await late.log_in()
-        late.subscribes("subscribe", company.new.jid)
-        await company.new.seen_requests(late.jid)
 
 
 async def test_who_is_blocked_or_left_out_hears_nothing(kind: Kind, world_for: WorldFor) -> None:
@@ -349,9 +231,127 @@ async def test_contacts_have_their_way(kind: Kind, world_for: WorldFor) -> None:
         # The nurse decides, and all is as if her server had.
         stage.nurse.subscribes("subscribed", stage.new.jid)
         stage.nurse.subscribes("subscribe", stage.new.jid)
-        for _ in range(20):
-            await cast.settled()
-            if (await stage.new.roster())[stage.nurse.jid].subscription == "both":
-                break
-        assert (await stage.new.roster())[stage.nurse.jid].subscription == "both"
+        wanted = stage.roster_of_new()
+        tybalt = wanted[stage.tybalt.jid]
+        wanted[stage.tybalt.jid] = replace(tybalt, subscription="none", ask=True)
+        await until_roster(stage.new, wanted)
         assert not stage.new.requests
+
+
+async def test_a_pause_stops_and_resume_goes_on(kind: Kind, world_for: WorldFor) -> None:
+    world = await world_for(kind, names=NAMES, settings=SLOW)
+    async with Cast(world) as cast:
+        company = Company(world, cast)
+        await company.bots.open()
+        await cast.enter()
+        async with company.home.orders.watch() as watch:
+            await company.begin()
+            assert "paused" in await company.order("pause")
+            paused = await progress_of(company.home, company.old, company.new)
+            assert paused["journey"]["state"] == "paused"
+            left = paused["counts"]["queued"]
+            assert left > 0
+            # What was sent may still be answered; nobody else is told, whatever the component does
+            # meanwhile: a move that begins now tells its four contacts at the same pace.
+            async with Cast(world) as others:
+                await move_her(await enter_juliet(world, others))
+            await cast.settled()
+            still = await progress_of(company.home, company.old, company.new)
+            assert still["counts"]["queued"] == left
+            asked = await company.new.roster()
+            assert len(asked) == COUNT + 1 - left
+            assert {n.to for n in company.bots.notifications} == asked.keys() & {*company.names}
+            assert await company.neighbour.reads_statement(company.old.jid) == (
+                company.new.jid,
+                None,
+            )
+            assert "paused" not in await company.order("resume")
+            await until(watch, company.old, company.new, ("done",), counts={"mutual": COUNT + 1})
+            watch.check_totals(COUNT + 1, is_of(company.old, company.new))
+        await company.bots.until_proven()
+        company.check_told_once()
+        assert len(company.bots.notifications) == COUNT
+
+
+async def test_cancel_takes_back_what_is_open(kind: Kind, world_for: WorldFor) -> None:
+    world = await world_for(kind, names=NAMES, settings=SLOW)
+    async with Cast(world) as cast:
+        company = Company(world, cast, Manner.NOTHING)
+        bots = await company.bots.open()
+        await cast.enter()
+        await company.begin()
+        assert "cancelled" in await company.order("cancel")
+        # Who was told is told that it is over; the others never hear of it.
+        told = {n.to for n in bots.notifications}
+        await bots.until(lambda: {bot for bot, _ in bots.withdrawn} >= told, "withdrawn")
+        await cast.settled()
+        assert {n.to for n in bots.notifications} == {bot for bot, _ in bots.withdrawn}
+        assert len(bots.notifications) < COUNT
+        assert (await company.neighbour.reads_statement(company.old.jid))[0] is None
+        for name in company.names:
+            assert name not in await company.new.roster()
+        await company.old.told("is cancelled", sender=COMPONENT_HOST)
+        states = await states_of(company.home, company.old, company.new)
+        assert set(states.values()) <= {"restored", "skipped", "mutual"}
+
+        # A cancelled move costs no month: another may begin at once.
+        bots.manner = Manner.APPROVES
+        bots.notifications.clear()
+        async with company.home.orders.watch() as watch:
+            await company.begin()
+            await until(watch, company.old, company.new, ("done",), timeout=60.0)
+        company.check_told_once()
+        # Success does: the next one has to wait.
+        said = await GUIDES["chat"](company.old, COMPONENT_HOST).order(
+            "away", new=cast.person("third", "verona.example").jid
+        )
+        assert "cannot begin" in said
+        assert "Possible again on" in said
+
+
+async def test_a_vanished_statement_is_published_again(kind: Kind, world_for: WorldFor) -> None:
+    world = await world_for(kind, names=NAMES, settings=SLOW)
+    async with Cast(world) as cast:
+        company = Company(world, cast)
+        # Told in the moment without a statement, a contact's server leaves it to the contact.
+        company.neighbour.manner = Manner.APPROVES
+        bots = await company.bots.open()
+        await cast.enter()
+        async with company.home.orders.watch() as watch:
+            await company.begin()
+            await company.old.retracts_statement()
+            found = None
+            async with asyncio.timeout(PATIENCE):
+                while found != (company.new.jid, None):
+                    found = await company.neighbour.reads_statement(company.old.jid)
+            await until(watch, company.old, company.new, ("done",))
+        assert set(bots.counts.values()) == {1}
+        assert len(bots.notifications) == COUNT
+
+
+async def test_only_who_was_told_is_approved(kind: Kind, world_for: WorldFor) -> None:
+    """A stranger, and a contact whose turn has not come, ask the new account like anybody."""
+    world = await world_for(kind, names=NAMES, settings=SLOW)
+    async with Cast(world) as cast:
+        company = Company(world, cast)
+        stranger = cast.person("stranger", "montague.example")
+        await company.bots.open()
+        await cast.enter()
+        async with company.home.orders.watch() as watch:
+            await company.begin()
+            stranger.subscribes("subscribe", company.new.jid)
+            request = await company.new.seen_requests(stranger.jid)
+            assert request.element.get("from") == stranger.jid
+            # The neighbour's turn is the last: the domain of the bots is at it until then.
+            await until(watch, company.old, company.new, ("done",))
+        assert stranger.jid not in {
+            jid
+            for jid, entry in (await company.new.roster()).items()
+            if entry.subscription != "none"
+        }
+        assert [r.element.get("from") for r in company.new.requests] == [stranger.jid]
+        # After the move nobody is approved without a tap.
+        late = cast.person("late", "montague.example")
+        await late.log_in()
+        late.subscribes("subscribe", company.new.jid)
+        await company.new.seen_requests(late.jid)

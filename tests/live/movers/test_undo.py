@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.live.movers.cast import Cast, compare
+from tests.live.movers.cast import Cast, compare, until_roster
 from tests.live.movers.conftest import WorldFor
 from tests.live.movers.guides import GUIDES, PASTED
-from tests.live.movers.moves import until
+from tests.live.movers.moves import is_of, until
 from tests.live.movers.people import Manner
 from tests.live.movers.stage import NAMES, Juliet, enter_juliet, move_her
 from tests.live.movers.world import COMPONENTS
@@ -36,7 +36,7 @@ async def undo(stage: Juliet, before: Snapshot, way: str) -> None:
         said = await GUIDES[way](stage.old, COMPONENT_HOST).order("undo", sure="1")
         assert "being undone" in said or "undone" in said
         await until(watch, stage.old, stage.new, ("undone",))
-        watch.check_totals(4)
+        watch.check_totals(4, is_of(stage.old, stage.new))
     await stage.old.told("is undone", sender=COMPONENT_HOST)
     await stage.cast.settled()
     after = without_leftovers(await stage.cast.rosters(stage.friar), stage.new.jid)
@@ -128,18 +128,12 @@ async def test_a_contact_undoes_for_themselves(kind: Kind, world_for: WorldFor) 
     async with Cast(world) as cast:
         stage = await enter_juliet(world, cast)
         await move_her(stage)
-        before = {stage.romeo.jid: cast.arranged(stage.romeo)}
         stage.new.requests.clear()
         await stage.romeo.told("has moved", sender=COMPONENT_HOST)
         said = await stage.romeo.asks(COMPONENT_HOST, "undo", "undone|which|what")
         assert "Undone" in said.body
         # The old account's server has to give back what was revoked: it asks, its owner approves.
         stage.old.manner = Manner.APPROVES
-        async with stage.home.orders.watch():
-            for _ in range(10):
-                await cast.settled()
-                if compare(before, await cast.rosters(stage.romeo)) == "":
-                    break
-        assert compare(before, await cast.rosters(stage.romeo)) == ""
+        await until_roster(stage.romeo, cast.arranged(stage.romeo))
         again = await stage.romeo.asks(COMPONENT_HOST, "undo")
         assert "nothing to undo" in again.body

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -147,17 +147,24 @@ class World:
         """The kind of the server of this name."""
         return self.kind.sides.get(_LIKE.get(name, name), self.kind)
 
-    async def start(self, *, components: bool = True) -> None:
-        """Start every server, then the components unless told not to."""
-        await asyncio.gather(*(house.server.start() for house in self.houses.values()))
+    async def start(self, names: Iterable[str] = (), *, components: bool = True) -> None:
+        """Start what does not run of these servers, all by default; then their components unless
+        told not to."""
+        houses = [self.houses[name] for name in names or self.names]
+        await asyncio.gather(*(h.server.start() for h in houses if not h.server.running))
+        daemons = [h.daemon for h in houses if h.daemon is not None and not h.daemon.running]
         if components:
-            await asyncio.gather(*(daemon.start() for daemon in self.daemons()))
+            await asyncio.gather(*(daemon.start() for daemon in daemons))
 
     async def stop(self) -> None:
         """Stop everything that runs."""
-        await asyncio.gather(*(daemon.stop() for daemon in self.daemons()))
+        await self.stop_components()
         await asyncio.gather(*(house.server.stop() for house in self.houses.values()))
         shutil.rmtree(self.sockets, ignore_errors=True)
+
+    async def stop_components(self) -> None:
+        """Stop every component."""
+        await asyncio.gather(*(daemon.stop() for daemon in self.daemons()))
 
     def daemons(self) -> Iterator[Daemon]:
         """Every component."""
