@@ -7,8 +7,10 @@ import os
 import re
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 
+from component.account.model import Identity
 from tests.live.client import Client
 from tests.live.servers import prosody
 from tests.live.servers.addresses import free_address
@@ -31,6 +33,7 @@ _PORTAL_STORES = "roster,vcard,private,pep,pep_data"
 HTTP_PORT = 25281
 MODULES = Path(os.environ.get("XMPP_MOVED_PROSODY_MODULES", _CHECKOUT / ".cache/prosody-modules"))
 """Where community modules of Prosody are; Debian's selection has no mod_http_xep227."""
+_numbers = count(1)
 _PLACES = ("SOURCEDIR", "PLUGINDIR", "CONFIGDIR", "DATADIR")
 
 
@@ -58,13 +61,31 @@ class House:
         self._clients: list[Client] = []
 
     async def __aenter__(self) -> House:
-        await self.server.start()
+        await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for client in self._clients:
-            await client.close()
+        await self.log_out()
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start the server."""
+        await self.server.start()
+
+    async def stop(self) -> None:
+        """Stop it."""
         await self.server.stop()
+
+    async def log_out(self) -> None:
+        """Close every client."""
+        while self._clients:
+            await self._clients.pop().close()
+
+    def account(self, name: str, host: str) -> Identity:
+        """Create an account that no other test has."""
+        identity = Identity(host, f"{name}{next(_numbers)}")
+        self.server.add_user(identity.jid)
+        return identity
 
     async def client(self, jid: str, resource: str = "Gerät") -> Client:
         """A device of an account, logged in."""

@@ -21,6 +21,7 @@ from tests.live.movers.people import Person
 from tests.live.movers.stage import NAMES, Juliet, begin_her, enter_juliet, move_her
 from tests.live.servers.base import COMPONENT_HOST
 from tests.live.servers.differences import Kind
+from tests.live.shared import NEWER_PROSODY, kinds
 
 THINGS: Sequence[Piece] = (*BLOCKED, PROFILE, SETTINGS, *PUBLISHED)
 KNOWN = 200
@@ -68,6 +69,7 @@ async def check(stage: Juliet, coming: list[Piece]) -> None:
     assert not stage.romeo.requests
 
 
+@kinds(NEWER_PROSODY)
 async def test_everything_comes_first_and_goes_with_an_undo(
     kind: Kind, world_for: WorldFor
 ) -> None:
@@ -97,7 +99,8 @@ async def test_everything_comes_first_and_goes_with_an_undo(
         assert in_order(await things_of(stage.old)) == coming
 
 
-@pytest.mark.parametrize("contacts", [1, 150])
+@kinds(NEWER_PROSODY, "ejabberd-24.12")
+@pytest.mark.parametrize("contacts", [pytest.param(1, marks=pytest.mark.full), 150])
 async def test_killed_while_things_come(kind: Kind, world_for: WorldFor, contacts: int) -> None:
     world = await world_for(kind, names=NAMES, own=True)
     async with Cast(world) as cast:
@@ -116,6 +119,7 @@ async def test_killed_while_things_come(kind: Kind, world_for: WorldFor, contact
         await check(stage, coming)
 
 
+@kinds(NEWER_PROSODY)
 async def test_who_is_blocked_after_the_draft_hears_nothing(
     kind: Kind, world_for: WorldFor
 ) -> None:
