@@ -73,7 +73,7 @@ async def check(stage: Juliet, coming: list[Piece]) -> None:
 async def test_everything_comes_first_and_goes_with_an_undo(
     kind: Kind, world_for: WorldFor
 ) -> None:
-    world = await world_for(kind, names=NAMES, own=True)
+    world = await world_for(kind, names=NAMES)
     async with Cast(world) as cast:
         stage = await enter_juliet(world, cast)
         before, rosters = await things_of(stage.new), await cast.rosters(stage.new)
@@ -124,7 +124,7 @@ async def test_who_is_blocked_after_the_draft_hears_nothing(
     kind: Kind, world_for: WorldFor
 ) -> None:
     """Between the list that was shown and the last yes."""
-    world = await world_for(kind, names=NAMES, own=True)
+    world = await world_for(kind, names=NAMES)
     async with Cast(world) as cast:
         stage = await enter_juliet(world, cast)
 
