@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 import pytest
 
-from tests.live.servers.differences import KINDS
+from tests.live.servers.differences import KINDS, Kind
 
 NEWER_PROSODY = "prosody-13.0"
 """Has the hook's tests in ``make test``; what the hook has no part in is the same as on 0.12."""
@@ -40,7 +40,9 @@ def kept(thing: T) -> Iterator[T]:
         asyncio.run(run(thing.stop()))
 
 
-def kinds(*full: str, group: str = "") -> pytest.MarkDecorator:
+def kinds(
+    *full: str, group: str = "", argument: str = "kind", among: Iterable[Kind] = KINDS.values()
+) -> pytest.MarkDecorator:
     """A mark: the test, or each of the module, runs with each ``kind``.
 
     :param full: kinds with which it is left to ``make test-full``
@@ -52,7 +54,7 @@ def kinds(*full: str, group: str = "") -> pytest.MarkDecorator:
         return [*left, pytest.mark.xdist_group(f"{group} {name}")] if group else left
 
     return pytest.mark.parametrize(
-        "kind",
-        [pytest.param(kind, id=name, marks=marks(name)) for name, kind in KINDS.items()],
+        argument,
+        [pytest.param(kind, id=kind.name, marks=marks(kind.name)) for kind in among],
         indirect=True,
     )

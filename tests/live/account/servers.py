@@ -6,7 +6,8 @@ import asyncio
 import os
 import re
 from asyncio.subprocess import PIPE, STDOUT
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 
@@ -57,6 +58,7 @@ class House:
         named, hook = ((component,), HookOptions()) if component else ((), None)
         spec = ServerSpec("capulet", address, HOSTS, zone, named, hook, own)
         self.kind = kind
+        self.component = component
         self.server: Server = kind.build(spec, folder)
         self._clients: list[Client] = []
 
@@ -86,6 +88,26 @@ class House:
         identity = Identity(host, f"{name}{next(_numbers)}")
         self.server.add_user(identity.jid)
         return identity
+
+    @asynccontextmanager
+    async def told(self, folder: Path, extra: Mapping[str, str]) -> AsyncIterator[House]:
+        """The same with more options, for the length of a ``with`` block.
+
+        An ejabberd is told while it runs, and brought back.  There is another Prosody, in this
+        folder: it starts faster than one could be told.
+        """
+        server, before = self.server, dict(self.server.spec.extra)
+        if isinstance(server, Ejabberd):
+            try:
+                server.reload({**before, **extra})
+                yield self
+            finally:
+                server.reload(before)
+        else:
+            async with House(
+                self.kind, folder, {**before, **extra}, component=self.component
+            ) as own:
+                yield own
 
     async def client(self, jid: str, resource: str = "Gerät") -> Client:
         """A device of an account, logged in."""

@@ -24,10 +24,9 @@ from tests.lines import lines_of
 from tests.live.account.furniture import EVERYTHING
 from tests.live.account.servers import HOSTS, House
 from tests.live.account.test_exchange import is_prosody
-from tests.live.belongings.stage import Stage, hooked
+from tests.live.belongings.stage import Stage
 from tests.live.client import NS_ROSTER
 from tests.live.servers.base import RosterEntry
-from tests.live.servers.ejabberd import Ejabberd
 
 SORTS = {
     "blocking": {Sort.BLOCKED},
@@ -39,18 +38,15 @@ SORTS = {
 
 @asynccontextmanager
 async def narrowed(house: House, folder: Path, part: str | None) -> AsyncIterator[Stage]:
-    """A stage where an admin lets only this be carried; None: everything, as without the option.
-
-    On ejabberd that is changed while it runs, and brought back.  A Prosody of its own starts faster
-    than one could be told.
-    """
+    """A stage where an admin lets only this be carried; None: everything, as without the option."""
+    option = (
+        {"moved_hook_copy": f'{{ "{part}" }}'}
+        if is_prosody(house.kind)
+        else {"modules.mod_moved_hook.copy": f'["{part}"]'}
+    )
     async with AsyncExitStack() as stack:
-        if part is not None and isinstance(house.server, Ejabberd):
-            stack.callback(house.server.reload, {})
-            house.server.reload({"modules.mod_moved_hook.copy": f'["{part}"]'})
-        elif part is not None:
-            own = hooked(house.kind, folder / "house", {"moved_hook_copy": f'{{ "{part}" }}'})
-            house = await stack.enter_async_context(own)
+        if part is not None:
+            house = await stack.enter_async_context(house.told(folder / "house", option))
         yield await stack.enter_async_context(Stage(house, folder))
 
 

@@ -99,26 +99,6 @@ async def test_everything_comes_first_and_goes_with_an_undo(
         assert in_order(await things_of(stage.old)) == coming
 
 
-@kinds(NEWER_PROSODY, "ejabberd-24.12")
-@pytest.mark.parametrize("contacts", [pytest.param(1, marks=pytest.mark.full), 150])
-async def test_killed_while_things_come(kind: Kind, world_for: WorldFor, contacts: int) -> None:
-    world = await world_for(kind, names=NAMES, own=True)
-    async with Cast(world) as cast:
-        stage = await enter_juliet(world, cast)
-        coming = await furnished(stage)
-        order = asyncio.create_task(begin_her(stage))
-        await until_known(stage.new, contacts)
-        await stage.home.running_daemon.kill()
-        order.cancel()  # its last word may have died with the component
-        await asyncio.wait({order})
-        assert not stage.friar.notifications
-        await stage.home.running_daemon.start()
-        async with stage.home.orders.watch() as watch:
-            if (await progress_of(stage.home, stage.old, stage.new))["journey"]["state"] != "done":
-                await until(watch, stage.old, stage.new, ("done",), timeout=WAIT)
-        await check(stage, coming)
-
-
 @kinds(NEWER_PROSODY)
 async def test_who_is_blocked_after_the_draft_hears_nothing(
     kind: Kind, world_for: WorldFor
@@ -139,3 +119,23 @@ async def test_who_is_blocked_after_the_draft_hears_nothing(
         await cast.settled()
         assert not stage.friar.notifications
         assert Blocked(stage.friar.jid) in await things_of(stage.new)
+
+
+@kinds(NEWER_PROSODY, "ejabberd-24.12")
+@pytest.mark.parametrize("contacts", [pytest.param(1, marks=pytest.mark.full), 150])
+async def test_killed_while_things_come(kind: Kind, world_for: WorldFor, contacts: int) -> None:
+    world = await world_for(kind, names=NAMES, own=True)
+    async with Cast(world) as cast:
+        stage = await enter_juliet(world, cast)
+        coming = await furnished(stage)
+        order = asyncio.create_task(begin_her(stage))
+        await until_known(stage.new, contacts)
+        await stage.home.running_daemon.kill()
+        order.cancel()  # its last word may have died with the component
+        await asyncio.wait({order})
+        assert not stage.friar.notifications
+        await stage.home.running_daemon.start()
+        async with stage.home.orders.watch() as watch:
+            if (await progress_of(stage.home, stage.old, stage.new))["journey"]["state"] != "done":
+                await until(watch, stage.old, stage.new, ("done",), timeout=WAIT)
+        await check(stage, coming)
