@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +15,7 @@ import pytest
 from tests.live.client import Client, RawComponent, Stream
 from tests.live.servers.base import COMPONENT_HOST, HookOptions, RosterEntry
 from tests.live.servers.differences import Kind
+from tests.live.servers.ejabberd import Ejabberd
 from tests.live.topology import Arrangement, Topology
 
 NS_HOOK = "urn:xmpp-moved:hook:0"
@@ -112,8 +115,16 @@ async def on_stage(
     running: dict[tuple[str, Arrangement], Topology],
     factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Stage]:
-    """A stage on servers that all tests share (``running``), the component not yet connected."""
-    arrangement = Arrangement(hook=hook)
+    """A stage on servers that all tests share (``running``), the component not yet connected.
+
+    An ejabberd is told of other options of the hook while it runs, and brought back.
+    """
+    changed = {
+        f"modules.mod_moved_hook.{name}": json.dumps(math.ceil(value))
+        for name, value in (("timeout", hook.timeout), ("max_held", hook.max_held))
+        if value is not None and kind.name.startswith("ejabberd")
+    }
+    arrangement = Arrangement(hook=HookOptions() if changed else hook)
     topology = running.get((kind.name, arrangement))
     if topology is None:
         topology = Topology(kind, arrangement, factory.mktemp(kind.name))
@@ -124,6 +135,11 @@ async def on_stage(
             raise
         running[kind.name, arrangement] = topology
     async with AsyncExitStack() as stack:
+        server = topology.servers["montague"]
+        if changed:
+            assert isinstance(server, Ejabberd)
+            stack.callback(server.reload, {})
+            server.reload(changed)
         yield Stage(topology, stack)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import socket
-from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from tests.live.servers.process import Process, tail
+
 PROSODY = shutil.which("prosody")
-READY = b"Activated service 'component'"
-START_SECONDS = 20.0
+READY = "Activated service 'component'"
+START_SECONDS = 60.0
+_POLL = 0.02
 
 
 def free_port() -> int:
@@ -34,57 +35,37 @@ class LinkServer:
         self._folder = folder
         self._components = dict(components)
         self._process: Process | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self.log: list[str] = []
-        self._logged = asyncio.Condition()
+        self._log = folder / "prosody.log"
 
     async def start(self) -> None:
         """Start it, and return when it listens."""
         config = self._folder / "prosody.cfg.lua"
         config.write_text(self._config())
-        self._process = await asyncio.create_subprocess_exec(
-            PROSODY or "prosody", "-F", "--config", str(config), stdout=PIPE, stderr=STDOUT
-        )
-        listening = asyncio.Event()
-        self._reader = asyncio.create_task(self._read(listening))
+        before = self._count(READY)
+        command = [PROSODY or "prosody", "-F", "--config", str(config)]
+        self._process = Process(command, cwd=self._folder, output=self._log)
         try:
-            await asyncio.wait_for(listening.wait(), START_SECONDS)
+            await self.wait_log(READY, before + 1, START_SECONDS)
         except TimeoutError:
             await self.stop()
-            raise RuntimeError("prosody did not start:\n" + "".join(self.log[-20:])) from None
+            raise RuntimeError(f"prosody did not start:\n{tail(self._log)}") from None
 
     async def stop(self, *, kill: bool = False) -> None:
         """End it: in order, or as a crash would."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            if kill:
-                process.kill()
-            else:
-                process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), 10)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-        if self._reader is not None:
-            await self._reader
+        if self._process is not None:
+            await (self._process.kill() if kill else self._process.terminate())
 
     async def wait_log(self, text: str, count: int, seconds: float = 10.0) -> None:
         """Wait until its log has ``text`` in that many lines."""
-        async with asyncio.timeout(seconds), self._logged:
-            await self._logged.wait_for(lambda: sum(text in line for line in self.log) >= count)
+        async with asyncio.timeout(seconds):
+            while True:
+                if self._count(text) >= count:
+                    return
+                await asyncio.sleep(_POLL)
 
-    async def _read(self, listening: asyncio.Event) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            async with self._logged:
-                self.log.append(line.decode(errors="replace"))
-                self._logged.notify_all()
-            if READY in line:
-                listening.set()
+    def _count(self, text: str) -> int:
+        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        return sum(text in line for line in lines)
 
     def _config(self) -> str:
         data = self._folder / "data"
@@ -108,14 +89,3 @@ class LinkServer:
         for jid, secret in self._components.items():
             lines += [f'Component "{jid}"', f'    component_secret = "{secret}"']
         return "\n".join(lines) + "\n"
-
-
-@contextlib.asynccontextmanager
-async def link_server(folder: Path, components: Mapping[str, str]) -> AsyncIterator[LinkServer]:
-    """A running server, ended with the block."""
-    server = LinkServer(folder, components)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()

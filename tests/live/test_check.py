@@ -2,120 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.live.daemon import Daemon
+from tests.live.servers.addresses import free_address
 from tests.live.servers.base import HookOptions
 from tests.live.servers.differences import Kind
-from tests.live.topology import Arrangement, Topology
+from tests.live.shared import NEWER_PROSODY, kept, kinds
+from tests.live.topology import Arrangement, Topology, component_settings
 
 HOST = "montague.example"
+JULIET = f"juliet@{HOST}"
+
+Component = Callable[..., Daemon]
 
 
-def topology(kind: Kind, folder: Path, **changes: object) -> Topology:
-    """The usual servers; ``changes`` are dotted configuration keys with ``__`` for the dot."""
-    settings = tuple((key.replace("__", "."), value) for key, value in changes.items())
-    return Topology(kind, Arrangement(hook=HookOptions(), settings=settings), folder)
-
-
-async def check(stage: Topology, *arguments: str) -> tuple[int, str]:
-    """Exit code and output, on one line for matching."""
-    assert stage.daemon is not None
-    code, text = await stage.daemon.run_command("check", *arguments)
-    return code, " ".join(text.split())
-
-
-async def check_once(stage: Topology) -> tuple[int, str]:
-    """Check with server "montague" running, then stop everything."""
-    await stage.servers["montague"].start()
-    try:
-        return await check(stage)
-    finally:
-        await stage.stop()
+@pytest.fixture(scope="module")
+def servers(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
+    """A server with everything in place; "capulet" is there, and does not run."""
+    folder = tmp_path_factory.mktemp(kind.name)
+    topology = Topology(kind, Arrangement(hook=HookOptions()), folder)
+    with kept(topology.servers["montague"]) as montague:
+        montague.add_user(JULIET)
+        yield topology
 
 
 @pytest.fixture
-async def stage(kind: Kind, tmp_path: Path) -> AsyncIterator[Topology]:
-    """A server with everything in place."""
-    stage = topology(kind, tmp_path)
-    await stage.servers["montague"].start()
-    stage.servers["montague"].add_user(f"juliet@{HOST}")
-    yield stage
-    await stage.stop()
+async def component(servers: Topology, tmp_path: Path) -> AsyncIterator[Component]:
+    """A component that does not run yet, stopped at the end.
+
+    ``changes`` are dotted configuration keys with ``__`` for the dot.
+    """
+    made: list[Daemon] = []
+
+    def make(**changes: object) -> Daemon:
+        settings = tuple((key.replace("__", "."), value) for key, value in changes.items())
+        address = servers.servers["montague"].spec.address
+        made.append(Daemon(tmp_path / "component", component_settings(address, settings)))
+        return made[-1]
+
+    yield make
+    for daemon in made:
+        await daemon.stop()
 
 
-async def test_all_is_well(stage: Topology) -> None:
-    code, text = await check(stage, "--test-account", f"juliet@{HOST}")
+async def check(daemon: Daemon, *arguments: str) -> tuple[int, str]:
+    """Exit code and output, on one line for matching."""
+    code, text = await daemon.run_command("check", *arguments)
+    return code, " ".join(text.split())
+
+
+async def test_all_is_well(servers: Topology, component: Component) -> None:
+    code, text = await check(component(), "--test-account", JULIET)
     assert code == 0, text
-    for name in ("stream", "database", "clock", f"PEP of juliet@{HOST}"):
+    for name in ("stream", "database", "clock", f"PEP of {JULIET}"):
         assert f"✓ {name}" in text
-    for host in stage.servers["montague"].spec.hosts:
+    for host in servers.servers["montague"].spec.hosts:
         for name in ("hook", "divert", "send", "query"):
             assert f"✓ {name} on {host}" in text
 
 
-async def test_a_test_account_that_does_not_exist(stage: Topology) -> None:
-    code, text = await check(stage, "--test-account", f"nobody@{HOST}")
+@kinds(NEWER_PROSODY)
+async def test_a_test_account_that_does_not_exist(component: Component) -> None:
+    code, text = await check(component(), "--test-account", f"nobody@{HOST}")
     assert code == 1
     assert "name an account that exists" in text
 
 
-async def test_while_another_runs(stage: Topology) -> None:
-    assert stage.daemon is not None
-    await stage.daemon.start()
-    code, text = await check(stage)
+@kinds(NEWER_PROSODY)
+async def test_while_another_runs(servers: Topology, component: Component) -> None:
+    daemon = component()
+    await daemon.start()
+    code, text = await check(daemon)
     assert code == 0, text
     assert "✓ running: moved.montague.example is at work" in text
-    for host in stage.servers["montague"].spec.hosts:
+    for host in servers.servers["montague"].spec.hosts:
         assert f"✓ hook on {host}" in text
-    assert stage.daemon.running
+    assert daemon.running
 
 
-async def test_while_another_runs_that_tells_nothing(kind: Kind, tmp_path: Path) -> None:
-    stage = topology(kind, tmp_path, metrics__listen="")
-    await stage.servers["montague"].start()
-    assert stage.daemon is not None
-    await stage.daemon.start()
-    try:
-        code, text = await check(stage)
-    finally:
-        await stage.stop()
+@kinds(NEWER_PROSODY)
+async def test_while_another_runs_that_tells_nothing(component: Component) -> None:
+    daemon = component(metrics__listen="")
+    await daemon.start()
+    code, text = await check(daemon)
     assert code == 1
     assert "✗ database" in text
     assert "stop it to check the rest" in text
 
 
-async def test_a_host_without_hook(kind: Kind, tmp_path: Path) -> None:
-    stage = topology(kind, tmp_path, served__hosts=[HOST, "capulet.example"])
-    await stage.start()
+@kinds(NEWER_PROSODY)
+async def test_a_host_without_hook(servers: Topology, component: Component) -> None:
+    capulet = servers.servers["capulet"]
+    await capulet.start()
     try:
-        code, text = await check(stage)
+        code, text = await check(component(served__hosts=[HOST, "capulet.example"]))
     finally:
-        await stage.stop()
+        await capulet.stop()
     assert code == 1
     assert f"✓ hook on {HOST}" in text
     assert "✗ hook on capulet.example" in text
 
 
-async def test_the_wrong_secret(kind: Kind, tmp_path: Path) -> None:
-    code, text = await check_once(topology(kind, tmp_path, component__secret="wrong"))
+@kinds(NEWER_PROSODY)
+async def test_the_wrong_secret(component: Component) -> None:
+    code, text = await check(component(component__secret="wrong"))
     assert code == 1
     assert "refuses the secret" in text
 
 
-async def test_a_deadline_beyond_the_hooks(kind: Kind, tmp_path: Path) -> None:
-    code, text = await check_once(topology(kind, tmp_path, contacts__deadline_seconds=90))
+@kinds(NEWER_PROSODY)
+async def test_a_deadline_beyond_the_hooks(component: Component) -> None:
+    code, text = await check(component(contacts__deadline_seconds=90))
     assert code == 1
     assert f"✗ divert on {HOST}" in text
     assert "deadline_seconds (now 90) below moved_hook_timeout (60)" in text
 
 
-async def test_no_server_and_no_folder(kind: Kind, tmp_path: Path) -> None:
+async def test_no_server_and_no_folder(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path}/nowhere/moved.db"
-    stage = topology(kind, tmp_path, database__url=url)
-    code, text = await check(stage)
+    settings = component_settings(free_address(), (("database.url", url),))
+    code, text = await check(Daemon(tmp_path / "component", settings))
     assert code == 1
     assert "✗ database" in text
     assert f"make {tmp_path}/nowhere" in text

@@ -10,11 +10,14 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.full import FULL
 from tests.live.client import Client, RawComponent, Stream
 from tests.live.servers.addresses import free_address
 from tests.live.servers.base import (
@@ -25,6 +28,7 @@ from tests.live.servers.base import (
     ServerSpec,
 )
 from tests.live.servers.ejabberd import DIST_PORT, HOOK_SOURCES, Ejabberd, Installation
+from tests.live.shared import kept
 
 NS_HOOK = "urn:xmpp-moved:hook:0"
 HOOK = f"{{{NS_HOOK}}}"
@@ -38,8 +42,6 @@ INSTALLATION = Installation("ejabberd-24.12", Path(__file__).parents[2] / ".cach
 pytestmark = pytest.mark.skipif(
     not INSTALLATION.root.exists(), reason="run tests/bootstrap/ejabberd.sh"
 )
-
-Start = Callable[..., Awaitable[Ejabberd]]
 
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "as documented": {},
@@ -64,58 +66,92 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-@pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Start an ejabberd with the hook, Romeo, and Juliet's old and new account."""
-    servers: list[Ejabberd] = []
+@dataclass
+class Stage:
+    """A server with the hook, Romeo, and Juliet's old and new account."""
 
-    async def run(extra: Mapping[str, str] | None = None, **hook: float) -> Ejabberd:
-        address = free_address()
-        settings = dict(extra or {})
-        if "sql_type" in settings:
-            settings["sql_database"] = f'"{tmp_path / "sqlite.db"}"'
-        server = Ejabberd(
-            INSTALLATION,
-            ServerSpec(
-                "montague",
-                address,
-                (MONTAGUE, VERONA),
-                {MONTAGUE: address, VERONA: address},
-                (COMPONENT_HOST, STRANGER_HOST),
-                HookOptions(hook.get("timeout"), None),
-                settings,
-            ),
-            tmp_path / "ejabberd",
-        )
-        servers.append(server)
-        await server.start()
+    server: Ejabberd
+    stack: AsyncExitStack
+
+    async def log_in(self, jid: str) -> Client:
+        """A device that is interested and available; what it got so far is forgotten."""
+        client = Client(jid, jid, self.server.spec.address)
+        await client.open()
+        self.stack.push_async_callback(client.close)
+        await client.roster()
+        client.send("<presence/>")
+        await client.ping()
+        client.inbox.clear()
+        return client
+
+    async def connect(self, domain: str = COMPONENT_HOST) -> RawComponent:
+        """The component, or a stranger."""
+        component = RawComponent(domain, domain, self.server.spec.address)
+        await component.open()
+        self.stack.push_async_callback(component.close)
+        return component
+
+    def add_user(self, jid: str) -> None:
+        """Create an account that goes at the end of the test."""
+        self.server.add_user(jid)
+        self.stack.callback(self.server.remove_user, jid)
+
+
+def ejabberd(folder: Path) -> Ejabberd:
+    """An ejabberd with the hook, not started yet."""
+    address = free_address()
+    spec = ServerSpec(
+        "montague",
+        address,
+        (MONTAGUE, VERONA),
+        {MONTAGUE: address, VERONA: address},
+        (COMPONENT_HOST, STRANGER_HOST),
+        HookOptions(),
+    )
+    return Ejabberd(INSTALLATION, spec, folder)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ejabberd]:
+    """One for every test; who changes it brings it back."""
+    with kept(ejabberd(tmp_path_factory.mktemp("ejabberd") / "ejabberd")) as server:
+        yield server
+
+
+@asynccontextmanager
+async def staged(server: Ejabberd) -> AsyncIterator[Stage]:
+    """The accounts are new, and go at the end."""
+    async with AsyncExitStack() as stack:
+        stage = Stage(server, stack)
         for jid in (ROMEO, OLD, NEW):
-            server.add_user(jid)
+            stage.add_user(jid)
         server.set_roster(ROMEO, [RosterEntry(OLD, "both", "Juliet", ("Verona", "Love"))])
         server.set_roster(OLD, [RosterEntry(ROMEO, "both")])
-        return server
-
-    yield run
-    for server in servers:
-        await server.stop()
+        yield stage
 
 
-async def log_in(server: Ejabberd, jid: str) -> Client:
-    """A device that is interested and available; what it got so far is forgotten."""
-    client = Client(jid, jid, server.spec.address)
-    await client.open()
-    await client.roster()
-    client.send("<presence/>")
-    await client.ping()
-    client.inbox.clear()
-    return client
+@pytest.fixture
+async def stage(server: Ejabberd) -> AsyncIterator[Stage]:
+    """The shared server, as documented."""
+    async with staged(server) as stage:
+        yield stage
 
 
-async def connect(server: Ejabberd, domain: str = COMPONENT_HOST) -> RawComponent:
-    """The component, or a stranger."""
-    component = RawComponent(domain, domain, server.spec.address)
-    await component.open()
-    return component
+@pytest.fixture
+def extra(
+    request: pytest.FixtureRequest, server: Ejabberd, tmp_path: Path
+) -> Iterator[Mapping[str, str]]:
+    """The shared server with some of ``SETTINGS``, which it is told while it runs."""
+    extra: dict[str, str] = dict(request.param)
+    if "sql_type" in extra:
+        extra["sql_database"] = f'"{tmp_path / "sqlite.db"}"'
+    server.reload(extra)
+    loaded = server.evaluate(f'gen_mod:loaded_modules(<<"{MONTAGUE}">>).')
+    for key, value in extra.items():
+        if key.startswith("modules."):
+            assert (key.split(".")[1] in loaded) == (value != "null"), loaded
+    yield extra
+    server.reload({})
 
 
 async def take_from_inbox(stream: Stream, path: str) -> ET.Element:
@@ -190,13 +226,27 @@ async def outcome_of(component: RawComponent) -> ET.Element:
     return found
 
 
-@pytest.mark.parametrize("extra", SETTINGS.values(), ids=SETTINGS.keys())
+@pytest.mark.parametrize("extra", SETTINGS.values(), ids=SETTINGS.keys(), indirect=True)
 async def test_a_move_is_three_pushes_one_save_and_survives_the_server(
-    start: Start, extra: Mapping[str, str]
+    extra: Mapping[str, str], server: Ejabberd
 ) -> None:
-    server = await start(extra)
-    phone, tablet = await log_in(server, f"{ROMEO}/phone"), await log_in(server, f"{ROMEO}/tablet")
-    mover, component = await log_in(server, f"{NEW}/new"), await connect(server)
+    async with staged(server) as stage:
+        await move(stage, extra)
+        if not (FULL or not extra or "sql_type" in extra):
+            return  # the other settings are of what runs, and not of what is kept
+        await server.kill()
+        await server.start()
+        again = Client("again", f"{ROMEO}/again", server.spec.address)
+        await again.open()
+        assert entries(await again.roster()) == AFTER
+        await again.close()
+
+
+async def move(stage: Stage, extra: Mapping[str, str]) -> None:
+    """See what a move is to Romeo's devices and to who moved."""
+    phone = await stage.log_in(f"{ROMEO}/phone")
+    tablet = await stage.log_in(f"{ROMEO}/tablet")
+    mover, component = await stage.log_in(f"{NEW}/new"), await stage.connect()
 
     mover.send(notification())
     divert = await take_from_inbox(component, f"{HOOK}divert")
@@ -233,20 +283,12 @@ async def test_a_move_is_three_pushes_one_save_and_survives_the_server(
             answer = await phone.request(f"<query xmlns='jabber:iq:roster' ver='{version}'/>")
             assert (answer.find(f"{ROSTER}query") is not None) == full
 
-    await server.kill()
-    await server.start()
-    again = Client("again", f"{ROMEO}/again", server.spec.address)
-    await again.open()
-    assert entries(await again.roster()) == AFTER
-    await again.close()
 
-
-async def test_a_released_request_is_what_stock_would_have_delivered(start: Start) -> None:
-    server = await start()
+async def test_a_released_request_is_what_stock_would_have_delivered(stage: Stage) -> None:
     mercutio = f"mercutio@{MONTAGUE}"
-    server.add_user(mercutio)
-    romeo, other = await log_in(server, f"{ROMEO}/x"), await log_in(server, f"{mercutio}/x")
-    mover, component = await log_in(server, f"{NEW}/new"), await connect(server)
+    stage.add_user(mercutio)
+    romeo, other = await stage.log_in(f"{ROMEO}/x"), await stage.log_in(f"{mercutio}/x")
+    mover, component = await stage.log_in(f"{NEW}/new"), await stage.connect()
     more = (
         "<status xml:lang='it'>Sono io</status><nick xmlns='http://jabber.org/protocol/nick'>J"
         "</nick><odd xmlns='urn:x'>  <a b='&lt;'>&#13;é</a>\n</odd>"
@@ -263,10 +305,10 @@ async def test_a_released_request_is_what_stock_would_have_delivered(start: Star
     assert ET.tostring(released) == ET.tostring(stock)
 
 
-async def test_nothing_is_lost_when_the_holder_crashes_or_the_module_goes(start: Start) -> None:
-    server = await start()
-    mover, component = await log_in(server, f"{NEW}/new"), await connect(server)
+async def test_nothing_is_lost_when_the_holder_crashes_or_the_module_goes(stage: Stage) -> None:
+    mover, component = await stage.log_in(f"{NEW}/new"), await stage.connect()
     held = f"supervisor:which_children('mod_moved_hook_{MONTAGUE}')"
+    start_module = f'gen_mod:start_module(<<"{MONTAGUE}">>, mod_moved_hook).'
     ways = {
         f"[sys:terminate(P, bug) || {{_, P, _, _}} <- {held}].": "error",
         f"exit(whereis('mod_moved_hook_{MONTAGUE}'), kill).": "error",
@@ -275,17 +317,19 @@ async def test_nothing_is_lost_when_the_holder_crashes_or_the_module_goes(start:
     instances = set()
     for number, (way, reason) in enumerate(ways.items()):
         user = f"user{number}@{MONTAGUE}"
-        server.add_user(user)
-        server.set_roster(user, [RosterEntry(OLD, "both")])
+        stage.add_user(user)
+        stage.server.set_roster(user, [RosterEntry(OLD, "both")])
         mover.send(notification(user))
         divert = await take_from_inbox(component, f"{HOOK}divert")
-        server.evaluate(way)
+        stage.server.evaluate(way)
+        if reason == "unloaded":
+            stage.stack.callback(stage.server.evaluate, start_module)
         outcome = await outcome_of(component)
         assert (outcome.get("state"), outcome.get("reason")) == ("released", reason)
         assert outcome.get("id") == divert.get("id")
         instances.add(outcome.get("instance"))
         # Offline as the user is, the server keeps the request until a device asks for it.
-        device = Client(user, f"{user}/late", server.spec.address)
+        device = Client(user, f"{user}/late", stage.server.spec.address)
         await device.open()
         device.send("<presence/>")
         kept = await take_from_inbox(device, "{urn:xmpp:moved:1}moved")
@@ -293,10 +337,9 @@ async def test_nothing_is_lost_when_the_holder_crashes_or_the_module_goes(start:
     assert len(instances) == 2
 
 
-async def test_only_the_stream_of_the_component_is_obeyed(start: Start) -> None:
-    server = await start()
-    romeo, mover = await log_in(server, f"{ROMEO}/x"), await log_in(server, f"{NEW}/new")
-    component, stranger = await connect(server), await connect(server, STRANGER_HOST)
+async def test_only_the_stream_of_the_component_is_obeyed(stage: Stage) -> None:
+    romeo, mover = await stage.log_in(f"{ROMEO}/x"), await stage.log_in(f"{NEW}/new")
+    component, stranger = await stage.connect(), await stage.connect(STRANGER_HOST)
     mover.send(notification())
     divert = await take_from_inbox(component, f"{HOOK}divert")
 
@@ -317,15 +360,17 @@ async def test_only_the_stream_of_the_component_is_obeyed(start: Start) -> None:
     assert entries(await romeo.roster()) == AFTER
 
 
-async def test_shared_groups_stay_and_do_not_get_in_the_way(start: Start) -> None:
-    server = await start()
-    server.evaluate(
+async def test_shared_groups_stay_and_do_not_get_in_the_way(stage: Stage) -> None:
+    stage.stack.callback(
+        stage.server.evaluate, f'mod_shared_roster:delete_group(<<"{MONTAGUE}">>, <<"all">>).'
+    )
+    stage.server.evaluate(
         f'mod_shared_roster:create_group(<<"{MONTAGUE}">>, <<"all">>, [{{label, <<"All">>}},'
         f' {{displayed_groups, [<<"all">>]}}]), [mod_shared_roster:add_user_to_group('
         f'<<"{MONTAGUE}">>, {{U, H}}, <<"all">>) || {{U, H}} <- [{{<<"romeo">>, <<"{MONTAGUE}">>}},'
         f' {{<<"tybalt">>, <<"{MONTAGUE}">>}}]].'
     )
-    mover, component = await log_in(server, f"{NEW}/new"), await connect(server)
+    mover, component = await stage.log_in(f"{NEW}/new"), await stage.connect()
     # Known by the group alone, and so moved away from all the same.
     mover.send(notification(old=f"tybalt@{MONTAGUE}"))
     divert = await take_from_inbox(component, f"{HOOK}divert")
@@ -337,11 +382,11 @@ async def test_shared_groups_stay_and_do_not_get_in_the_way(start: Start) -> Non
     answer = await component.request(send_payload(("unsubscribed", OLD)), kind="set", to=ROMEO)
     assert entries(answer.find(f"{HOOK}send")) == {OLD: ("to", None, "Juliet", {"Verona", "Love"})}
     # Some of a roster are shown as the whole is: named after the profile, and in all groups.
-    romeo, tybalt = await log_in(server, f"{ROMEO}/x"), f"tybalt@{MONTAGUE}"
+    romeo, tybalt = await stage.log_in(f"{ROMEO}/x"), f"tybalt@{MONTAGUE}"
     item = f"<item jid='{tybalt}' name='T'><group>Foes</group></item>"
-    server.add_user(tybalt)
+    stage.add_user(tybalt)
     profile = "<vCard xmlns='vcard-temp'><NICKNAME>Prince of Cats</NICKNAME></vCard>"
-    await (await log_in(server, f"{tybalt}/x")).request(profile, kind="set")
+    await (await stage.log_in(f"{tybalt}/x")).request(profile, kind="set")
     listed = "".join(f"<item xmlns='jabber:iq:roster' jid='{jid}'/>" for jid in (OLD, NEW, tybalt))
     for name, groups in (("Prince of Cats", {"All"}), ("T", {"All", "Foes"})):
         some = await component.request(f"<entries xmlns='{NS_HOOK}'>{listed}</entries>", to=ROMEO)
@@ -375,9 +420,9 @@ async def test_shared_groups_stay_and_do_not_get_in_the_way(start: Start) -> Non
     ],
 )
 async def test_requests_that_cannot_be_done(
-    shared: tuple[Ejabberd, RawComponent], payload: str, to: str, condition: str
+    shared: RawComponent, payload: str, to: str, condition: str
 ) -> None:
-    _, component = shared
+    component = shared
     answer = await component.request(payload, kind="set", to=to)
     assert answer.find(f".//{STANZAS}{condition}") is not None
     query = f"<query xmlns='{NS_HOOK}'><iq xmlns='jabber:client' type='get'>"
@@ -388,20 +433,28 @@ async def test_requests_that_cannot_be_done(
 
 
 @pytest.fixture
-async def shared(start: Start) -> tuple[Ejabberd, RawComponent]:
-    """A server where Romeo blocks b@verona.example, and the component."""
-    server = await start()
-    romeo = await log_in(server, f"{ROMEO}/x")
+async def shared(stage: Stage) -> RawComponent:
+    """The component, and Romeo blocks b@verona.example."""
+    romeo = await stage.log_in(f"{ROMEO}/x")
     await romeo.request(
         f"<block xmlns='urn:xmpp:blocking'><item jid='b@{VERONA}'/></block>", kind="set"
     )
     await romeo.close()
-    return server, await connect(server)
+    return await stage.connect()
 
 
-async def test_ejabberdctl_installs_it_without_internet(start: Start, tmp_path: Path) -> None:
+async def test_ejabberdctl_installs_it_without_internet(tmp_path: Path) -> None:
     """With the shipped script, whose fixed paths alone are changed."""
-    server = await start()
+    server = ejabberd(tmp_path / "ejabberd")
+    await server.start()
+    try:
+        await install(server, tmp_path)
+    finally:
+        await server.stop()
+
+
+async def install(server: Ejabberd, tmp_path: Path) -> None:
+    """Install the hook as an admin does, and see what is there then."""
     library = str(INSTALLATION.libraries[0]) + ":" + str(INSTALLATION.libraries[1])
     script = (INSTALLATION.root / "usr/sbin/ejabberdctl").read_text()
     script = re.sub(r"(?m)^INSTALLUSER=.*", "INSTALLUSER=", script)

@@ -26,7 +26,10 @@ from tests.live.servers.ejabberd import Ejabberd
 from tests.live.topology import Arrangement, Topology
 
 KIND = KINDS["ejabberd-24.12"]
-pytestmark = pytest.mark.skipif(not KIND.available, reason=KIND.missing)
+pytestmark = [
+    pytest.mark.skipif(not KIND.available, reason=KIND.missing),
+    pytest.mark.xdist_group(f"hook {KIND.name}"),
+]
 EVERYTHING = ("requests", "answers", "messages")
 BODY = "{jabber:client}body"
 TOMBSTONE = f"<tombstone xmlns='{NS_HOOK}'>xmpp:juliet@new.example</tombstone>"

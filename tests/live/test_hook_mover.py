@@ -31,7 +31,10 @@ from tests.live.hooked import (
 )
 from tests.live.servers.base import STRANGER_HOST, HookOptions, RosterEntry
 from tests.live.servers.differences import Kind
+from tests.live.shared import kinds
 from tests.live.topology import Arrangement, Topology
+
+pytestmark = kinds(group="hook")
 
 EVERYTHING = ("requests", "answers", "messages")
 EVERYWHERE = pytest.mark.parametrize("contact_host", [HOST, "verona.example", CAPULET])

@@ -23,7 +23,10 @@ from tests.live.hooked import (
 )
 from tests.live.servers.base import HookOptions, RosterEntry
 from tests.live.servers.differences import Kind
+from tests.live.shared import kinds
 from tests.live.topology import Arrangement, Topology
+
+pytestmark = kinds(group="hook")
 
 BODY = f"{CLIENT}body"
 MOVED = "I have moved: <xmpp:juliet@new.example>"

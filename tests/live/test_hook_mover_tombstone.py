@@ -23,7 +23,10 @@ from tests.live.hooked import (
 )
 from tests.live.servers.base import COMPONENT_HOST, STRANGER_HOST, HookOptions
 from tests.live.servers.differences import Kind
+from tests.live.shared import kinds
 from tests.live.topology import Arrangement, Topology
+
+pytestmark = kinds(group="hook")
 
 URI = "xmpp:juliet@new.example"
 FOUND = f"<tombstone xmlns='{NS_HOOK}'>{URI}</tombstone>"

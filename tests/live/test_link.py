@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,14 @@ from component.xmpp.names import (
     NS_VERSION,
     PRESENCE,
 )
-from tests.live.link_server import PROSODY, LinkServer, link_server
+from tests.live.link_server import PROSODY, LinkServer
+from tests.live.shared import kept
 
 pytestmark = pytest.mark.skipif(PROSODY is None, reason="needs prosody")
 
 MOVED, PEER, SECRET = "moved.link.example", "peer.link.example", "s3cret"
 NS_TEST = "urn:example:test"
+SECRETS = {MOVED: SECRET, PEER: SECRET}
 ATTEMPT = "Incoming Jabber component"
 
 
@@ -80,26 +82,36 @@ def element(namespace: str, name: str, **attributes: str) -> ET.Element:
     return ET.Element(f"{{{namespace}}}{name}", attributes)
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[LinkServer]:
-    async with link_server(tmp_path, {MOVED: SECRET, PEER: SECRET}) as running:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinkServer]:
+    """For every test that lets it run and does not count what it logs."""
+    with kept(LinkServer(tmp_path_factory.mktemp("link"), SECRETS)) as running:
         yield running
 
 
 @pytest.fixture
-async def pair(server: LinkServer) -> AsyncIterator[tuple[Runner, Runner]]:
+async def server(tmp_path: Path) -> AsyncIterator[LinkServer]:
+    """One of a test's own."""
+    running = LinkServer(tmp_path, SECRETS)
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def pair(shared: LinkServer) -> AsyncIterator[tuple[Runner, Runner]]:
     """The component under test, and another one that asks it things."""
-    async with Runner(server.port) as moved, Runner(server.port, PEER) as peer:
+    async with Runner(shared.port) as moved, Runner(shared.port, PEER) as peer:
         yield await moved.wait_up(), await peer.wait_up()
 
 
 @pytest.fixture
-async def narrow(server: LinkServer) -> AsyncIterator[tuple[Runner, Runner]]:
+async def narrow(shared: LinkServer) -> AsyncIterator[tuple[Runner, Runner]]:
     """The same with a bound below what the server lets through."""
     bound = 512 * 1024
     async with (
-        Runner(server.port, stanza_bytes=bound) as moved,
-        Runner(server.port, PEER, stanza_bytes=bound) as peer,
+        Runner(shared.port, stanza_bytes=bound) as moved,
+        Runner(shared.port, PEER, stanza_bytes=bound) as peer,
     ):
         yield await moved.wait_up(), await peer.wait_up()
 
@@ -201,8 +213,8 @@ async def test_presence_is_answered_for_itself_only(pair: tuple[Runner, Runner])
     assert moved.link.stats.sent == 5  # subscribed, presence, pong
 
 
-async def test_wrong_secret(server: LinkServer) -> None:
-    moved = Runner(server.port, secret="wrong")
+async def test_wrong_secret(shared: LinkServer) -> None:
+    moved = Runner(shared.port, secret="wrong")
     with pytest.raises(SecretRefused, match=r"secret.*moved\.link\.example"):
         await asyncio.wait_for(moved.link.run(), 10)
     assert not moved.link.connected
@@ -251,10 +263,13 @@ async def test_comes_back_after_a_restart(server: LinkServer, kill: bool) -> Non
         assert moved.link.stats.reconnects == 1
 
 
-async def test_pending_requests_fail_at_once(
-    server: LinkServer, pair: tuple[Runner, Runner]
-) -> None:
-    moved, peer = pair
+async def test_pending_requests_fail_at_once(server: LinkServer) -> None:
+    async with Runner(server.port) as moved, Runner(server.port, PEER) as peer:
+        await pending_requests_fail(server, await moved.wait_up(), await peer.wait_up())
+
+
+async def pending_requests_fail(server: LinkServer, moved: Runner, peer: Runner) -> None:
+    """Fifty of them, when the server is killed."""
     asked, never = asyncio.Event(), asyncio.Event()
     count = 0
 

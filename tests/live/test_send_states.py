@@ -17,9 +17,13 @@ import pytest
 from component.core.model import PresenceKind, Subscription
 from component.core.roster import Entry, outbound
 from tests.live.client import Client, RawComponent
-from tests.live.servers.base import COMPONENT_HOST, HookOptions, RosterEntry
+from tests.live.hooked import on_stage
+from tests.live.servers.base import HookOptions, RosterEntry
 from tests.live.servers.differences import Kind
+from tests.live.shared import kinds
 from tests.live.topology import Arrangement, Topology
+
+pytestmark = kinds(group="hook")
 
 HOST, OTHER = "montague.example", "verona.example"
 _numbers = count(1)
@@ -40,17 +44,13 @@ STATES = [
 
 @pytest.fixture
 async def stage(
-    kind: Kind, tmp_path_factory: pytest.TempPathFactory
+    kind: Kind,
+    shared_topologies: dict[tuple[str, Arrangement], Topology],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[tuple[Topology, RawComponent]]:
     """A server with the hook, and a component that obeys the test."""
-    topology = Topology(kind, Arrangement(hook=HookOptions()), tmp_path_factory.mktemp(kind.name))
-    server = topology.servers["montague"]
-    await server.start()
-    component = RawComponent("component", COMPONENT_HOST, server.spec.address)
-    await component.open()
-    yield topology, component
-    await component.close()
-    await topology.stop()
+    async with on_stage(kind, HookOptions(), shared_topologies, tmp_path_factory) as stage:
+        yield stage.topology, await stage.connect()
 
 
 class Pair:

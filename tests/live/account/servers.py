@@ -6,9 +6,12 @@ import asyncio
 import os
 import re
 from asyncio.subprocess import PIPE, STDOUT
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
+from component.account.model import Identity
 from tests.live.client import Client
 from tests.live.servers import prosody
 from tests.live.servers.addresses import free_address
@@ -31,6 +34,7 @@ _PORTAL_STORES = "roster,vcard,private,pep,pep_data"
 HTTP_PORT = 25281
 MODULES = Path(os.environ.get("XMPP_MOVED_PROSODY_MODULES", _CHECKOUT / ".cache/prosody-modules"))
 """Where community modules of Prosody are; Debian's selection has no mod_http_xep227."""
+_numbers = count(1)
 _PLACES = ("SOURCEDIR", "PLUGINDIR", "CONFIGDIR", "DATADIR")
 
 
@@ -54,17 +58,56 @@ class House:
         named, hook = ((component,), HookOptions()) if component else ((), None)
         spec = ServerSpec("capulet", address, HOSTS, zone, named, hook, own)
         self.kind = kind
+        self.component = component
         self.server: Server = kind.build(spec, folder)
         self._clients: list[Client] = []
 
     async def __aenter__(self) -> House:
-        await self.server.start()
+        await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for client in self._clients:
-            await client.close()
+        await self.log_out()
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start the server."""
+        await self.server.start()
+
+    async def stop(self) -> None:
+        """Stop it."""
         await self.server.stop()
+
+    async def log_out(self) -> None:
+        """Close every client."""
+        while self._clients:
+            await self._clients.pop().close()
+
+    def account(self, name: str, host: str) -> Identity:
+        """Create an account that no other test has."""
+        identity = Identity(host, f"{name}{next(_numbers)}")
+        self.server.add_user(identity.jid)
+        return identity
+
+    @asynccontextmanager
+    async def told(self, folder: Path, extra: Mapping[str, str]) -> AsyncIterator[House]:
+        """The same with more options, for the length of a ``with`` block.
+
+        An ejabberd is told while it runs, and brought back.  There is another Prosody, in this
+        folder: it starts faster than one could be told.
+        """
+        server, before = self.server, dict(self.server.spec.extra)
+        if isinstance(server, Ejabberd):
+            try:
+                server.reload({**before, **extra})
+                yield self
+            finally:
+                server.reload(before)
+        else:
+            async with House(
+                self.kind, folder, {**before, **extra}, component=self.component
+            ) as own:
+                yield own
 
     async def client(self, jid: str, resource: str = "Gerät") -> Client:
         """A device of an account, logged in."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,17 +36,30 @@ from tests.live.account.servers import FILES, House
 from tests.live.client import Client
 from tests.live.servers.base import PASSWORD
 from tests.live.servers.differences import Kind
+from tests.live.shared import NEWER_PROSODY, kept, kinds
 
-JULIET = Identity("capulet.example", "jülïet")
-NURSE = "nurse@capulet.example"
-ABROAD = Identity("bücher.example", "ромео")
+HOST, ABROAD = "capulet.example", "bücher.example"
+
+
+@pytest.fixture(scope="module")
+def running(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A stock server for every test."""
+    with kept(House(kind, tmp_path_factory.mktemp(kind.name) / "house")) as house:
+        yield house
+
+
+@pytest.fixture
+async def here(running: House) -> AsyncIterator[House]:
+    """The same, without clients at the end of the test."""
+    yield running
+    await running.log_out()
 
 
 def is_prosody(kind: Kind) -> bool:
     return kind.name.startswith("prosody")
 
 
-async def exported(here: House, folder: Path, whose: Identity = JULIET) -> Path:
+async def exported(here: House, folder: Path, whose: Identity) -> Path:
     """The account's file as the server's own programs make it."""
     if is_prosody(here.kind):
         await here.migrate("internal", "xep0227")
@@ -57,7 +70,7 @@ async def exported(here: House, folder: Path, whose: Identity = JULIET) -> Path:
     return folder / next(name for name in os.listdir(folder) if name.endswith(suffix))
 
 
-async def imported(here: House, path: Path, whose: Identity = JULIET) -> None:
+async def imported(here: House, path: Path, whose: Identity) -> None:
     """Give the server's own programs a file; nobody has been logged in."""
     if is_prosody(here.kind):
         shutil.copy(path, here.file_of(whose.jid))
@@ -104,7 +117,7 @@ def without_extensions(piece: Piece) -> Piece:
     return replace(piece, payload=Xml(payload))
 
 
-def read(path: Path, whose: Identity = JULIET) -> list[Piece]:
+def read(path: Path, whose: Identity) -> list[Piece]:
     with path.open("rb") as file:
         return list(Reader(file, whose.jid))
 
@@ -121,21 +134,20 @@ async def befriend(juliet: Client, nurse: Client) -> None:
     await juliet.ping()
 
 
-async def test_what_a_server_exports_is_read(kind: Kind, tmp_path: Path) -> None:
-    async with House(kind, tmp_path / "house") as here:
-        for jid in (JULIET.jid, NURSE):
-            here.server.add_user(jid)
-        juliet = await here.client(JULIET.jid)
-        await juliet.roster()
-        await furnish(juliet, [*EVERYTHING, *NEVER])
-        if is_prosody(kind):
-            await must(juliet, f"<query xmlns='{PRIVATE}'>{OLD_ROOMS}</query>")
-        await befriend(juliet, await here.client(NURSE))
-        there = await seen(juliet, JULIET, EVERYTHING)
-        found = read(await exported(here, tmp_path / "exported"))
+@kinds(NEWER_PROSODY, "ejabberd-24.12")
+async def test_what_a_server_exports_is_read(here: House, kind: Kind, tmp_path: Path) -> None:
+    identity, friend = here.account("jülïet", HOST), here.account("nurse", HOST)
+    juliet = await here.client(identity.jid)
+    await juliet.roster()
+    await furnish(juliet, [*EVERYTHING, *NEVER])
+    if is_prosody(kind):
+        await must(juliet, f"<query xmlns='{PRIVATE}'>{OLD_ROOMS}</query>")
+    await befriend(juliet, await here.client(friend.jid))
+    there = await seen(juliet, identity, EVERYTHING)
+    found = read(await exported(here, tmp_path / "exported", identity), identity)
 
-    nurse = Contact(NURSE, subscription=Subscription.TO)
-    everything = in_order([JULIET, *EVERYTHING, nurse])
+    nurse = Contact(friend.jid, subscription=Subscription.TO)
+    everything = in_order([identity, *EVERYTHING, nurse])
     if is_prosody(kind):
         expected = [*carried(kind, everything), OLD_ROOM]
     else:  # no nodes; but ejabberd keeps bookmarks in private XML as well, without extensions
@@ -148,82 +160,85 @@ async def test_what_a_server_exports_is_read(kind: Kind, tmp_path: Path) -> None
     assert plain(there) == plain(everything)
 
 
-async def test_what_we_write_is_imported(kind: Kind, tmp_path: Path) -> None:
+@kinds(NEWER_PROSODY)
+async def test_what_we_write_is_imported(here: House, kind: Kind, tmp_path: Path) -> None:
+    identity, friend = here.account("jülïet", HOST), here.account("nurse", HOST)
     path = tmp_path / "juliet.xml"
-    contact = Contact(NURSE, "N", (), Subscription.BOTH, ask=True, approved=True)
+    contact = Contact(friend.jid, "N", (), Subscription.BOTH, ask=True, approved=True)
     with path.open("wb") as file:
-        write(file, in_order([JULIET, *EVERYTHING, contact]))
-    async with House(kind, tmp_path / "house") as here:
-        for jid in (JULIET.jid, NURSE):
-            here.server.add_user(jid)
-        await imported(here, path)
-        juliet = await here.client(JULIET.jid)
-        found = await seen(juliet, JULIET, EVERYTHING)
-        # Nobody was granted anything: the nurse is there by name, and has to be asked.
-        expected = in_order([JULIET, *EVERYTHING, Contact(NURSE, "N")])
-        assert plain(found) == plain(carried(kind, expected))
-        nurse = await here.client(NURSE)
-        assert len(await nurse.roster()) == 0
-        # What the server makes of it is the same again.
-        here.file_of(JULIET.jid).unlink(missing_ok=True)
-        again = read(await exported(here, tmp_path / "exported"))
-        assert plain(again) == plain(carried(kind, expected))
+        write(file, in_order([identity, *EVERYTHING, contact]))
+    await imported(here, path, identity)
+    juliet = await here.client(identity.jid)
+    found = await seen(juliet, identity, EVERYTHING)
+    # Nobody was granted anything: the nurse is there by name, and has to be asked.
+    expected = in_order([identity, *EVERYTHING, Contact(friend.jid, "N")])
+    assert plain(found) == plain(carried(kind, expected))
+    nurse = await here.client(friend.jid)
+    assert len(await nurse.roster()) == 0
+    # What the server makes of it is the same again.
+    here.file_of(identity.jid).unlink(missing_ok=True)
+    again = read(await exported(here, tmp_path / "exported", identity), identity)
+    assert plain(again) == plain(carried(kind, expected))
 
 
+@kinds(NEWER_PROSODY)
 async def test_a_server_that_keeps_such_files(kind: Kind, tmp_path: Path) -> None:
     """mod_storage_xep0227 as the storage of a running server: it reads ours, we read its."""
     if not is_prosody(kind):
         pytest.skip("ejabberd keeps accounts in no such files")
+    identity = Identity(HOST, "jülïet")
     mine = [
-        JULIET,
+        identity,
         *(piece for piece in EVERYTHING if isinstance(piece, Contact | VcardTemp | PrivateXml)),
     ]
     async with House(kind, tmp_path / "house", FILES) as here:
-        path = here.file_of(JULIET.jid)
+        path = here.file_of(identity.jid)
         with path.open("wb") as file:
             write(file, mine)
         # The password, as its own account creation puts it there.
         text = path.read_text().replace("<user name=", f'<user password="{PASSWORD}" name=')
         path.write_text(text)
-        juliet = await here.client(JULIET.jid)
-        assert await seen(juliet, JULIET, EVERYTHING) == mine
+        juliet = await here.client(identity.jid)
+        assert await seen(juliet, identity, EVERYTHING) == mine
         new = Contact("new@montague.example", "N 🌹", ("é",))
         await furnish(juliet, [new])
-        assert in_order(read(path)) == in_order([*mine, new])
+        assert in_order(read(path, identity)) == in_order([*mine, new])
 
 
-async def test_a_main_file_says_which_file_is_meant(kind: Kind, tmp_path: Path) -> None:
+@kinds(NEWER_PROSODY)
+async def test_a_main_file_says_which_file_is_meant(
+    here: House, kind: Kind, tmp_path: Path
+) -> None:
     if is_prosody(kind):
         pytest.skip("writes one file for each account")
-    async with House(kind, tmp_path / "house") as here:
-        here.server.add_user(JULIET.jid)
-        path = await exported(here, tmp_path / "exported")
-        assert read(path) == [JULIET]
-        main = min(path.parent.iterdir(), key=lambda file: len(file.name))
-        with pytest.raises(BadFile, match=r"capulet_example\.xml") as refused:
-            read(main)
-        assert refused.value.why is Why.INCLUDE
+    identity = here.account("jülïet", HOST)
+    path = await exported(here, tmp_path / "exported", identity)
+    assert read(path, identity) == [identity]
+    main = min(path.parent.iterdir(), key=lambda file: len(file.name))
+    with pytest.raises(BadFile, match=r"capulet_example\.xml") as refused:
+        read(main, identity)
+    assert refused.value.why is Why.INCLUDE
 
 
-async def test_a_host_with_an_international_name(kind: Kind, tmp_path: Path) -> None:
+@kinds(NEWER_PROSODY)
+async def test_a_host_with_an_international_name(here: House, kind: Kind, tmp_path: Path) -> None:
+    identity = here.account("ромео", ABROAD)
     path = tmp_path / "romeo.xml"
-    mine: list[Piece] = [ABROAD, Contact("ジュリエット@bücher.example", "🌹", ("é",))]
+    mine: list[Piece] = [identity, Contact("ジュリエット@bücher.example", "🌹", ("é",))]
     with path.open("wb") as file:
         write(file, mine)
-    async with House(kind, tmp_path / "house") as here:
-        here.server.add_user(ABROAD.jid)
-        await imported(here, path, ABROAD)
-        romeo = await here.client(ABROAD.jid)
-        assert await seen(romeo, ABROAD, ()) == mine
-        again = await exported(here, tmp_path / "exported", ABROAD)
+    await imported(here, path, identity)
+    romeo = await here.client(identity.jid)
+    assert await seen(romeo, identity, ()) == mine
+    again = await exported(here, tmp_path / "exported", identity)
     if is_prosody(kind):
-        assert read(again, ABROAD) == mine
+        assert read(again, identity) == mine
         return
     # ejabberd_piefxis writes the host's name in Latin 1 and says UTF-8 (24.12).
     with pytest.raises(BadFile) as refused:
-        read(again, ABROAD)
+        read(again, identity)
     assert refused.value.why is Why.ENCODING
     mended = tmp_path / "mended.xml"
-    data = again.read_bytes().replace(ABROAD.host.encode("latin-1"), ABROAD.host.encode())
+    data = again.read_bytes().replace(ABROAD.encode("latin-1"), ABROAD.encode())
     mended.write_bytes(data)
-    assert read(mended, ABROAD) == mine
+    assert read(mended, identity) == mine

@@ -27,6 +27,7 @@ class House:
     def __init__(self, topology: Topology, played: bool) -> None:
         self.topology = topology
         self._played = played
+        self._log_begins = 0
         self.stack = AsyncExitStack()
 
     @property
@@ -50,23 +51,19 @@ class House:
         """The contacts' server."""
         return self.topology.servers["montague"]
 
-    async def start(self) -> None:
-        """Start servers and component."""
-        servers = self.topology.servers
-        started = [servers["montague"]] if self._played else list(servers.values())
-        await asyncio.gather(*(server.start() for server in started))
-        await self.daemon.start()
+    def begin(self) -> None:
+        """What is logged counts from now on."""
+        self._log_begins = self.daemon.log_path.stat().st_size
 
-    async def stop(self) -> None:
-        """End it all."""
-        await self.stack.aclose()
-        await self.topology.stop()
+    def unique(self, name: str, host: str = HOST) -> str:
+        """A bare JID that no other test has: the component remembers what an account said."""
+        return f"{name}{next(_numbers)}@{host}"
 
     def account(
         self, name: str, *entries: RosterEntry, host: str = HOST, fault: Fault | None = None
     ) -> str:
         """A new account with a roster; returns its bare JID."""
-        jid = f"{name}{next(_numbers)}@{host}"
+        jid = self.unique(name, host)
         server = self.topology.server_of(host)
         assert server is not None
         server.add_user(jid)
@@ -113,11 +110,16 @@ class House:
         return found
 
     def logged(self, *, level: str = "error") -> list[dict[str, object]]:
-        """Log lines of at least this level since the first start."""
+        """Log lines of at least this level since the test began."""
         wanted = ("error", "critical") if level == "error" else ("warning", "error", "critical")
-        lines = [json.loads(line) for line in self.daemon.log_path.read_text().splitlines()]
+        lines = [json.loads(line) for line in self._log()]
         return [line for line in lines if line.get("level") in wanted]
 
-    def sessions(self) -> int:
-        """How often the component has connected."""
-        return self.daemon.log_path.read_text().count('"event": "connected"')
+    def reconnects(self) -> int:
+        """How often the component has connected again since the test began."""
+        return sum('"event": "connected"' in line for line in self._log())
+
+    def _log(self) -> list[str]:
+        with self.daemon.log_path.open() as log:
+            log.seek(self._log_begins)
+            return log.read().splitlines()

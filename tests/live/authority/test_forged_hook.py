@@ -10,10 +10,11 @@ from tests.live.authority.domain import moved
 from tests.live.authority.house import HOST, House
 from tests.live.authority.remote import Remote
 from tests.live.hooked import CAPULET, NS_HOOK
-from tests.live.servers.base import COMPONENT_HOST, STRANGER_HOST, HookOptions, RosterEntry
-from tests.live.topology import Arrangement
+from tests.live.servers.base import COMPONENT_HOST, STRANGER_HOST, RosterEntry
+from tests.live.shared import kinds
 
-ARRANGEMENT = Arrangement(hook=HookOptions(), component=True)
+pytestmark = kinds(group="authority")
+
 PRIVILEGE = "urn:xmpp:privilege:2"
 
 
@@ -98,7 +99,7 @@ async def nothing_came_of_it(house: House, family: Family) -> None:
     await device.close()
     assert not await house.daemon.moves(family.juliet)
     assert not house.logged()
-    assert house.sessions() == 1
+    assert not house.reconnects()
 
 
 def enter(house: House) -> Family:
@@ -113,7 +114,7 @@ async def test_clients(house_for: HouseFor) -> None:
 
     That a client's stanza has a resource (RFC 6120 8.1.2.1) is what the component relies on.
     """
-    house = await house_for(ARRANGEMENT)
+    house = await house_for()
     family = enter(house)
     for owner in (family.juliet, family.mallory):
         for sender in (None, "", family.juliet, HOST, COMPONENT_HOST, f"{owner}/phone"):
@@ -129,7 +130,7 @@ async def test_clients(house_for: HouseFor) -> None:
 
 async def test_components(house_for: HouseFor) -> None:
     """Another component of the same server, in its own name, a user's, and the component's."""
-    house = await house_for(ARRANGEMENT)
+    house = await house_for()
     family = enter(house)
     for sender in (None, STRANGER_HOST, f"juliet@{STRANGER_HOST}", HOST, COMPONENT_HOST):
         for stanza in [*family.stanzas(sender), *family.orders(sender or family.juliet)]:
@@ -141,7 +142,7 @@ async def test_components(house_for: HouseFor) -> None:
 
 async def test_another_server(house_for: HouseFor) -> None:
     """A server that has proved its domain, and says that its stanzas are from another one."""
-    house = await house_for(ARRANGEMENT, played=True)
+    house = await house_for(played=True)
     family = enter(house)
     specs = {name: server.spec.address for name, server in house.topology.servers.items()}
     remote = Remote(CAPULET, specs["capulet"], specs["montague"])

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from bench.common import usage
+from tests.full import FULL
 from tests.live.authority.conftest import HouseFor
 from tests.live.authority.domain import Domain, moved, statement
 from tests.live.authority.house import HOST, House
 from tests.live.client import Client
 from tests.live.hooked import CAPULET
-from tests.live.servers.base import STRANGER_HOST, Fault, HookOptions, RosterEntry
-from tests.live.topology import Arrangement
+from tests.live.servers.base import STRANGER_HOST, Fault, RosterEntry
+from tests.live.shared import NEWER_PROSODY, kinds
 
-FULL = os.environ.get("XMPP_MOVED_FULL") == "1"
+pytestmark = kinds(NEWER_PROSODY, group="authority")
+
 SENDERS = 14_000 if FULL else 400
 CONTACTS = 350 if FULL else 8
 OLDS = 5
@@ -37,20 +38,14 @@ async def test_forging_senders(house_for: HouseFor) -> None:
     Each pair of an old and a new address is claimed once, so there may be as many questions as
     there are senders; in fact there is one for each old address and ten seconds.
     """
-    arrangement = Arrangement(
-        hook=HookOptions(),
-        component=True,
-        settings=(
-            ("contacts.max_old_into_new", 1000),
-            ("limits.per_domain_per_minute", PER_MINUTE),
-        ),
+    house = await house_for(
+        (("contacts.max_old_into_new", 1000), ("limits.per_domain_per_minute", PER_MINUTE))
     )
-    house = await house_for(arrangement)
     said: dict[str, str | None] = {}
     domain = Domain(house.server.spec.address, lambda account, _iq: said.get(account))
     await domain.open()
     house.stack.push_async_callback(domain.close)
-    olds = [f"old{n}@{STRANGER_HOST}" for n in range(OLDS)]
+    olds = [house.unique("old", STRANGER_HOST) for _ in range(OLDS)]
     said |= {old: statement(f"elsewhere@{STRANGER_HOST}") for old in olds}
     contacts = [
         house.account("juliet", *(RosterEntry(old, "both") for old in olds))

@@ -8,10 +8,11 @@ from functools import partial
 from tests.live.authority.conftest import HouseFor
 from tests.live.authority.domain import Domain, moved, statement
 from tests.live.client import ClientError
-from tests.live.servers.base import COMPONENT_HOST, STRANGER_HOST, HookOptions, RosterEntry
-from tests.live.topology import Arrangement
+from tests.live.servers.base import COMPONENT_HOST, STRANGER_HOST, RosterEntry
+from tests.live.shared import NEWER_PROSODY, kinds
 
-ARRANGEMENT = Arrangement(hook=HookOptions(), component=True)
+pytestmark = kinds(NEWER_PROSODY, group="authority")
+
 POISON = {
     "an element with the prefix xml": "<xml:x/>",
     "the same further in": "<a xmlns='u'><b><xml:x xml:y='1'>z</xml:x></b></a>",
@@ -56,7 +57,7 @@ declaration that XML does not allow."""
 
 async def test_nobody_ends_the_stream(house_for: HouseFor) -> None:
     """As a message, as a request, beside a moved notification and inside a statement."""
-    house = await house_for(ARRANGEMENT)
+    house = await house_for()
     named: dict[str, str] = {}
     domain = Domain(house.server.spec.address, lambda account, _iq: named[account])
     await domain.open()
@@ -66,7 +67,7 @@ async def test_nobody_ends_the_stream(house_for: HouseFor) -> None:
     places = ("beside", "inside", "honest")
     for number, (what, payload) in enumerate(POISON.items()):
         olds, news = (
-            {place: f"{place}{number}.{age}@{STRANGER_HOST}" for place in places}
+            {place: house.unique(f"{place}{number}.{age}.", STRANGER_HOST) for place in places}
             for age in ("old", "new")
         )
         # Each contact has one: Prosody cannot save a roster on which a deep request waits.
@@ -83,7 +84,7 @@ async def test_nobody_ends_the_stream(house_for: HouseFor) -> None:
             domain.asks(news[place], asked[place], moved(olds[place], more=more))
         follows = partial(_follows, domain, asked["honest"], news["honest"])
         await domain.until(follows, what)
-        assert house.sessions() == 1, f"{what}: {house.logged(level='warning')}"
+        assert not house.reconnects(), f"{what}: {house.logged(level='warning')}"
         if what not in UNREAD:
             for place in places:
                 follows = partial(_follows, domain, asked[place], news[place])
@@ -101,13 +102,12 @@ async def test_a_roster_that_cannot_be_saved(house_for: HouseFor) -> None:
 
     A follow must then change nothing, also not in the memory of the server.
     """
-    house = await house_for(ARRANGEMENT)
-    old, new = f"old@{STRANGER_HOST}", f"new@{STRANGER_HOST}"
-    said = {old: statement(new), f"x@{STRANGER_HOST}": ""}
+    house = await house_for()
+    old, new, claimed = (house.unique(name, STRANGER_HOST) for name in ("old", "new", "x"))
+    said = {old: statement(new), claimed: ""}
     domain = Domain(house.server.spec.address, lambda account, _iq: said[account])
     await domain.open()
     house.stack.push_async_callback(domain.close)
-    claimed = f"x@{STRANGER_HOST}"
     contact = house.account("juliet", RosterEntry(old, "both"), RosterEntry(claimed, "both"))
     domain.asks(f"deep@{STRANGER_HOST}", contact, moved(claimed, more=POISON[TOO_DEEP]))
     await domain.ping(to="montague.example")
@@ -128,7 +128,7 @@ async def test_a_roster_that_cannot_be_saved(house_for: HouseFor) -> None:
 
 async def test_what_no_server_hands_on(house_for: HouseFor) -> None:
     """Whoever writes that loses a stream of their own, or the server leaves it out."""
-    house = await house_for(ARRANGEMENT)
+    house = await house_for()
     mallory = house.account("mallory")
     for what, data in FORBIDDEN.items():
         user = await house.device(mallory)
@@ -139,6 +139,6 @@ async def test_what_no_server_hands_on(house_for: HouseFor) -> None:
         user = await house.device(mallory, "tablet")
         answer = await user.request("<ping xmlns='urn:xmpp:ping'/>", to=COMPONENT_HOST)
         assert answer.get("type") == "result"
-        assert house.sessions() == 1, what
+        assert not house.reconnects(), what
         await user.close()
     assert not [line for line in house.logged(level="warning") if "control" not in str(line)]

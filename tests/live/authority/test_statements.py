@@ -10,10 +10,11 @@ from component.core.model import Reason
 from tests.live.authority.conftest import HouseFor
 from tests.live.authority.domain import NS_PUBSUB, Domain, moved, statement
 from tests.live.authority.house import HOST, House
-from tests.live.servers.base import STRANGER_HOST, HookOptions, RosterEntry
-from tests.live.topology import Arrangement
+from tests.live.servers.base import STRANGER_HOST, RosterEntry
+from tests.live.shared import NEWER_PROSODY, kinds
 
-ARRANGEMENT = Arrangement(hook=HookOptions(), component=True)
+pytestmark = kinds(NEWER_PROSODY, group="authority")
+
 NEW = "new@" + STRANGER_HOST
 _MOVED = f"<moved xmlns='urn:xmpp:moved:1'><new-jid>{NEW}</new-jid></moved>"
 BAD = {
@@ -86,12 +87,12 @@ async def played(house: House, said: dict[str, str | None]) -> Domain:
 
 async def test_what_proves_nothing(house_for: HouseFor) -> None:
     """The request stays an ordinary one, and says why in the journal."""
-    house = await house_for(ARRANGEMENT)
+    house = await house_for()
     said: dict[str, str | None] = {}
     domain = await played(house, said)
     contacts = {}
-    for number, (what, answer) in enumerate(BAD.items()):
-        old = f"old{number}@{STRANGER_HOST}"
+    for what, answer in BAD.items():
+        old = house.unique("old", STRANGER_HOST)
         said[old] = answer
         contacts[what] = house.account("juliet", RosterEntry(old, "both"))
         domain.asks(NEW, contacts[what], moved(old))
@@ -107,7 +108,7 @@ async def test_what_proves_nothing(house_for: HouseFor) -> None:
 
 async def test_answers_of_others_with_the_right_id(house_for: HouseFor) -> None:
     """Only the account that was asked can answer, whatever the others know."""
-    house = await house_for(ARRANGEMENT)
+    house = await house_for()
     asked: dict[str, ET.Element] = {}
     said: dict[str, str] = {}
 
@@ -118,7 +119,7 @@ async def test_answers_of_others_with_the_right_id(house_for: HouseFor) -> None:
     domain = Domain(house.server.spec.address, keep)
     await domain.open()
     house.stack.push_async_callback(domain.close)
-    old = f"old@{STRANGER_HOST}"
+    old = house.unique("old", STRANGER_HOST)
     contact = house.account("juliet", RosterEntry(old, "both"))
     mallory = await house.device(house.account("mallory"))
     far = await house.device(house.account("mallory", host="capulet.example"))
@@ -151,7 +152,7 @@ async def test_answers_of_others_with_the_right_id(house_for: HouseFor) -> None:
 
 async def test_odd_addresses(house_for: HouseFor) -> None:
     """Odd ones that are addresses are followed exactly; what is none is an ordinary request."""
-    house = await house_for(ARRANGEMENT)
+    house = await house_for()
     said: dict[str, str | None] = {}
     domain = await played(house, said)
     for number, local in enumerate(ODD):
@@ -175,7 +176,7 @@ async def test_odd_addresses(house_for: HouseFor) -> None:
         assert (shown.get("type"), shown.get("from")) == ("subscribe", new), ascii(text)
     assert not await house.daemon.moves(contact)
     assert not domain.asked[real]
-    assert house.sessions() == 1
+    assert not house.reconnects()
     assert not house.logged()
 
 

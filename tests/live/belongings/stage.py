@@ -1,10 +1,13 @@
-"""A server with the hook, our link to it, a journal, and copies between two of its accounts."""
+"""A server with the hook, our link to it, a journal, and copies between two of its accounts.
+
+The tests share the server; link, journal and accounts are each test's own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Literal
@@ -26,8 +29,6 @@ from tests.live.servers.base import COMPONENT_PORT, COMPONENT_SECRET
 from tests.live.servers.differences import Kind as ServerKind
 
 MOVED = f"moved.{HOSTS[0]}"
-OLD = Identity("capulet.example", "jülïet")
-NEW = Identity("bücher.example", "джульетта")
 MOVE = FromMove(7)
 STANZA_BYTES = 8 * 1024 * 1024
 """Rosters of 10,000 contacts come in one stanza."""
@@ -61,19 +62,20 @@ class Stage:
     """Use as an async context manager.
 
     Args:
-        extra: options of the server.
+        house: a server that runs, see :func:`hooked`.
+        folder: gets the journal.
     """
 
-    def __init__(self, kind: ServerKind, folder: Path, extra: dict[str, str] | None = None) -> None:
-        self.house = House(kind, folder / "house", extra, component=MOVED)
+    def __init__(self, house: House, folder: Path) -> None:
+        self.house = house
         self._url = f"sqlite+aiosqlite:///{folder / 'moved.db'}"
         self._stack = AsyncExitStack()
         self._up = asyncio.Event()
 
     async def __aenter__(self) -> Stage:
-        await self._stack.enter_async_context(self.house)
-        for account in (OLD, NEW):
-            self.house.server.add_user(account.jid)
+        self._stack.push_async_callback(self.house.log_out)
+        self.old = self.house.account("jülïet", HOSTS[0])
+        self.new = self.house.account("джульетта", HOSTS[1])
         await self._connect()
         await self.open()
         return self
@@ -113,7 +115,7 @@ class Stage:
             store=self.store.belongings,
             clock=SystemClock(),
             serves=lambda jid: jid.rpartition("@")[2] in HOSTS,
-            proven=_proven,
+            proven=self._proven,
         )
 
     async def close(self) -> None:
@@ -132,21 +134,26 @@ class Stage:
 
     async def copy(self, *, overwrite: bool = False) -> Report:
         """Preview, start, and what became of it."""
-        seen = await self.copies.preview(NEW.jid, MOVE)
-        await self.copies.start(NEW.jid, seen.job.id, overwrite=overwrite)
+        seen = await self.copies.preview(self.new.jid, MOVE)
+        await self.copies.start(self.new.jid, seen.job.id, overwrite=overwrite)
         await self.copies.done(seen.job.id)
-        return await self.copies.report(NEW.jid, seen.job.id)
+        return await self.copies.report(self.new.jid, seen.job.id)
 
     async def undo(self, report: Report) -> Report:
         """Take a copy back, and what became of it."""
-        await self.copies.undo(NEW.jid, report.job.id)
+        await self.copies.undo(self.new.jid, report.job.id)
         await self.copies.done(report.job.id)
-        return await self.copies.report(NEW.jid, report.job.id)
+        return await self.copies.report(self.new.jid, report.job.id)
+
+    async def _proven(self, asker: str, id: int) -> Journey:
+        """The one move there is: whose accounts are whose is another test's."""
+        old, new = self.old.jid, self.new.jid
+        if asker not in (old, new) or id != MOVE.journey:
+            raise Refused(Problem.NOT_YOURS, id=str(id))
+        now = SystemClock().now()
+        return Journey(id, Kind.BOTH, old, new, old, JourneyState.DRAFT, None, now)
 
 
-async def _proven(asker: str, id: int) -> Journey:
-    """The one move there is: whose accounts are whose is another test's."""
-    if asker not in (OLD.jid, NEW.jid) or id != MOVE.journey:
-        raise Refused(Problem.NOT_YOURS, id=str(id))
-    now = SystemClock().now()
-    return Journey(id, Kind.BOTH, OLD.jid, NEW.jid, OLD.jid, JourneyState.DRAFT, None, now)
+def hooked(kind: ServerKind, folder: Path, extra: Mapping[str, str] | None = None) -> House:
+    """A server for :class:`Stage`, not started yet.  ``extra`` are options of it."""
+    return House(kind, folder, extra, component=MOVED)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 
 from component.account.bookmarks import NODE
 from component.account.model import (
@@ -25,9 +24,12 @@ from tests.lines import lines_of, only
 from tests.live.account.furniture import EVERYTHING, NEVER, NICK, OLD_ROOM, OLD_ROOMS, node
 from tests.live.account.owner import PRIVATE, furnish, must, seen
 from tests.live.account.test_exchange import is_prosody, plain
-from tests.live.belongings.stage import MOVE, NEW, OLD, Stage
+from tests.live.belongings.stage import MOVE, Stage
 from tests.live.client import Client
 from tests.live.servers.differences import Kind
+from tests.live.shared import NEWER_PROSODY, kinds
+
+pytestmark = kinds(NEWER_PROSODY)
 
 
 async def furnished(client: Client, kind: Kind) -> list[Piece]:
@@ -53,25 +55,24 @@ def in_room_order(pieces: Sequence[Piece]) -> list[Piece]:
     return [*(p for p in pieces if p not in rooms), *sorted(rooms, key=lambda room: room.id)]
 
 
-async def test_everything_once_and_back(kind: Kind, tmp_path: Path) -> None:
-    async with Stage(kind, tmp_path) as stage:
-        old = await stage.house.client(OLD.jid)
-        new = await stage.house.client(NEW.jid)
-        before = await has(new, NEW)
-        coming = await furnished(old, kind)
-        first = await stage.copy()
-        assert only(first) == {Result.ADDED}
-        after = await has(new, NEW)
-        assert in_room_order(after) == in_room_order(plain(coming))
+async def test_everything_once_and_back(stage: Stage) -> None:
+    old = await stage.house.client(stage.old.jid)
+    new = await stage.house.client(stage.new.jid)
+    before = await has(new, stage.new)
+    coming = await furnished(old, stage.house.kind)
+    first = await stage.copy()
+    assert only(first) == {Result.ADDED}
+    after = await has(new, stage.new)
+    assert in_room_order(after) == in_room_order(plain(coming))
 
-        again = await stage.copy()
-        assert only(again) == {Result.SAME}
-        assert again.total == first.total
+    again = await stage.copy()
+    assert only(again) == {Result.SAME}
+    assert again.total == first.total
 
-        undone = await stage.undo(first)
-        assert undone.job.state is JobState.UNDONE
-        assert only(undone) == {Result.RESTORED}
-        assert await has(new, NEW) == before
+    undone = await stage.undo(first)
+    assert undone.job.state is JobState.UNDONE
+    assert only(undone) == {Result.RESTORED}
+    assert await has(new, stage.new) == before
 
 
 MY_ROOM = Xml(f'<conference xmlns="{NS_BOOKMARKS}" name="A"/>')
@@ -91,73 +92,71 @@ MINE: tuple[Piece, ...] = (
 """What the new account has already: nearly all of it says something else, one entry nothing."""
 
 
-async def test_what_is_there_is_left_alone(kind: Kind, tmp_path: Path) -> None:
-    async with Stage(kind, tmp_path) as stage:
-        old = await stage.house.client(OLD.jid)
-        new = await stage.house.client(NEW.jid)
-        await furnish(old, EVERYTHING)
-        await furnish(new, MINE)
-        await new.roster()
-        before = await has(new, NEW, MINE)
-        report = await stage.copy()
-        (filled,) = await lines_of(stage.store, report, Result.CHANGED)
-        assert filled.thing.key == "ジュリエット@例え.example"
-        kept = {line.thing.key for line in await lines_of(stage.store, report, Result.KEPT)}
-        assert kept == {
-            "romeo@montague.example",
-            "icq.montague.example",
-            "",  # the profile
-            "{exodus:prefs}exodus",
-            "current",  # the nickname: one of it is all there can be
-            "urn:example:größe/🌹",
-            "a@rooms.example",
-        }
-        # Who may read there is not for us to widen, nor is what others may not read put there.
-        lines = await lines_of(stage.store, report, Result.REFUSED)
-        refused = {(line.thing.key, line.why) for line in lines}
-        assert refused == {("ä 1", Why.READERS), ("0", Why.READERS)}
-        after = await has(new, NEW, MINE)
-        assert [piece for piece in before if piece not in after] == [MINE[2]]
+async def test_what_is_there_is_left_alone(stage: Stage) -> None:
+    old = await stage.house.client(stage.old.jid)
+    new = await stage.house.client(stage.new.jid)
+    await furnish(old, EVERYTHING)
+    await furnish(new, MINE)
+    await new.roster()
+    before = await has(new, stage.new, MINE)
+    report = await stage.copy()
+    (filled,) = await lines_of(stage.store, report, Result.CHANGED)
+    assert filled.thing.key == "ジュリエット@例え.example"
+    kept = {line.thing.key for line in await lines_of(stage.store, report, Result.KEPT)}
+    assert kept == {
+        "romeo@montague.example",
+        "icq.montague.example",
+        "",  # the profile
+        "{exodus:prefs}exodus",
+        "current",  # the nickname: one of it is all there can be
+        "urn:example:größe/🌹",
+        "a@rooms.example",
+    }
+    # Who may read there is not for us to widen, nor is what others may not read put there.
+    lines = await lines_of(stage.store, report, Result.REFUSED)
+    refused = {(line.thing.key, line.why) for line in lines}
+    assert refused == {("ä 1", Why.READERS), ("0", Why.READERS)}
+    after = await has(new, stage.new, MINE)
+    assert [piece for piece in before if piece not in after] == [MINE[2]]
 
-        # Asked to, the copy overwrites; and the undo brings everything back.
-        forced = await stage.copy(overwrite=True)
-        assert not only(forced) & {Result.KEPT, Result.REFUSED}
-        wanted = {p for p in plain(EVERYTHING) if not isinstance(p, PepItem)}
-        missing = wanted - set(await has(new, NEW))
-        assert not missing
-        await stage.undo(forced)
-        undone = await stage.undo(report)
-        assert not only(undone) & WRITTEN
-        assert await has(new, NEW, MINE) == before
+    # Asked to, the copy overwrites; and the undo brings everything back.
+    forced = await stage.copy(overwrite=True)
+    assert not only(forced) & {Result.KEPT, Result.REFUSED}
+    wanted = {p for p in plain(EVERYTHING) if not isinstance(p, PepItem)}
+    missing = wanted - set(await has(new, stage.new))
+    assert not missing
+    await stage.undo(forced)
+    undone = await stage.undo(report)
+    assert not only(undone) & WRITTEN
+    assert await has(new, stage.new, MINE) == before
 
 
-async def test_cut_off_at_every_step(kind: Kind, tmp_path: Path) -> None:
+async def test_cut_off_at_every_step(stage: Stage) -> None:
     """Wherever the work ends, the next start goes on; nothing is there twice, nothing is lost."""
-    async with Stage(kind, tmp_path) as stage:
-        old = await stage.house.client(OLD.jid)
-        new = await stage.house.client(NEW.jid)
-        before = await has(new, NEW)
-        await furnish(old, EVERYTHING)
-        seen_first = await stage.copies.preview(NEW.jid, MOVE)
-        id = seen_first.job.id
-        await stage.copies.start(NEW.jid, id)
-        for steps in range(1, 60):
-            ended = await cut_off(stage, id, steps)
-            if ended:
-                break
-        assert ended
-        report = await stage.copies.report(NEW.jid, id)
-        assert report.job.state is JobState.DONE
-        assert only(report) == {Result.ADDED}
-        assert await has(new, NEW) == plain(EVERYTHING)
+    old = await stage.house.client(stage.old.jid)
+    new = await stage.house.client(stage.new.jid)
+    before = await has(new, stage.new)
+    await furnish(old, EVERYTHING)
+    seen_first = await stage.copies.preview(stage.new.jid, MOVE)
+    id = seen_first.job.id
+    await stage.copies.start(stage.new.jid, id)
+    for steps in range(1, 60):
+        ended = await cut_off(stage, id, steps)
+        if ended:
+            break
+    assert ended
+    report = await stage.copies.report(stage.new.jid, id)
+    assert report.job.state is JobState.DONE
+    assert only(report) == {Result.ADDED}
+    assert await has(new, stage.new) == plain(EVERYTHING)
 
-        await stage.copies.undo(NEW.jid, id)
-        for steps in range(1, 60):
-            if await cut_off(stage, id, steps):
-                break
-        undone = await stage.copies.report(NEW.jid, id)
-        assert only(undone) == {Result.RESTORED}
-        assert await has(new, NEW) == before
+    await stage.copies.undo(stage.new.jid, id)
+    for steps in range(1, 60):
+        if await cut_off(stage, id, steps):
+            break
+    undone = await stage.copies.report(stage.new.jid, id)
+    assert only(undone) == {Result.RESTORED}
+    assert await has(new, stage.new) == before
 
 
 async def cut_off(stage: Stage, id: int, steps: int) -> bool:

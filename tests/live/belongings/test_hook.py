@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 import pytest
 
@@ -19,12 +22,11 @@ from component.xmpp.errors import RemoteError
 from component.xmpp.names import NS_HOOK, NS_UPLOAD
 from tests.lines import lines_of
 from tests.live.account.furniture import EVERYTHING
-from tests.live.account.servers import HOSTS
+from tests.live.account.servers import HOSTS, House
 from tests.live.account.test_exchange import is_prosody
-from tests.live.belongings.stage import NEW, OLD, Stage
+from tests.live.belongings.stage import Stage
 from tests.live.client import NS_ROSTER
 from tests.live.servers.base import RosterEntry
-from tests.live.servers.differences import Kind
 
 SORTS = {
     "blocking": {Sort.BLOCKED},
@@ -34,11 +36,18 @@ SORTS = {
 }
 
 
-def narrowed(kind: Kind, part: str) -> dict[str, str]:
-    """The option by which an admin lets only this be carried."""
-    if is_prosody(kind):
-        return {"moved_hook_copy": f'{{ "{part}" }}'}
-    return {"modules.mod_moved_hook.copy": f'["{part}"]'}
+@asynccontextmanager
+async def narrowed(house: House, folder: Path, part: str | None) -> AsyncIterator[Stage]:
+    """A stage where an admin lets only this be carried; None: everything, as without the option."""
+    option = (
+        {"moved_hook_copy": f'{{ "{part}" }}'}
+        if is_prosody(house.kind)
+        else {"modules.mod_moved_hook.copy": f'["{part}"]'}
+    )
+    async with AsyncExitStack() as stack:
+        if part is not None:
+            house = await stack.enter_async_context(house.told(folder / "house", option))
+        yield await stack.enter_async_context(Stage(house, folder))
 
 
 async def condition_of(
@@ -46,19 +55,19 @@ async def condition_of(
 ) -> str | None:
     """What a question is refused with, if it is."""
     try:
-        await stage.accounts.query(NEW.jid, kind, payload, to)
+        await stage.accounts.query(stage.new.jid, kind, payload, to)
     except RemoteError as error:
         return error.condition
     return None
 
 
 @pytest.mark.parametrize("part", SORTS)
-async def test_an_admin_narrows_it(kind: Kind, tmp_path: Path, part: str) -> None:
-    async with Stage(kind, tmp_path, narrowed(kind, part)) as stage:
-        seen = await stage.copies.preview(NEW.jid, FromPieces(EVERYTHING, "file.xml"))
-        await stage.copies.start(NEW.jid, seen.job.id)
+async def test_an_admin_narrows_it(house: House, tmp_path: Path, part: str) -> None:
+    async with narrowed(house, tmp_path, part) as stage:
+        seen = await stage.copies.preview(stage.new.jid, FromPieces(EVERYTHING, "file.xml"))
+        await stage.copies.start(stage.new.jid, seen.job.id)
         await stage.copies.done(seen.job.id)
-        report = await stage.copies.report(NEW.jid, seen.job.id)
+        report = await stage.copies.report(stage.new.jid, seen.job.id)
         added = {sort for sort, counts in report.by_sort.items() if counts[Result.ADDED]}
         assert added == {Sort.CONTACT, *SORTS[part]}
         lines = await lines_of(stage.store, report, Result.REFUSED)
@@ -78,15 +87,15 @@ async def test_an_admin_narrows_it(kind: Kind, tmp_path: Path, part: str) -> Non
 
 
 @pytest.mark.parametrize("part", ["upload", "vcard", None])
-async def test_upload_slots(kind: Kind, tmp_path: Path, part: str | None) -> None:
+async def test_upload_slots(house: House, tmp_path: Path, part: str | None) -> None:
     """Asked for where the admin lets it, of others, and nothing else in that namespace."""
-    async with Stage(kind, tmp_path, narrowed(kind, part) if part else {}) as stage:
+    async with narrowed(house, tmp_path, part) as stage:
         assert [hello.may_upload for hello in stage.hellos] == [part != "vcard"] * len(HOSTS)
         slot = ET.Element(f"{{{NS_UPLOAD}}}request", {"filename": "a.xml", "size": "1"})
         items = asks.nodes_get()
         assert await condition_of(stage, slot) == "not-allowed"
-        assert await condition_of(stage, slot, NEW.host, "set") == "not-allowed"
-        allowed = [await condition_of(stage, asked, NEW.host) for asked in (slot, items)]
+        assert await condition_of(stage, slot, stage.new.host, "set") == "not-allowed"
+        allowed = [await condition_of(stage, asked, stage.new.host) for asked in (slot, items)]
         if part == "vcard":
             assert allowed == ["not-allowed", "not-allowed"]
         else:
@@ -95,55 +104,52 @@ async def test_upload_slots(kind: Kind, tmp_path: Path, part: str | None) -> Non
         assert (await condition_of(stage, items) == "not-allowed") is (part is not None)
 
 
-async def test_block_lists_of_the_absent(kind: Kind, tmp_path: Path) -> None:
+async def test_block_lists_of_the_absent(stage: Stage) -> None:
     """Nobody is logged in: what is set is set, and answered."""
-    async with Stage(kind, tmp_path) as stage:
-        one, two = Blocked("tybalt@bücher.example"), Blocked("evil.example")
-        await stage.block(OLD.jid, [one, two])
-        assert set(await stage.things(OLD.jid)) == {one, two}
-        await stage.accounts.query(OLD.jid, "set", asks.block([one.jid], unblock=True))
-        assert await stage.things(OLD.jid) == [two]
+    one, two = Blocked("tybalt@bücher.example"), Blocked("evil.example")
+    await stage.block(stage.old.jid, [one, two])
+    assert set(await stage.things(stage.old.jid)) == {one, two}
+    await stage.accounts.query(stage.old.jid, "set", asks.block([one.jid], unblock=True))
+    assert await stage.things(stage.old.jid) == [two]
 
 
 @pytest.mark.parametrize("online", [False, True], ids=["absent", "there"])
-async def test_entries(kind: Kind, tmp_path: Path, online: bool) -> None:
-    async with Stage(kind, tmp_path) as stage:
-        pushed: list[tuple[str | None, str | None]] = []
-        if online:
-            new = await stage.house.client(NEW.jid)
-            await new.roster()
-            new.listeners.append(
-                lambda got: pushed.extend(
-                    (item.get("jid"), item.get("subscription"))
-                    for item in got.element.iter(f"{{{NS_ROSTER}}}item")
-                )
-            )
-        wanted = [Contact(f"n{n}@x.example", f"N {n} 🌹", ("Ä",)) for n in range(3)]
-        items = [RosterItem(c.jid, Subscription.NONE, False, c.name, c.groups) for c in wanted]
-        await stage.hook.set_entries(NEW.jid, items)
-        assert await stage.things(NEW.jid) == wanted
-        await stage.hook.set_entries(NEW.jid, [RosterItem("n1@x.example", Subscription.NONE)])
-        await stage.hook.set_entries(NEW.jid, (), ["n0@x.example", "nobody@x.example"])
-        assert await stage.things(NEW.jid) == [Contact("n1@x.example"), wanted[2]]
-        if online:
-            await new.ping()
-            assert [one for one in pushed if one[0] != "nobody@x.example"] == [
-                *((contact.jid, "none") for contact in wanted),
-                ("n1@x.example", "none"),
-                ("n0@x.example", "remove"),
-            ]
-
-
-async def test_an_entry_with_a_subscription_is_not_removed(kind: Kind, tmp_path: Path) -> None:
-    async with Stage(kind, tmp_path) as stage:
-        new = await stage.house.client(NEW.jid)
+async def test_entries(stage: Stage, online: bool) -> None:
+    pushed: list[tuple[str | None, str | None]] = []
+    if online:
+        new = await stage.house.client(stage.new.jid)
         await new.roster()
-        new.send(f"<presence type='subscribe' to='{OLD.jid}'/>")
+        new.listeners.append(
+            lambda got: pushed.extend(
+                (item.get("jid"), item.get("subscription"))
+                for item in got.element.iter(f"{{{NS_ROSTER}}}item")
+            )
+        )
+    wanted = [Contact(f"n{n}@x.example", f"N {n} 🌹", ("Ä",)) for n in range(3)]
+    items = [RosterItem(c.jid, Subscription.NONE, False, c.name, c.groups) for c in wanted]
+    await stage.hook.set_entries(stage.new.jid, items)
+    assert await stage.things(stage.new.jid) == wanted
+    await stage.hook.set_entries(stage.new.jid, [RosterItem("n1@x.example", Subscription.NONE)])
+    await stage.hook.set_entries(stage.new.jid, (), ["n0@x.example", "nobody@x.example"])
+    assert await stage.things(stage.new.jid) == [Contact("n1@x.example"), wanted[2]]
+    if online:
         await new.ping()
-        await stage.hook.set_entries(NEW.jid, (), [OLD.jid])
-        (entry,) = await stage.things(NEW.jid)
-        assert isinstance(entry, Contact)
-        assert entry.ask
+        assert [one for one in pushed if one[0] != "nobody@x.example"] == [
+            *((contact.jid, "none") for contact in wanted),
+            ("n1@x.example", "none"),
+            ("n0@x.example", "remove"),
+        ]
+
+
+async def test_an_entry_with_a_subscription_is_not_removed(stage: Stage) -> None:
+    new = await stage.house.client(stage.new.jid)
+    await new.roster()
+    new.send(f"<presence type='subscribe' to='{stage.old.jid}'/>")
+    await new.ping()
+    await stage.hook.set_entries(stage.new.jid, (), [stage.old.jid])
+    (entry,) = await stage.things(stage.new.jid)
+    assert isinstance(entry, Contact)
+    assert entry.ask
 
 
 @pytest.mark.parametrize(
@@ -155,18 +161,15 @@ async def test_an_entry_with_a_subscription_is_not_removed(kind: Kind, tmp_path:
     ],
     ids=["none", "no address", "too many"],
 )
-async def test_entries_that_are_none(
-    kind: Kind, tmp_path: Path, items: tuple[str, ...], condition: str
-) -> None:
-    async with Stage(kind, tmp_path) as stage:
-        payload = write_entries([RosterItem(jid, Subscription.NONE) for jid in items])
-        with pytest.raises(RemoteError) as refused:
-            await stage.link.request("set", NEW.jid, payload, timeout=20.0)
-        assert refused.value.condition == condition
-        assert await stage.things(NEW.jid) == []
-        nobody = write_entries([RosterItem("a@x.example", Subscription.NONE)])
-        with pytest.raises(RemoteError, match="item-not-found"):
-            await stage.link.request("set", f"nobody@{NEW.host}", nobody, timeout=20.0)
+async def test_entries_that_are_none(stage: Stage, items: tuple[str, ...], condition: str) -> None:
+    payload = write_entries([RosterItem(jid, Subscription.NONE) for jid in items])
+    with pytest.raises(RemoteError) as refused:
+        await stage.link.request("set", stage.new.jid, payload, timeout=20.0)
+    assert refused.value.condition == condition
+    assert await stage.things(stage.new.jid) == []
+    nobody = write_entries([RosterItem("a@x.example", Subscription.NONE)])
+    with pytest.raises(RemoteError, match="item-not-found"):
+        await stage.link.request("set", f"nobody@{stage.new.host}", nobody, timeout=20.0)
 
 
 CHOSEN = [
@@ -181,58 +184,54 @@ PENDING = RosterEntry("paris@x.example", pending=True)
 
 
 @pytest.mark.parametrize("online", [False, True], ids=["absent", "there"])
-async def test_chosen_entries(kind: Kind, tmp_path: Path, online: bool) -> None:
+async def test_chosen_entries(stage: Stage, online: bool) -> None:
     """As the user's roster get shows them, and none besides."""
-    async with Stage(kind, tmp_path) as stage:
-        stage.house.server.set_roster(NEW.jid, [*CHOSEN, PENDING])
-        if online:
-            await (await stage.house.client(NEW.jid)).roster()
-        absent = [PENDING.jid, NEW.jid, "nobody@x.example", "tybalt@x.example/device"]
-        asked = [*(entry.jid for entry in CHOSEN[: 500 - len(absent)]), *absent]
-        found = await stage.hook.chosen(NEW.jid, asked)
-        assert set(found) == {
-            RosterItem(e.jid, Subscription(e.subscription), e.ask, e.name, e.groups)
-            for e in CHOSEN[: 500 - len(absent)]
-        }
-        assert set(found) == set(await stage.hook.entries(NEW.jid, asked))
-        assert len(found) == 500 - len(absent)
-        # In any spelling, and once.
-        (tybalt,) = await stage.hook.chosen(NEW.jid, ["TYBALT@X.Example", "tybalt@x.example"])
-        assert tybalt in found
-        assert await stage.hook.chosen(NEW.jid, absent) == ()
-        # What is set can be seen at once.
-        other = RosterItem("other@x.example", Subscription.NONE, False, "O", ("G",))
-        await stage.hook.set_entries(NEW.jid, [other], ["n0@x.example"])
-        assert await stage.hook.chosen(NEW.jid, ["n0@x.example", other.jid]) == (other,)
+    stage.house.server.set_roster(stage.new.jid, [*CHOSEN, PENDING])
+    if online:
+        await (await stage.house.client(stage.new.jid)).roster()
+    absent = [PENDING.jid, stage.new.jid, "nobody@x.example", "tybalt@x.example/device"]
+    asked = [*(entry.jid for entry in CHOSEN[: 500 - len(absent)]), *absent]
+    found = await stage.hook.chosen(stage.new.jid, asked)
+    assert set(found) == {
+        RosterItem(e.jid, Subscription(e.subscription), e.ask, e.name, e.groups)
+        for e in CHOSEN[: 500 - len(absent)]
+    }
+    assert set(found) == set(await stage.hook.entries(stage.new.jid, asked))
+    assert len(found) == 500 - len(absent)
+    # In any spelling, and once.
+    (tybalt,) = await stage.hook.chosen(stage.new.jid, ["TYBALT@X.Example", "tybalt@x.example"])
+    assert tybalt in found
+    assert await stage.hook.chosen(stage.new.jid, absent) == ()
+    # What is set can be seen at once.
+    other = RosterItem("other@x.example", Subscription.NONE, False, "O", ("G",))
+    await stage.hook.set_entries(stage.new.jid, [other], ["n0@x.example"])
+    assert await stage.hook.chosen(stage.new.jid, ["n0@x.example", other.jid]) == (other,)
 
 
-async def test_chosen_entries_of_no_use(kind: Kind, tmp_path: Path) -> None:
-    async with Stage(kind, tmp_path) as stage:
-        presence = entries_request(["a@x.example"])
-        ET.SubElement(presence, "{jabber:client}presence", {"to": "b@x.example"})
-        nameless = entries_request(["a@x.example"])
-        ET.SubElement(nameless, tag(NS_ROSTER, "item"))
-        foreign = entries_request(["a@x.example"])
-        ET.SubElement(foreign, tag(NS_HOOK, "item"), {"jid": "b@x.example"})
-        many = [f"n{n}@x.example" for n in range(501)]
-        refused = [entries_request(jids) for jids in ([], [""], ["@"], many)]
-        for payload in (*refused, presence, nameless, foreign):
-            with pytest.raises(RemoteError, match="bad-request"):
-                await stage.link.request("get", NEW.jid, payload, timeout=20.0)
-        assert await stage.hook.chosen(NEW.jid, many[:500]) == ()
-        with pytest.raises(RemoteError, match="item-not-found"):
-            await stage.hook.chosen(f"nobody@{NEW.host}", many[:1])
+async def test_chosen_entries_of_no_use(stage: Stage) -> None:
+    presence = entries_request(["a@x.example"])
+    ET.SubElement(presence, "{jabber:client}presence", {"to": "b@x.example"})
+    nameless = entries_request(["a@x.example"])
+    ET.SubElement(nameless, tag(NS_ROSTER, "item"))
+    foreign = entries_request(["a@x.example"])
+    ET.SubElement(foreign, tag(NS_HOOK, "item"), {"jid": "b@x.example"})
+    many = [f"n{n}@x.example" for n in range(501)]
+    refused = [entries_request(jids) for jids in ([], [""], ["@"], many)]
+    for payload in (*refused, presence, nameless, foreign):
+        with pytest.raises(RemoteError, match="bad-request"):
+            await stage.link.request("get", stage.new.jid, payload, timeout=20.0)
+    assert await stage.hook.chosen(stage.new.jid, many[:500]) == ()
+    with pytest.raises(RemoteError, match="item-not-found"):
+        await stage.hook.chosen(f"nobody@{stage.new.host}", many[:1])
 
 
-async def test_a_roster_that_cannot_be_read_is_not_taken_for_an_empty_one(
-    kind: Kind, tmp_path: Path
-) -> None:
-    if not is_prosody(kind):
+async def test_a_roster_that_cannot_be_read_is_not_taken_for_an_empty_one(stage: Stage) -> None:
+    if not is_prosody(stage.house.kind):
         pytest.skip("its rosters are no files")
-    async with Stage(kind, tmp_path) as stage:
-        stage.house.server.set_roster(NEW.jid, CHOSEN)
-        (file,) = stage.house.server.folder.glob("data/*/roster/*.dat")
-        file.write_text("return {")
-        for _ in range(2):  # the server keeps what it has read
-            with pytest.raises(RemoteError, match="internal-server-error"):
-                await stage.hook.chosen(NEW.jid, ["tybalt@x.example"])
+    stage.house.server.set_roster(stage.new.jid, CHOSEN)
+    user = quote(stage.new.user).lower()
+    (file,) = stage.house.server.folder.glob(f"data/*/roster/{user}.dat")
+    file.write_text("return {")
+    for _ in range(2):  # the server keeps what it has read
+        with pytest.raises(RemoteError, match="internal-server-error"):
+            await stage.hook.chosen(stage.new.jid, ["tybalt@x.example"])

@@ -21,6 +21,7 @@ from tests.live.movers.people import Person
 from tests.live.movers.stage import NAMES, Juliet, begin_her, enter_juliet, move_her
 from tests.live.servers.base import COMPONENT_HOST
 from tests.live.servers.differences import Kind
+from tests.live.shared import NEWER_PROSODY, kinds
 
 THINGS: Sequence[Piece] = (*BLOCKED, PROFILE, SETTINGS, *PUBLISHED)
 KNOWN = 200
@@ -68,10 +69,11 @@ async def check(stage: Juliet, coming: list[Piece]) -> None:
     assert not stage.romeo.requests
 
 
+@kinds(NEWER_PROSODY)
 async def test_everything_comes_first_and_goes_with_an_undo(
     kind: Kind, world_for: WorldFor
 ) -> None:
-    world = await world_for(kind, names=NAMES, own=True)
+    world = await world_for(kind, names=NAMES)
     async with Cast(world) as cast:
         stage = await enter_juliet(world, cast)
         before, rosters = await things_of(stage.new), await cast.rosters(stage.new)
@@ -97,7 +99,30 @@ async def test_everything_comes_first_and_goes_with_an_undo(
         assert in_order(await things_of(stage.old)) == coming
 
 
-@pytest.mark.parametrize("contacts", [1, 150])
+@kinds(NEWER_PROSODY)
+async def test_who_is_blocked_after_the_draft_hears_nothing(
+    kind: Kind, world_for: WorldFor
+) -> None:
+    """Between the list that was shown and the last yes."""
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        stage = await enter_juliet(world, cast)
+
+        async def block() -> str:
+            await furnish(stage.old.device, [Blocked(stage.friar.jid)])
+            return "suggested"
+
+        async with stage.home.orders.watch() as watch:
+            await begin_her(stage, access=block)
+            counts = {"mutual": 2, "accepted": 1, "skipped": 1}
+            await until(watch, stage.old, stage.new, ("done",), counts=counts)
+        await cast.settled()
+        assert not stage.friar.notifications
+        assert Blocked(stage.friar.jid) in await things_of(stage.new)
+
+
+@kinds(NEWER_PROSODY, "ejabberd-24.12")
+@pytest.mark.parametrize("contacts", [pytest.param(1, marks=pytest.mark.full), 150])
 async def test_killed_while_things_come(kind: Kind, world_for: WorldFor, contacts: int) -> None:
     world = await world_for(kind, names=NAMES, own=True)
     async with Cast(world) as cast:
@@ -114,24 +139,3 @@ async def test_killed_while_things_come(kind: Kind, world_for: WorldFor, contact
             if (await progress_of(stage.home, stage.old, stage.new))["journey"]["state"] != "done":
                 await until(watch, stage.old, stage.new, ("done",), timeout=WAIT)
         await check(stage, coming)
-
-
-async def test_who_is_blocked_after_the_draft_hears_nothing(
-    kind: Kind, world_for: WorldFor
-) -> None:
-    """Between the list that was shown and the last yes."""
-    world = await world_for(kind, names=NAMES, own=True)
-    async with Cast(world) as cast:
-        stage = await enter_juliet(world, cast)
-
-        async def block() -> str:
-            await furnish(stage.old.device, [Blocked(stage.friar.jid)])
-            return "suggested"
-
-        async with stage.home.orders.watch() as watch:
-            await begin_her(stage, access=block)
-            counts = {"mutual": 2, "accepted": 1, "skipped": 1}
-            await until(watch, stage.old, stage.new, ("done",), counts=counts)
-        await cast.settled()
-        assert not stage.friar.notifications
-        assert Blocked(stage.friar.jid) in await things_of(stage.new)

@@ -18,16 +18,9 @@ from tests.live.fetch.house import encrypted, fetch
 from tests.live.servers.base import C2S_PORT, PASSWORD
 from tests.live.servers.differences import Kind
 from tests.live.servers.prosody import lua_value
+from tests.live.shared import NEWER_PROSODY, kinds
 
-pytestmark = pytest.mark.skipif(OPENSSL is None, reason="no openssl")
-
-ROMEO = "ромео@bücher.example"
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    """Issued the server's certificate."""
-    return Authority(tmp_path / "authority")
+pytestmark = [pytest.mark.skipif(OPENSSL is None, reason="no openssl"), kinds(NEWER_PROSODY)]
 
 
 def without_scram(kind: Kind) -> dict[str, str]:
@@ -38,59 +31,62 @@ def without_scram(kind: Kind) -> dict[str, str]:
 
 
 async def test_scram(
-    kind: Kind, authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    house: House, authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with House(kind, tmp_path / "house", encrypted(kind, authority)) as here:
-        here.server.add_user(ROMEO)
-        target, trust = tmp_path / "romeo.xml", ("--ca-file", authority.file)
-        wrong = await fetch(here, ROMEO, target, *trust, password="Wherefore")
-        assert wrong.code == 77
-        assert wrong.err == (
-            f"xmpp-moved: {ROMEO}: the server does not take the password; look whether the "
-            "address is spelled right, and type the password again\n"
-        )
-        stranger = await fetch(here, "nobody@bücher.example", target, *trust)
-        assert stranger.code == 77
-        unknown = await fetch(here, ROMEO, target)
-        assert unknown.code == 1
-        assert "issued by nobody whom this machine trusts, nothing was sent" in unknown.err
-        assert not target.exists()
-        with caplog.at_level(logging.DEBUG):
-            await look(here, authority, plain=False)
-    assert_no_password(caplog.text, wrong.said, unknown.said, stranger.said)
+    romeo = enter(house)
+    target, trust = tmp_path / "romeo.xml", ("--ca-file", authority.file)
+    wrong = await fetch(house, romeo, target, *trust, password="Wherefore")
+    assert wrong.code == 77
+    assert wrong.err == (
+        f"xmpp-moved: {romeo}: the server does not take the password; look whether the "
+        "address is spelled right, and type the password again\n"
+    )
+    stranger = await fetch(house, "nobody@bücher.example", target, *trust)
+    assert stranger.code == 77
+    unknown = await fetch(house, romeo, target)
+    assert unknown.code == 1
+    assert "issued by nobody whom this machine trusts, nothing was sent" in unknown.err
+    assert not target.exists()
+    with caplog.at_level(logging.DEBUG):
+        await look(house, romeo, authority, plain=False)
+    assert_no_password(romeo, caplog.text, wrong.said, unknown.said, stranger.said)
 
 
 async def test_a_server_without_scram(
-    kind: Kind, authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    house: House, authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    options = encrypted(kind, authority, **without_scram(kind))
-    async with House(kind, tmp_path / "house", options) as here:
-        here.server.add_user(ROMEO)
+    async with house.told(tmp_path / "house", without_scram(house.kind)) as here:
+        romeo = enter(here)
         target, trust = tmp_path / "romeo.xml", ("--ca-file", authority.file)
-        refused = await fetch(here, ROMEO, target, *trust)
+        refused = await fetch(here, romeo, target, *trust)
         assert refused.code == 1
         assert "bücher.example offers no login by SCRAM (only PLAIN); " in refused.err
-        wrong = await fetch(here, ROMEO, target, *trust, "--plain", password="Wherefore")
+        wrong = await fetch(here, romeo, target, *trust, "--plain", password="Wherefore")
         assert wrong.code == 77, wrong.said
         assert not target.exists()
-        plain = await fetch(here, ROMEO, target, *trust, "--plain")
+        plain = await fetch(here, romeo, target, *trust, "--plain")
         assert plain.code == 0, plain.said
         # Now the password itself goes over the wire, and still into no log.
         with caplog.at_level(logging.DEBUG):
-            await look(here, authority, plain=True)
+            await look(here, romeo, authority, plain=True)
     assert "slixmpp" in caplog.text
-    assert_no_password(caplog.text, refused.said, wrong.said, plain.said, target.read_text())
+    assert_no_password(romeo, caplog.text, refused.said, wrong.said, plain.said, target.read_text())
 
 
-async def look(here: House, authority: Authority, *, plain: bool) -> None:
+def enter(here: House) -> str:
+    """A new account; its address."""
+    return here.account("ромео", "bücher.example").jid
+
+
+async def look(here: House, romeo: str, authority: Authority, *, plain: bool) -> None:
     """One login in this process, where everything that is logged is seen."""
     server = Server(here.server.spec.address, C2S_PORT, ca_file=authority.file, plain=plain)
-    async with login(ROMEO, PASSWORD, server) as connection:
-        assert connection.boundjid.bare == ROMEO
+    async with login(romeo, PASSWORD, server) as connection:
+        assert connection.boundjid.bare == romeo
 
 
-def assert_no_password(*texts: str) -> None:
-    user = ROMEO.partition("@")[0]
+def assert_no_password(jid: str, *texts: str) -> None:
+    user = jid.partition("@")[0]
     hidden = [PASSWORD, *(b64encode(part.encode()).decode().rstrip("=") for part in (
         PASSWORD, f"\0{user}\0{PASSWORD}", f"{user}\0{user}\0{PASSWORD}",
     ))]  # fmt: skip
@@ -100,13 +96,13 @@ def assert_no_password(*texts: str) -> None:
 
 async def test_a_server_that_dies(kind: Kind, authority: Authority, tmp_path: Path) -> None:
     async with House(kind, tmp_path / "house", encrypted(kind, authority)) as here:
-        here.server.add_user(ROMEO)
+        romeo = enter(here)
         server = Server(here.server.spec.address, C2S_PORT, ca_file=authority.file)
-        async with login(ROMEO, PASSWORD, server) as connection:
+        async with login(romeo, PASSWORD, server) as connection:
             await here.server.kill()
             with pytest.raises(ClientFailed) as failed:
                 await connection.query("get", mover_codecs.disco_request())
         assert failed.value.trouble is Trouble.UNREACHABLE
         with pytest.raises(ClientFailed, match=r"cannot connect to 127.*: Connection refused"):
-            async with login(ROMEO, PASSWORD, server):
+            async with login(romeo, PASSWORD, server):
                 pass

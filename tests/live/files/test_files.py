@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+import pytest
 from aiohttp import ClientSession
 
 from component.account.model import Identity, Piece
@@ -22,9 +23,10 @@ from tests.live.account.test_exchange import plain
 from tests.live.belongings.test_copy import has, in_room_order
 from tests.live.movers.cast import Cast
 from tests.live.movers.people import PATIENCE, Person
-from tests.live.movers.world import Settings, World
+from tests.live.movers.world import World
 from tests.live.servers.base import COMPONENT_HOST
 from tests.live.servers.differences import Kind
+from tests.live.shared import NEWER_PROSODY, kept, kinds
 from tests.unit.web.storage import Storage
 
 OLD = Identity("old.example", "jülïet")
@@ -89,58 +91,67 @@ def as_file(pieces: list[Piece]) -> bytes:
 
 
 @asynccontextmanager
-async def staged(
-    kind: Kind, folder: Path, *, uploads: bool = True, settings: Settings = ()
-) -> AsyncIterator[Stage]:
-    """A server, its component and juliet's client."""
-    world = World(kind, folder, settings, names=("montague",), uploads=uploads)
-    try:
-        await world.start()
-        async with Cast(world) as cast:
-            juliet = cast.person("juliet", "montague.example")
-            cast.arrange()
-            await cast.enter(juliet)
-            yield Stage(kind, juliet, world)
-    finally:
-        await world.stop()
+async def staged(world: World) -> AsyncIterator[Stage]:
+    """Juliet's client in this world."""
+    async with Cast(world) as cast:
+        juliet = cast.person("juliet", "montague.example")
+        cast.arrange()
+        await cast.enter(juliet)
+        yield Stage(world.kind, juliet, world)
 
 
-async def test_brought_and_taken_back(kind: Kind, tmp_path: Path) -> None:
-    async with staged(kind, tmp_path) as stage:
-        before = await stage.has()
-        link = await stage.uploads(as_file(WHOLE))
-        shown = await stage.sends(link, "Nothing has been changed yet")
-        assert shown.startswith(f"{OLD.jid} → {stage.juliet.jid}, a preview\n")
-        assert await stage.has() == before
-        told = await stage.writes("yes", "finished|still at it")
-        assert "not possible" not in told
-        assert in_room_order(plain(await stage.has())) == in_room_order(plain(EVERYTHING))
-        await stage.sends(link, "There is nothing to bring")
-
-        await stage.writes("my things", "What shall I do")
-        await stage.writes("undo", "Are you sure")
-        await stage.writes("yes", ", undone")
-        assert await stage.has() == before
+@pytest.fixture(scope="module")
+def world(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A server that keeps files, and its component, for every test."""
+    folder = tmp_path_factory.mktemp(kind.name)
+    with kept(World(kind, folder, names=("montague",), uploads=True)) as world:
+        yield world
 
 
-async def test_export_reads_back_equal(kind: Kind, tmp_path: Path) -> None:
-    async with staged(kind, tmp_path) as stage:
-        await stage.sends(await stage.uploads(as_file(WHOLE)), "Nothing has been changed yet")
-        await stage.writes("yes", "finished")
-        await stage.writes("export my account", "Whoever has its link can read it")
-        said = await stage.writes("yes", "Whoever has this link can read it")
-        (link,) = filter(is_link, said.split("\n"))
-        async with ClientSession() as session, session.get(link) as answer:
-            content = await answer.read()
-        identity, *pieces = Reader(BytesIO(content))
-        assert identity == stage.identity
-        assert in_room_order(plain(pieces)) == in_room_order(plain(EVERYTHING))
-        await stage.sends(link, "There is nothing to bring")
+@pytest.fixture
+async def stage(world: World) -> AsyncIterator[Stage]:
+    """The same with a user."""
+    async with staged(world) as stage:
+        yield stage
 
 
-async def test_what_is_not_taken(kind: Kind, tmp_path: Path) -> None:
+@kinds(NEWER_PROSODY)
+async def test_brought_and_taken_back(stage: Stage) -> None:
+    before = await stage.has()
+    link = await stage.uploads(as_file(WHOLE))
+    shown = await stage.sends(link, "Nothing has been changed yet")
+    assert shown.startswith(f"{OLD.jid} → {stage.juliet.jid}, a preview\n")
+    assert await stage.has() == before
+    told = await stage.writes("yes", "finished|still at it")
+    assert "not possible" not in told
+    assert in_room_order(plain(await stage.has())) == in_room_order(plain(EVERYTHING))
+    await stage.sends(link, "There is nothing to bring")
+
+    await stage.writes("my things", "What shall I do")
+    await stage.writes("undo", "Are you sure")
+    await stage.writes("yes", ", undone")
+    assert await stage.has() == before
+
+
+@kinds(NEWER_PROSODY)
+async def test_export_reads_back_equal(stage: Stage) -> None:
+    await stage.sends(await stage.uploads(as_file(WHOLE)), "Nothing has been changed yet")
+    await stage.writes("yes", "finished")
+    await stage.writes("export my account", "Whoever has its link can read it")
+    said = await stage.writes("yes", "Whoever has this link can read it")
+    (link,) = filter(is_link, said.split("\n"))
+    async with ClientSession() as session, session.get(link) as answer:
+        content = await answer.read()
+    identity, *pieces = Reader(BytesIO(content))
+    assert identity == stage.identity
+    assert in_room_order(plain(pieces)) == in_room_order(plain(EVERYTHING))
+    await stage.sends(link, "There is nothing to bring")
+
+
+@kinds(NEWER_PROSODY)
+async def test_what_is_not_taken(stage: Stage) -> None:
     """Files that are no account, and files elsewhere, which nobody asks for."""
-    async with staged(kind, tmp_path) as stage, Storage() as evil:
+    async with Storage() as evil:
         before = await stage.has()
         for content in (b"<html/>", b"GIF89a", as_file(WHOLE)[:-40]):
             said = await stage.sends(await stage.uploads(content), "I cannot use that file")
@@ -160,9 +171,15 @@ async def test_what_is_not_taken(kind: Kind, tmp_path: Path) -> None:
         assert await stage.has() == before
 
 
+@kinds(NEWER_PROSODY, "ejabberd-24.12")
 async def test_a_server_without_a_storage(kind: Kind, tmp_path: Path) -> None:
-    async with staged(kind, tmp_path, uploads=False) as stage:
-        await stage.writes("export", "Are you sure")
-        said = await stage.writes("yes", "no storage for files")
-        assert f"xmpp-moved fetch {stage.juliet.jid}" in said
-        await stage.sends("http://127.0.0.1:1/file_share/a/b.xml", "no storage for files")
+    world = World(kind, tmp_path, names=("montague",))
+    try:
+        await world.start()
+        async with staged(world) as stage:
+            await stage.writes("export", "Are you sure")
+            said = await stage.writes("yes", "no storage for files")
+            assert f"xmpp-moved fetch {stage.juliet.jid}" in said
+            await stage.sends("http://127.0.0.1:1/file_share/a/b.xml", "no storage for files")
+    finally:
+        await world.stop()

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from component.account.model import Identity
 from component.core.belongings.model import JobState, Result
 from component.store import Store
+from tests.full import FULL
 from tests.live.files.large import Large
 from tests.live.files.test_files import Stage, staged
-from tests.live.movers.conftest import FULL
+from tests.live.movers.world import World
 from tests.live.servers.differences import Kind
+from tests.live.shared import NEWER_PROSODY, kinds
 from tests.unit.account.weigh import resident
 
 LARGE = Large(contacts=50_000, items=120, history=70_000_000)
-SMALL = Large(contacts=2_000, items=20, history=5_000_000)
-"""For every day: 14 MB."""
+SMALL = Large(contacts=300, items=20, history=5_000_000)
+"""For every day."""
 OLD = Identity("old.example", "j\u00fcl\u00efet")
 MOST_MIB = 150
 LONG = 1_800.0
@@ -27,11 +30,17 @@ def most_mib(pid: int) -> float:
     return resident(pid) / 1024
 
 
+@kinds(NEWER_PROSODY, "ejabberd-24.12")
 async def test_memory(kind: Kind, tmp_path: Path) -> None:
     large = LARGE if FULL else SMALL
     file = b"".join(large.parts(OLD))
     assert not FULL or len(file) > 100_000_000
-    async with staged(kind, tmp_path, settings=(("movers.file_mib", 120),)) as stage:
+    settings = (("movers.file_mib", 120),)
+    async with AsyncExitStack() as stack:
+        world = World(kind, tmp_path, settings, names=("montague",), uploads=True)
+        stack.push_async_callback(world.stop)
+        await world.start()
+        stage = await stack.enter_async_context(staged(world))
         daemon = stage.world.houses["montague"].running_daemon
         before = most_mib(daemon.pid)
         link = await stage.uploads(file)

@@ -10,12 +10,13 @@ from tests.live.servers.mixed import mix
 
 __all__ = ["pair", "shared_world", "world_for"]
 
-PAIRS = (("prosody-0.12", "ejabberd-24.12"), ("ejabberd-24.12", "prosody-0.12"))
-
-
-@pytest.fixture(
-    params=[mix(KINDS[here], KINDS[there]) for here, there in PAIRS], ids=lambda kind: kind.name
+PAIRS = (
+    mix(KINDS["prosody-0.12"], KINDS["ejabberd-24.12"]),
+    mix(KINDS["ejabberd-24.12"], KINDS["prosody-0.12"]),
 )
+
+
+@pytest.fixture(params=PAIRS, ids=lambda kind: kind.name, scope="module")
 def pair(request: pytest.FixtureRequest) -> Kind:
     """The old account's server, and the new one's."""
     kind: Kind = request.param

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
@@ -11,9 +10,11 @@ from component.account.canonical import canonical
 from component.account.model import Blocked, PepItem, Piece, in_order
 from component.account.parcels import MANIFEST_ID, NODE, chunk_id, read_manifest
 from component.engine.belongings import asks
+from tests.full import FULL
 from tests.live.account.owner import furnish, must
 from tests.live.account.test_exchange import plain
 from tests.live.belongings.test_in_a_move import THINGS, things_of, until_known
+from tests.live.handover.conftest import PAIRS
 from tests.live.movers.bots import Bots
 from tests.live.movers.cast import Cast
 from tests.live.movers.conftest import WorldFor
@@ -23,9 +24,9 @@ from tests.live.movers.moves import check_views, progress_of, until
 from tests.live.movers.people import Person
 from tests.live.movers.world import House, World
 from tests.live.servers.differences import Kind
+from tests.live.shared import kinds
 
 NAMES = ("montague", "capulet", "mantua")
-FULL = os.environ.get("XMPP_MOVED_FULL") == "1"
 CONTACTS = 2_000 if FULL else 30
 PATIENCE = 900.0 if FULL else LONG
 """Seconds for a whole move: Prosody saves the whole roster a few times for each contact."""
@@ -157,7 +158,7 @@ async def enter(world: World, cast: Cast) -> Juliet:
 
 
 async def test_nothing_is_pasted(pair: Kind, world_for: WorldFor) -> None:
-    world = await world_for(pair, names=NAMES, settings=SETTINGS, own=True)
+    world = await world_for(pair, names=NAMES, settings=SETTINGS)
     async with Cast(world) as cast:
         juliet = await enter(world, cast)
         await juliet.leave()
@@ -169,27 +170,9 @@ async def test_nothing_is_pasted(pair: Kind, world_for: WorldFor) -> None:
         await juliet.check()
 
 
-async def test_the_new_component_is_killed_while_things_come(
-    pair: Kind, world_for: WorldFor
-) -> None:
-    world = await world_for(pair, names=NAMES, settings=SETTINGS, own=True)
-    async with Cast(world) as cast:
-        juliet = await enter(world, cast)
-        await juliet.leave()
-        order = asyncio.create_task(juliet.arrive())
-        await until_known(juliet.new, 1)
-        await juliet.home.running_daemon.kill()
-        order.cancel()  # its last word may have died with the component
-        await asyncio.wait({order})
-        assert not juliet.bots.notifications
-        await juliet.home.running_daemon.start()
-        await juliet.finish()
-        await juliet.check()
-
-
 async def test_a_parcel_that_somebody_has_changed(pair: Kind, world_for: WorldFor) -> None:
     """One bit of a chunk: it is named, nothing of it is used, and the list can be pasted."""
-    world = await world_for(pair, names=NAMES, settings=SETTINGS, own=True)
+    world = await world_for(pair, names=NAMES, settings=SETTINGS)
     async with Cast(world) as cast:
         juliet = await enter(world, cast)
         await juliet.leave()
@@ -207,3 +190,22 @@ async def test_a_parcel_that_somebody_has_changed(pair: Kind, world_for: WorldFo
                 await until(watch, juliet.old, juliet.new, ("done",), timeout=PATIENCE)
         assert await things_of(juliet.new) == before
         await juliet.new.told("could not be brought along", sender=juliet.home.component)
+
+
+@kinds(PAIRS[1].name, argument="pair", among=PAIRS)
+async def test_the_new_component_is_killed_while_things_come(
+    pair: Kind, world_for: WorldFor
+) -> None:
+    world = await world_for(pair, names=NAMES, settings=SETTINGS, own=True)
+    async with Cast(world) as cast:
+        juliet = await enter(world, cast)
+        await juliet.leave()
+        order = asyncio.create_task(juliet.arrive())
+        await until_known(juliet.new, 1)
+        await juliet.home.running_daemon.kill()
+        order.cancel()  # its last word may have died with the component
+        await asyncio.wait({order})
+        assert not juliet.bots.notifications
+        await juliet.home.running_daemon.start()
+        await juliet.finish()
+        await juliet.check()

@@ -101,8 +101,7 @@ class Ejabberd(ChildServer):
         self._installation = installation
         for part in ("spool", "home"):
             (folder / part).mkdir(exist_ok=True)
-        # JSON is YAML.
-        (folder / "ejabberd.yml").write_text(json.dumps(self._config(), indent=1))
+        self._configure()
         (folder / "inetrc").write_text(_INETRC)
 
     @property
@@ -166,6 +165,18 @@ class Ejabberd(ChildServer):
             for entry in entries
         ]
         self._help({"do": "roster", "user": user, "host": host, "items": items})
+
+    def reload(self, extra: Mapping[str, str]) -> None:
+        """Change ``spec.extra`` while it runs, as ``ejabberdctl reload_config`` does."""
+        self.spec.extra.clear()
+        self.spec.extra.update(extra)
+        self._configure()
+        if (said := self.evaluate("ejabberd_config:reload().")) != "ok":
+            raise ServerError(self._story(f"does not take {extra}: {said}"))
+
+    def _configure(self) -> None:
+        # JSON is YAML.
+        (self.folder / "ejabberd.yml").write_text(json.dumps(self._config(), indent=1))
 
     def evaluate(self, code: str) -> str:
         """Evaluate Erlang expressions inside the server; return the value as it prints."""
