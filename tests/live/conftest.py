@@ -18,6 +18,12 @@ TopologyFor = Callable[[Kind, Arrangement], AbstractAsyncContextManager[Topology
 _SLOW = {
     "tests/live/test_scenarios.py": 1.0,
     "tests/live/test_cross_server.py": 1.5,
+    "tests/live/test_bench.py": 30.0,
+    "tests/live/test_soak.py": 30.0,
+    "tests/live/crash/": 5.0,
+    "tests/live/faults/": 10.0,
+    "tests/live/instances/": 10.0,
+    "tests/live/movers/": 4.0,
 }
 """Seconds that a test of these files takes on Prosody, where it is not about two."""
 _RUNNING = pytest.StashKey[Running]()

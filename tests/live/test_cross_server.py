@@ -31,7 +31,7 @@ PAIRS = (
 MIXED = [mix(KINDS[here], KINDS[there]) for here, there in PAIRS]
 
 
-# One contact for each kind of s2s between two kinds, and one mover who leaves a kind for the other.
+# What is not left to a full run: both accounts over there, and a mover who goes there from here.
 SMOKE = (
     ("both-online", "prosody-0.12+ejabberd-24.12"),
     ("both-old-here-new-there", "prosody-0.12+ejabberd-24.12"),
