@@ -28,7 +28,7 @@ unit: setup
 	$(PYTHON) -m pytest -q tests --ignore tests/live -n 3 --dist worksteal
 
 live: setup
-	$(PYTHON) -m pytest -q -rs tests/live -n 4 --dist loadgroup $(if $(SERVER),--server $(SERVER))
+	$(PYTHON) -m pytest -q -rs tests/live -n 4 --dist loadgroup --no-loadscope-reorder $(if $(SERVER),--server $(SERVER))
 
 # PART: a part of tests/full.py, all by default.  SERVER as above.
 test-full: setup

@@ -63,7 +63,7 @@ PARTS: Mapping[str, Sequence[str]] = {
 """What pytest is given for each part; a test sees that every test file is in exactly one."""
 
 _UNIT = ("-n", "3", "--dist", "worksteal")
-_LIVE = ("-n", "4", "--dist", "loadgroup")
+_LIVE = ("-n", "4", "--dist", "loadgroup", "--no-loadscope-reorder")
 _HEAD = """# The full run
 
 `make test-full` runs every test there is, with all sizes, servers and repetitions; `make test-full

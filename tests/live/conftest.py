@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from tests.live.scenario import Scenario
 from tests.live.servers.differences import KINDS, Kind
 from tests.live.servers.newer import NEWER
 from tests.live.topology import Arrangement, Topology
+
+Running = dict[tuple[str, Arrangement], Topology]
+TopologyFor = Callable[[Kind, Arrangement], AbstractAsyncContextManager[Topology]]
+_SLOW = {
+    "tests/live/test_scenarios.py": 1.0,
+    "tests/live/test_cross_server.py": 1.5,
+    "tests/live/test_bench.py": 30.0,
+    "tests/live/test_soak.py": 30.0,
+    "tests/live/crash/": 5.0,
+    "tests/live/faults/": 10.0,
+    "tests/live/instances/": 10.0,
+    "tests/live/movers/": 4.0,
+}
+"""Seconds that a test of these files takes on Prosody, where it is not about two."""
+_RUNNING = pytest.StashKey[Running]()
 
 
 @pytest.fixture(scope="session")
@@ -21,12 +35,15 @@ def wanted_kinds(request: pytest.FixtureRequest) -> frozenset[str]:
     return _wanted(request.config)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the groups here, too
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest-xdist, which reads the groups, too
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Iterator[None]:
     """Leave out what runs on servers that were not named; newer ones run only where named.
 
     What shares servers is one group, which a worker of pytest-xdist runs as a whole: without a
-    mark of its own that is what one file does with one kind of server.
+    mark of its own that is what one file does with one kind of server.  Groups are whole without
+    pytest-xdist, too, and those that take longest begin, or the last worker would end late.
     """
     wanted = _wanted(config)
     out = [item for item in items if not wanted.issuperset(_kinds_of(item))]
@@ -37,6 +54,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("xdist_group") is None:
             kinds = "+".join(_kinds_of(item))
             item.add_marker(pytest.mark.xdist_group(f"{item.nodeid.partition('::')[0]} {kinds}"))
+    yield
+    seconds: dict[str, float] = {}
+    for item in items:
+        seconds[_group(item)] = seconds.get(_group(item), 0.0) + _seconds(item)
+    items.sort(key=lambda item: (-seconds[_group(item)], _group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """Name of the tests that one worker runs, one after another."""
+    mark = item.get_closest_marker("xdist_group")
+    return str(mark.args[0]) if mark is not None else ""
+
+
+def _seconds(item: pytest.Item) -> float:
+    """About how long a test takes; no more than the order of groups hangs on it."""
+    slow = next((s for part, s in _SLOW.items() if item.nodeid.startswith(part)), 2.0)
+    return slow * (2 if any(kind.startswith("ejabberd") for kind in _kinds_of(item)) else 1)
 
 
 def _wanted(config: pytest.Config) -> frozenset[str]:
@@ -63,52 +97,53 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 @pytest.fixture(scope="session")
-def shared_topologies() -> Iterator[dict[tuple[str, Arrangement], Topology]]:
-    """Running topologies that scenarios share, stopped at the end."""
-    topologies: dict[tuple[str, Arrangement], Topology] = {}
-    yield topologies
+def shared_topologies(pytestconfig: pytest.Config) -> Running:
+    """Running topologies that tests of one group share; stopped at the end of the group."""
+    return pytestconfig.stash.setdefault(_RUNNING, {})
 
-    async def stop() -> None:
-        await asyncio.gather(*(topology.stop() for topology in topologies.values()))
 
-    asyncio.run(stop())
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Stop what a group of tests shares once its last test is over."""
+    yield
+    if nextitem is None or _group(nextitem) != _group(item):
+        topologies = item.config.stash.setdefault(_RUNNING, {})
+        asyncio.run(_stop(list(topologies.values())))
+        topologies.clear()
+
+
+async def _stop(topologies: list[Topology]) -> None:
+    await asyncio.gather(*(topology.stop() for topology in topologies))
 
 
 @pytest.fixture
-async def topology_for(
+def topology_for(
     wanted_kinds: frozenset[str],
-    shared_topologies: dict[tuple[str, Arrangement], Topology],
+    shared_topologies: Running,
     tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[Callable[[Kind, Scenario], Awaitable[Topology]]]:
-    """Give a scenario its servers; skips, with the reason, where the server cannot be had."""
-    own: list[Topology] = []
+) -> TopologyFor:
+    """Lend a scenario its servers; skips, with the reason, where the server cannot be had.
 
-    async def give(kind: Kind, scenario: Scenario) -> Topology:
+    Scenarios on one kind use one topology one after another.  It ends with one that fails: what
+    is left then, no other scenario has to bear.
+    """
+
+    @asynccontextmanager
+    async def lend(kind: Kind, arrangement: Arrangement) -> AsyncIterator[Topology]:
         if not wanted_kinds.issuperset(kind.name.split("+")):
             pytest.skip("not chosen by --server")
         if not kind.available:
             pytest.skip(kind.missing)
-        key = (kind.name, scenario.arrangement)
-        shared = shared_topologies.get(key)
-        if shared is not None and not scenario.own_server:
-            return shared
-        name = scenario.name if scenario.own_server else "shared"
-        topology = Topology(kind, scenario.arrangement, _folder(tmp_path_factory, kind, name))
-        if scenario.own_server:
-            own.append(topology)
+        key = (kind.name, Arrangement())
+        if key not in shared_topologies:
+            folder = tmp_path_factory.mktemp(re.sub(r"[^\w-]", "-", kind.name))
+            shared_topologies[key] = Topology(kind, arrangement, folder)
+        topology = shared_topologies[key]
         try:
-            await topology.start()
+            await topology.become(arrangement)
+            yield topology
         except BaseException:
-            await topology.stop()
+            await shared_topologies.pop(key).stop()
             raise
-        if not scenario.own_server:
-            shared_topologies[key] = topology
-        return topology
 
-    yield give
-    for topology in own:
-        await topology.stop()
-
-
-def _folder(factory: pytest.TempPathFactory, kind: Kind, name: str) -> Path:
-    return factory.mktemp(re.sub(r"[^\w-]", "-", f"{kind.name}-{name}"))
+    return lend

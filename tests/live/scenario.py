@@ -11,7 +11,7 @@ from tests.live.servers.base import HookOptions
 from tests.live.topology import Arrangement
 
 _SECTIONS = ("accounts", "rosters", "statements", "faults", "component", "server")
-_HEADERS = ("title", "shows", "xep", "own server", "ignore")
+_HEADERS = ("title", "shows", "xep", "ignore")
 _SECTION = re.compile(r"\[(\w+)\]")
 
 
@@ -54,9 +54,9 @@ class Scenario:
         return self.path.stem
 
     @property
-    def own_server(self) -> bool:
-        """True where nothing may be shared with other scenarios."""
-        return "own server" in self.headers
+    def interrupts(self) -> bool:
+        """True where a step starts, stops or kills the component or a server."""
+        return any(step.text.startswith(("component ", "server ")) for step in self.steps)
 
     @property
     def ignored(self) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.live.daemon import Daemon
@@ -28,7 +28,7 @@ CAPULET_HOSTS = ("capulet.example", "bücher.example")
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """What a scenario wants to run on; equal arrangements can share one topology.
+    """What a scenario wants to run on; a topology can go from one to another.
 
     ``settings`` are dotted keys of the component's configuration, as pairs.
     """
@@ -52,29 +52,46 @@ class Topology:
         montague, capulet = free_address(), free_address()
         zone = dict.fromkeys(MONTAGUE_HOSTS, montague)
         zone |= dict.fromkeys(CAPULET_HOSTS, capulet)
+        self._build_hooked(ServerSpec("montague", montague, MONTAGUE_HOSTS, zone))
+        self._build(ServerSpec("capulet", capulet, CAPULET_HOSTS, zone))
+        self._configure()
+
+    def _build(self, spec: ServerSpec) -> None:
+        self.servers[spec.name] = self.kind.build(spec, self.folder / spec.name)
+
+    def _build_hooked(self, spec: ServerSpec) -> None:
+        """Build "montague" with the hook that the arrangement asks for."""
         hook = self.arrangement.hook
         asked = hook.components if hook is not None else ()
-        specs = (
-            ServerSpec(
-                "montague",
-                montague,
-                MONTAGUE_HOSTS,
-                zone,
-                tuple(dict.fromkeys((COMPONENT_HOST, STRANGER_HOST, *asked))),
-                hook,
-            ),
-            ServerSpec("capulet", capulet, CAPULET_HOSTS, zone),
-        )
-        self.servers = {spec.name: self.kind.build(spec, self.folder / spec.name) for spec in specs}
-        if hook is not None:
-            settings = component_settings(montague, self.arrangement.settings)
+        components = tuple(dict.fromkeys((COMPONENT_HOST, STRANGER_HOST, *asked)))
+        self._build(replace(spec, components=components, hook=hook))
+
+    def _configure(self) -> None:
+        self.daemon = None
+        if self.arrangement.hook is not None:
+            address = self.servers["montague"].spec.address
+            settings = component_settings(address, self.arrangement.settings)
             self.daemon = Daemon(self.folder / "component", settings)
 
+    async def become(self, arrangement: Arrangement) -> None:
+        """Restart what this arrangement wants otherwise, and start what is down."""
+        before, self.arrangement = self.arrangement, arrangement
+        if arrangement != before:
+            if self.daemon is not None:
+                await self.daemon.stop()
+            if arrangement.hook != before.hook:
+                await self.servers["montague"].stop()
+                self._build_hooked(self.servers["montague"].spec)
+            self._configure()
+        await self.start()
+
     async def start(self) -> None:
-        """Start what the arrangement asks for."""
-        await asyncio.gather(*(server.start() for server in self.servers.values()))
-        if self.arrangement.component and self.daemon is not None:
-            await self.daemon.start()
+        """Start what the arrangement asks for and does not run."""
+        down = [server for server in self.servers.values() if not server.running]
+        await asyncio.gather(*(server.start() for server in down))
+        daemon = self.daemon
+        if self.arrangement.component and daemon is not None and not daemon.running:
+            await daemon.start()
 
     async def stop(self) -> None:
         """Stop everything that runs."""
