@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.daemon import Daemon
 from tests.live.scenario import Scenario
 from tests.live.servers.differences import KINDS, Kind
 from tests.live.servers.newer import NEWER
 from tests.live.topology import Arrangement, Topology
+
+Daemon.own_process = False
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ async def test_across_a_restart_of_the_server(kind: Kind, tmp_path: Path) -> Non
     stage = Topology(kind, Arrangement(hook=HookOptions()), tmp_path)
     server, daemon = stage.servers["montague"], stage.daemon
     assert daemon is not None
+    daemon.own_process = True  # as the service manager starts it
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(f"\0xmpp-moved-test-{tmp_path.name}-{id(tmp_path)}")
         manager.setblocking(False)

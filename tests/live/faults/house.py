@@ -88,6 +88,8 @@ class FaultHouse:
         async with self.proxy:
             self.daemon = Daemon(self.folder / "component", {})
             self.daemon.environment |= self.environment
+            # What is to be loaded before all else counts where a program begins, not in a fork.
+            self.daemon.own_process |= bool(self.environment)
             if self.database is not None:
                 self.daemon.url = f"sqlite+aiosqlite:///{self.journal}"
             self.daemon.configure(self._configuration())
