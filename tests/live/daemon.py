@@ -7,12 +7,13 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from component.core.records import MoveRecord
 from component.store import Store, StoreError
+from component.store.connect import locate
 from tests.live.nursery import COMMAND, NURSERY, ROOT
 from tests.live.servers.process import Child, Process, tail
 
@@ -52,6 +53,9 @@ class Daemon:
         """Added to the environment of every process that is started from now on."""
         self._process: Child | None = None
         self._seen = 0
+        self._readers: AsyncGenerator[Store] | None = None
+        self._opened: tuple[object, ...] = ()
+        self._loop: asyncio.AbstractEventLoop | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.configure(settings)
 
@@ -92,6 +96,7 @@ class Daemon:
         """
         if self.running:
             raise DaemonError("the component runs already")
+        await self._close_reader()
         self._seen = self.log_path.stat().st_size if self.log_path.exists() else 0
         self._process = await self._spawn()
         if until_ready:
@@ -135,10 +140,12 @@ class Daemon:
 
     async def stop(self) -> int:
         """SIGTERM; return the exit code."""
+        await self._close_reader()
         return await self._process.terminate() if self._process is not None else 0
 
     async def kill(self) -> None:
         """SIGKILL."""
+        await self._close_reader()
         if self._process is not None:
             await self._process.kill()
 
@@ -161,16 +168,40 @@ class Daemon:
 
     async def moves(self, contact: str | None = None) -> Sequence[MoveRecord]:
         """The journal's records of a contact (bare JID), the newest first."""
-        try:
-            store = await Store.open(self.url, writer=False)
-        except StoreError:
-            if self.running:
-                raise
-            return []
-        try:
+        async with self._reading():
+            try:
+                store = await self._reader()
+            except StoreError:
+                if self.running:
+                    raise
+                return []
             return await store.list_moves(limit=1000, contact=contact)
-        finally:
-            await store.close()
+
+    def _reading(self) -> asyncio.Lock:
+        """Held by whoever opens, uses or closes the reader."""
+        if self._loop is not (loop := asyncio.get_running_loop()):
+            self._loop, self._lock = loop, asyncio.Lock()
+        return self._lock
+
+    async def _reader(self) -> Store:
+        """The journal, which stays open: as long as the loop runs and the file is the same."""
+        opened = (self._loop, _inode(self.url))
+        if self._readers is None or self._opened != opened:
+            await self._drop_reader()
+            readers = _reader(self.url)
+            self._store = await anext(readers)
+            self._readers, self._opened = readers, opened
+        return self._store
+
+    async def _close_reader(self) -> None:
+        """Before the component starts or ends: what it does with the file must not depend on us."""
+        async with self._reading():
+            await self._drop_reader()
+
+    async def _drop_reader(self) -> None:
+        readers, self._readers = self._readers, None
+        if readers is not None:
+            await readers.aclose()
 
     async def journal_says(
         self,
@@ -225,6 +256,19 @@ class Daemon:
 
     def _story(self, what: str) -> str:
         return f"component: {what}; log {self.log_path}\n{tail(self.log_path)}"
+
+
+async def _reader(url: str) -> AsyncGenerator[Store]:
+    """A database for reading; a loop that ends closes its generators, and so this."""
+    async with await Store.open(url, writer=False) as store:
+        while True:
+            yield store
+
+
+def _inode(url: str) -> int | None:
+    """Which file a database is; None where it is none."""
+    path = locate(url).path
+    return path.stat().st_ino if path is not None and path.exists() else None
 
 
 def _entry(line: bytes, event: str) -> dict[str, Any] | None:

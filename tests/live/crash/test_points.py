@@ -176,7 +176,7 @@ async def test_whoever_dies_at_any_point_loses_nothing(
         pytest.skip("a full run has it; 0.12 has the same module")
 
     def plan(reached: Reached) -> Sequence[Trial]:
-        assert not missing(reached)
+        assert not (unreached := missing(reached)), unreached
         planned = trials(reached, TIMES, SEED)
         return planned[:PLAYS] if short else planned
 
