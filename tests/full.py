@@ -53,6 +53,7 @@ PARTS: Mapping[str, Sequence[str]] = {
     "clients": ("tests/live/test_real_clients.py",),
     "operation": (
         "tests/live/test_bench.py",
+        "tests/live/test_nursery.py",
         "tests/live/test_prometheus.py",
         "tests/live/test_service_manager.py",
         "tests/live/test_soak.py",

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
+from tests.live.daemon import Daemon
 from tests.live.servers.differences import KINDS, Kind
 from tests.live.servers.newer import NEWER
 from tests.live.topology import Arrangement, Topology
@@ -27,6 +28,8 @@ _SLOW = {
 }
 """Seconds that a test of these files takes on Prosody, where it is not about two."""
 _RUNNING = pytest.StashKey[Running]()
+
+Daemon.own_process = False
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,15 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import component
 from component.core.records import MoveRecord
 from component.store import Store, StoreError
+from component.store.connect import locate
+from tests.live.nursery import COMMAND, NURSERY, ROOT
 from tests.live.servers.process import Child, Process, tail
 
 READY_TIMEOUT = 60.0
@@ -35,17 +37,25 @@ class Daemon:
             and the format of the log, which the harness sets.
     """
 
+    own_process = True
+    """Whether ``python -m component`` is started, as whoever measures must have it.  The tests'
+    conftest sets it to false for all: then the nursery forks what runs the same command, unless
+    ``code`` is elsewhere."""
+
     def __init__(self, folder: Path, settings: Mapping[str, Mapping[str, object]]) -> None:
         self.folder = folder
         self.log_path = folder / "component.log"
         self.config_path = folder / "config.toml"
         self.url = f"sqlite+aiosqlite:///{folder / 'moved.db'}"
-        self.code = Path(component.__file__).parent.parent
+        self.code = ROOT
         """Where the package is that ``start`` runs."""
         self.environment: dict[str, str] = {}
-        """Added to the process's environment at its next start."""
+        """Added to the environment of every process that is started from now on."""
         self._process: Child | None = None
         self._seen = 0
+        self._readers: AsyncGenerator[Store] | None = None
+        self._opened: tuple[object, ...] = ()
+        self._loop: asyncio.AbstractEventLoop | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.configure(settings)
 
@@ -86,18 +96,27 @@ class Daemon:
         """
         if self.running:
             raise DaemonError("the component runs already")
+        await self._close_reader()
         self._seen = self.log_path.stat().st_size if self.log_path.exists() else 0
-        self._process = self._spawn()
+        self._process = await self._spawn()
         if until_ready:
             await self.log_says("ready", READY_TIMEOUT)
 
-    def _spawn(self) -> Child:
-        return Process(
-            self.command("run"),
-            cwd=self.code,
-            output=self.log_path,
-            env={k: v for k, v in os.environ.items() if not k.startswith("XMPP_MOVED")}
-            | self.environment,
+    async def _spawn(self) -> Child:
+        return await self._child("run", output=self.log_path, code=self.code)
+
+    async def _child(
+        self, *arguments: str, output: Path, code: Path = ROOT, module: str = COMMAND
+    ) -> Child:
+        """A process that runs a subcommand, its output appended to a file."""
+        command = self.command(*arguments)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("XMPP_MOVED")}
+        environment |= self.environment
+        if self.own_process or code != ROOT:
+            return Process(command, cwd=code, output=output, env=environment)
+        begun = command.index("--config")
+        return await NURSERY.start(
+            command[begun:], output=output, environment=environment, module=module
         )
 
     async def log_says(self, event: str, timeout: float = READY_TIMEOUT) -> dict[str, Any]:
@@ -121,10 +140,12 @@ class Daemon:
 
     async def stop(self) -> int:
         """SIGTERM; return the exit code."""
+        await self._close_reader()
         return await self._process.terminate() if self._process is not None else 0
 
     async def kill(self) -> None:
         """SIGKILL."""
+        await self._close_reader()
         if self._process is not None:
             await self._process.kill()
 
@@ -136,32 +157,51 @@ class Daemon:
 
     async def run_command(self, *arguments: str, timeout: float = 30.0) -> tuple[int, str]:
         """Run another subcommand with the same configuration; return exit code and output."""
-        child = await asyncio.create_subprocess_exec(
-            *self.command(*arguments),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        try:
-            output, _ = await asyncio.wait_for(child.communicate(), timeout)
-        except TimeoutError:
-            child.kill()
-            await child.wait()
-            raise
-        return child.returncode or 0, output.decode(errors="replace")
+        with tempfile.NamedTemporaryFile(dir=self.folder) as output:
+            child = await self._child(*arguments, output=Path(output.name))
+            try:
+                code = await child.wait(timeout)
+            except TimeoutError:
+                await child.kill()
+                raise
+            return code, output.read().decode(errors="replace")
 
     async def moves(self, contact: str | None = None) -> Sequence[MoveRecord]:
         """The journal's records of a contact (bare JID), the newest first."""
-        try:
-            store = await Store.open(self.url, writer=False)
-        except StoreError:
-            if self.running:
-                raise
-            return []
-        try:
+        async with self._reading():
+            try:
+                store = await self._reader()
+            except StoreError:
+                if self.running:
+                    raise
+                return []
             return await store.list_moves(limit=1000, contact=contact)
-        finally:
-            await store.close()
+
+    def _reading(self) -> asyncio.Lock:
+        """Held by whoever opens, uses or closes the reader."""
+        if self._loop is not (loop := asyncio.get_running_loop()):
+            self._loop, self._lock = loop, asyncio.Lock()
+        return self._lock
+
+    async def _reader(self) -> Store:
+        """The journal, which stays open: as long as the loop runs and the file is the same."""
+        opened = (self._loop, _inode(self.url))
+        if self._readers is None or self._opened != opened:
+            await self._drop_reader()
+            readers = _reader(self.url)
+            self._store = await anext(readers)
+            self._readers, self._opened = readers, opened
+        return self._store
+
+    async def _close_reader(self) -> None:
+        """Before the component starts or ends: what it does with the file must not depend on us."""
+        async with self._reading():
+            await self._drop_reader()
+
+    async def _drop_reader(self) -> None:
+        readers, self._readers = self._readers, None
+        if readers is not None:
+            await readers.aclose()
 
     async def journal_says(
         self,
@@ -216,6 +256,19 @@ class Daemon:
 
     def _story(self, what: str) -> str:
         return f"component: {what}; log {self.log_path}\n{tail(self.log_path)}"
+
+
+async def _reader(url: str) -> AsyncGenerator[Store]:
+    """A database for reading; a loop that ends closes its generators, and so this."""
+    async with await Store.open(url, writer=False) as store:
+        while True:
+            yield store
+
+
+def _inode(url: str) -> int | None:
+    """Which file a database is; None where it is none."""
+    path = locate(url).path
+    return path.stat().st_ino if path is not None and path.exists() else None
 
 
 def _entry(line: bytes, event: str) -> dict[str, Any] | None:

@@ -30,6 +30,7 @@ async def test_across_a_restart_of_the_server(kind: Kind, tmp_path: Path) -> Non
     stage = Topology(kind, Arrangement(hook=HookOptions()), tmp_path)
     server, daemon = stage.servers["montague"], stage.daemon
     assert daemon is not None
+    daemon.own_process = True  # as the service manager starts it
     messages: asyncio.Queue[str] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

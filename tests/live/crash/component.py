@@ -1,17 +1,13 @@
 """The real component with a fail point before and after every commit and every effect.
 
 ``python -m tests.live.crash.component --config FILE run`` is ``xmpp-moved run`` whose writer and
-stream are wrapped; where it dies is told by ``XMPP_MOVED_FAIL`` (see points.py).  With ``nursery``
-it imports everything and forks a component for each line of JSON on its standard input, which saves
-the seconds that a start would cost.
+stream are wrapped; where it dies is told by ``XMPP_MOVED_FAIL`` (see points.py).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import ctypes
-import json
 import os
 import signal
 import sys
@@ -38,8 +34,6 @@ from tests.live.crash.naming import commit_kind, effect_kind
 from tests.live.crash.points import Points
 
 T = TypeVar("T")
-
-_PR_SET_PDEATHSIG = 1
 
 
 # Commits ----------------------------------------------------------------------------------------
@@ -207,55 +201,12 @@ def run_command(path: Path) -> None:
     asyncio.run(run(config, Points.of(os.environ)))
 
 
-# The nursery --------------------------------------------------------------------------------------
-
-
-def nursery() -> None:
-    """Fork a component for each order; the answer to each is a line with the process id."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever ends is gone at once
-    for line in sys.stdin:
-        order = json.loads(line)
-        sys.stdout.flush()
-        pid = os.fork()
-        if pid == 0:
-            _grow_up(order["config"], order["output"], order["environment"])
-        sys.stdout.write(f"{pid}\n")
-        sys.stdout.flush()
-
-
-def _grow_up(config: str, output: str, environment: dict[str, str]) -> None:
-    """The rest of a forked process's life."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.setsid()
-    sink = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    null = os.open(os.devnull, os.O_RDONLY)
-    for old, new in ((null, 0), (sink, 1), (sink, 2)):
-        os.dup2(old, new)
-    os.environ.update(environment)
-    code = 1
-    try:
-        run_command(Path(config))
-        code = 0
-    except BaseException as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="tests.live.crash.component", description=__doc__)
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("what", choices=["run", "nursery"])
-    given = parser.parse_args(arguments)
-    if given.what == "nursery":
-        nursery()
-    elif given.config is None:
-        parser.error("run needs --config")
-    else:
-        run_command(given.config)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("what", choices=["run"])
+    run_command(parser.parse_args(arguments).config)
     return 0
 
 

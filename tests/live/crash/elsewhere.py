@@ -138,13 +138,16 @@ class Afterwards(Journey):
         async def noted() -> bool:
             # Watches of moves that are over are set after a start, not before it is ready.
             self.near.says(self.old.jid, "Anybody?")
-            with closing(sqlite3.connect(self.theatre.daemon.folder / "moved.db")) as connection:
-                query = "SELECT sender FROM answered WHERE old = ?"
-                found = connection.execute(query, (self.old.jid,)).fetchall()
-                return found == [(self.near.jid,)]
+            return self._answered() == [(self.near.jid,)]
 
         await until(noted, "an answer is noted", SEEN, self.story)
         await self.cast.settled()
+
+    def _answered(self) -> list[tuple[str]]:
+        """Who was answered, as it is written down."""
+        with closing(sqlite3.connect(self.theatre.daemon.folder / "moved.db")) as connection:
+            query = "SELECT sender FROM answered WHERE old = ?"
+            return connection.execute(query, (self.old.jid,)).fetchall()
 
     async def retired(self) -> None:
         """Wait until the statement has had its time."""
@@ -159,9 +162,11 @@ class Afterwards(Journey):
         os.kill(self.theatre.daemon.pid, signal.SIGUSR1)
 
         async def forgotten() -> bool:
-            return not await self.theatre.records(self.near.jid)
+            # Answers go last.
+            return not await self.theatre.records(self.near.jid) and not self._answered()
 
         await until(forgotten, "old records are gone", SEEN, self.story)
+        await self.state()  # what was written down is known there before that is answered
 
     async def ask_for_it(self) -> None:
         """The account is deleted: its server says where it went."""

@@ -10,20 +10,45 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
+from zlib import crc32
 
 import pytest
 
 import component.store
 from component.core.notices import Notice
 from component.xmpp import codecs, mover_codecs
-from tests.live.crash.campaign import Book, Reached, Trial, campaign, lacking, points_of, trials
+from tests.live.crash.campaign import (
+    Book,
+    Figures,
+    Reached,
+    Trial,
+    attempt,
+    campaign,
+    lacking,
+    points_of,
+    trials,
+)
+from tests.live.crash.points import Target
+from tests.live.crash.theatre import Theatre
 from tests.live.servers.differences import Kind
 
-FULL = os.environ.get("XMPP_MOVED_FULL") == "1"
-TIMES = int(os.environ.get("XMPP_MOVED_TIMES", "20" if FULL else "1"))
+TIMES = int(os.environ.get("XMPP_MOVED_TIMES", "20"))
 SEED = int(os.environ.get("XMPP_MOVED_SEED", "1"))
-PLAYS = 2
-"""Plays of a short run, of those that would take each point once."""
+SHARES = 4
+"""Parts of the campaign that run side by side, each with servers of its own."""
+SIX = (
+    Trial("Move", (Target("after commit request"), Target("before answer take"))),
+    Trial(
+        "Journey",
+        (
+            Target("before commit journey published"),
+            Target("before ask send notification"),
+            Target("after ask send notification"),
+            Target("after commit journey settling"),
+        ),
+    ),
+)
+"""What every run takes: around a request's and a move's commits and effects."""
 
 COMMITS: Mapping[str, Sequence[str]] = {
     "Store.add": ["request"],
@@ -167,26 +192,41 @@ def missing(reached: Reached) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("short", [not FULL])
-async def test_whoever_dies_at_any_point_loses_nothing(
-    kind: Kind, short: bool, tmp_path: Path
-) -> None:
+async def test_six_points(kind: Kind, tmp_path: Path) -> None:
     """Each death is followed by a start, and the story goes on as people would go on."""
-    if short and kind.name == "prosody-13.0":
-        pytest.skip("a full run has it; 0.12 has the same module")
+    figures = Figures()
+    async with Theatre(kind, tmp_path).running() as theatre:
+        for trial in SIX:
+            await attempt(theatre, trial, figures)
+    assert not figures.failed, "\n".join(figures.failed)
+    assert figures.taken == Counter(target.point for trial in SIX for target in trial.targets)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "share",
+    [
+        pytest.param(number, marks=pytest.mark.xdist_group(f"points {number}"))
+        for number in range(SHARES)
+    ],
+)
+async def test_whoever_dies_at_any_point_loses_nothing(
+    kind: Kind, share: int, tmp_path: Path
+) -> None:
+    """Every point of a share, many times."""
+
+    def ours(point: str) -> bool:
+        return crc32(point.encode()) % SHARES == share
 
     def plan(reached: Reached) -> Sequence[Trial]:
-        assert not missing(reached)
-        planned = trials(reached, TIMES, SEED)
-        return planned[:PLAYS] if short else planned
+        assert not (unreached := missing(reached)), unreached
+        return trials(reached, TIMES, SEED, wanted=ours)
 
     def more(reached: Reached, taken: Counter[str]) -> Sequence[Trial]:
-        return () if short else lacking(reached, taken, TIMES, lambda point: True)
+        return lacking(reached, taken, TIMES, ours)
 
     reached, figures = await campaign(kind.name, tmp_path, plan=plan, more=more, say=print)
-    print(f"\n{kind.name}, {len(points_of(reached))} points: {figures}")
+    points = list(filter(ours, points_of(reached)))
+    print(f"\n{kind.name}, {len(points)} points: {figures}")
     assert not figures.failed, "\n".join(figures.failed)
-    assert figures.taken.total() >= PLAYS
-    if not short:
-        scarce = {p: n for p in points_of(reached) if (n := figures.taken[p]) < TIMES}
-        assert not scarce
+    assert not (scarce := {p: n for p in points if (n := figures.taken[p]) < TIMES}), scarce

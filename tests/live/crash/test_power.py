@@ -28,8 +28,19 @@ import component
 from component.store import Store
 from tests.unit.store.support import url_of
 
-FULL = os.environ.get("XMPP_MOVED_FULL") == "1"
-IMAGES = 300 if FULL else 8
+SEEDS = [
+    pytest.param(1, 4, id="1"),
+    *(
+        pytest.param(
+            seed,
+            75,
+            id=f"{seed}",
+            marks=[pytest.mark.full, pytest.mark.xdist_group(f"power {seed}")],
+        )
+        for seed in range(2, 6)
+    ),
+]
+"""Seeds, and how many images there are for each."""
 FRESH = 4
 """Images of one database: later ones have seen checkpoints, for which a new one is too short."""
 _STATES = {"added": 0, "decided": 1, "settled": 2}
@@ -194,13 +205,15 @@ def tear_pages(path: Path, dice: random.Random) -> int:
     return len(torn)
 
 
-@pytest.mark.parametrize("seed", [1])
-async def test_what_was_confirmed_survives_a_power_loss(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "images"), SEEDS)
+async def test_what_was_confirmed_survives_a_power_loss(
+    tmp_path: Path, seed: int, images: int
+) -> None:
     dice = random.Random(seed)
     cut_short = torn_pages = 0
     victim: Victim | None = None
     try:
-        for number in range(IMAGES):
+        for number in range(images):
             if number % FRESH == 0:
                 if victim is not None:
                     victim.kill()
@@ -229,6 +242,6 @@ async def test_what_was_confirmed_survives_a_power_loss(tmp_path: Path, seed: in
     finally:
         if victim is not None:
             victim.kill()
-    print(f"\n{IMAGES} images: {cut_short} logs cut short, {torn_pages} pages torn")
+    print(f"\n{images} images: {cut_short} logs cut short, {torn_pages} pages torn")
     assert cut_short
     assert torn_pages

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from component.core.journey.model import ContactState
 from component.core.records import MoveRecord, MoveState
-from tests.live.crash.daemon import CrashDaemon, Nursery
+from tests.live.crash.daemon import CrashDaemon
 from tests.live.crash.points import Target
 from tests.live.faults.house import until
 from tests.live.movers.bots import Bots
@@ -86,8 +86,7 @@ class Theatre:
         """Everything is started but the component."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.world = World(self.kind, self.folder, SETTINGS, NAMES)
-        nursery = Nursery(self.folder / "nursery.log")
-        self.daemon = CrashDaemon(self.folder / "montague-component", nursery)
+        self.daemon = CrashDaemon(self.folder / "montague-component")
         self.house.daemon = self.daemon
         self.world.configure(SETTINGS)
         try:
@@ -98,7 +97,6 @@ class Theatre:
                 yield self
         finally:
             await self.world.stop()
-            nursery.close()
 
     @property
     def house(self) -> House:

@@ -88,6 +88,8 @@ class FaultHouse:
         async with self.proxy:
             self.daemon = Daemon(self.folder / "component", {})
             self.daemon.environment |= self.environment
+            # What is to be loaded before all else counts where a program begins, not in a fork.
+            self.daemon.own_process |= bool(self.environment)
             if self.database is not None:
                 self.daemon.url = f"sqlite+aiosqlite:///{self.journal}"
             self.daemon.configure(self._configuration())
@@ -156,11 +158,8 @@ class FaultHouse:
 
     async def records(self) -> list[MoveRecord]:
         """The whole journal, the newest first."""
-        store = await Store.open(self.daemon.url, writer=False)
-        try:
+        async with await Store.open(self.daemon.url, writer=False) as store:
             return await store.list_moves(limit=100_000)
-        finally:
-            await store.close()
 
     async def open_records(self) -> list[MoveRecord]:
         """What has no end yet."""
@@ -314,11 +313,13 @@ async def nothing_open(url: str, timeout: float) -> float:
     """Wait until every record of a database has its end; how many seconds it took."""
     left: list[MoveRecord] = []
 
-    async def none() -> bool:
-        left[:] = await open_records(url)
-        return not left
+    async with await Store.open(url, writer=False) as store:
 
-    return await until(none, "every request has its end", timeout, lambda: str(left))
+        async def none() -> bool:
+            left[:] = await store.unsettled()
+            return not left
+
+        return await until(none, "every request has its end", timeout, lambda: str(left))
 
 
 async def until(

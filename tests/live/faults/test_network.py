@@ -6,19 +6,19 @@ import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.live.faults.house import Family, FaultHouse, until
 from tests.live.faults.proxy import Healing
 from tests.live.faults.run import CONVERGED, WORKS, percentile, run_all
 from tests.live.faults.schedule import schedule_of
-from tests.live.servers.differences import Kind
+from tests.live.servers.differences import KINDS, Kind
 
-FULL = os.environ.get("XMPP_MOVED_FULL") == "1"
-SCHEDULES = int(os.environ.get("XMPP_MOVED_SCHEDULES", "100" if FULL else "12"))
-HOUSES = min(5 if FULL else 3, SCHEDULES)
-"""Servers with a component each, side by side: a schedule mostly waits."""
+SCHEDULES = int(os.environ.get("XMPP_MOVED_SCHEDULES", "100"))
 FIRST_SEED = int(os.environ.get("XMPP_MOVED_SEED", "1"))
 
 
+@pytest.mark.full
 async def test_a_stream_that_only_the_server_believes_in(kind: Kind, tmp_path: Path) -> None:
     """The server still has the old connection when the component comes anew; it must not answer
     there, nor turn the component away."""
@@ -40,18 +40,33 @@ async def test_a_stream_that_only_the_server_believes_in(kind: Kind, tmp_path: P
         await house.nothing_open()
 
 
-async def test_every_request_has_one_end_whatever_the_network_does(
-    kind: Kind, tmp_path: Path
-) -> None:
-    """Seeded schedules of faults while requests arrive; each fourth restarts the server too."""
-    schedules = [schedule_of(FIRST_SEED + number) for number in range(SCHEDULES)]
+async def prove(kind: Kind, folder: Path, count: int, houses: int) -> None:
+    """So many schedules, in servers with a component each, side by side: a schedule mostly waits.
+
+    Each fourth restarts the server too.
+    """
+    schedules = [schedule_of(FIRST_SEED + number) for number in range(count)]
     async with AsyncExitStack() as stack:
-        houses = [FaultHouse(kind, tmp_path / f"house{number}") for number in range(HOUSES)]
-        for house in houses:
+        homes = [FaultHouse(kind, folder / f"house{number}") for number in range(houses)]
+        for house in homes:
             await stack.enter_async_context(house.running())
-        figures = await run_all(houses, schedules)
+        figures = await run_all(homes, schedules)
     print(f"\n{kind.name}: {figures}")
     assert not figures.failed, "\n".join(figures.failed)
     assert figures.followed + figures.released > 0
     assert max(figures.converged) <= CONVERGED
     assert not figures.returned or percentile(figures.returned, 0.99) <= WORKS
+
+
+@pytest.mark.parametrize("kind", [KINDS["prosody-0.12"]], indirect=True, ids=["prosody-0.12"])
+async def test_a_few_schedules(kind: Kind, tmp_path: Path) -> None:
+    """Requests while the network is bad, and once while the server restarts."""
+    await prove(kind, tmp_path, 4, 2)
+
+
+@pytest.mark.full
+async def test_every_request_has_one_end_whatever_the_network_does(
+    kind: Kind, tmp_path: Path
+) -> None:
+    """A hundred seeded schedules of faults while requests arrive."""
+    await prove(kind, tmp_path, SCHEDULES, min(5, SCHEDULES))

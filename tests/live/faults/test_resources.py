@@ -97,6 +97,7 @@ def intact(journal: Path) -> None:
         connection.close()
 
 
+@pytest.mark.full
 async def test_disk_full(prosody: Kind, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 3) as disk:
         house = FaultHouse(prosody, tmp_path / "house", database=disk)
@@ -105,6 +106,7 @@ async def test_disk_full(prosody: Kind, tmp_path: Path) -> None:
         intact(house.journal)
 
 
+@pytest.mark.full
 async def test_a_journal_that_becomes_read_only(prosody: Kind, tmp_path: Path) -> None:
     with loop_disk(tmp_path / "disk") as disk:
         house = FaultHouse(prosody, tmp_path / "house", database=disk)
@@ -131,6 +133,7 @@ async def test_a_journal_that_another_process_has_locked(prosody: Kind, tmp_path
         assert house.daemon.said("cannot journal a verdict")
 
 
+@pytest.mark.full
 async def test_no_descriptor_is_left(prosody: Kind, tmp_path: Path) -> None:
     """The health check cannot be answered then, which a monitor takes for the no that it is.
 
@@ -164,6 +167,7 @@ async def test_no_descriptor_is_left(prosody: Kind, tmp_path: Path) -> None:
         await house.nothing_open()
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed")
 async def test_the_clock_jumps_a_day_ahead_and_back(prosody: Kind, tmp_path: Path) -> None:
     clock = WallClock(tmp_path / "clock")
@@ -208,6 +212,7 @@ FLOOD = 800
 HELD = 20
 
 
+@pytest.mark.full
 async def test_more_requests_than_the_hook_may_hold(kind: Kind, tmp_path: Path) -> None:
     """Forged claims about an account whose server says nothing: each would be held for long."""
     house = FaultHouse(

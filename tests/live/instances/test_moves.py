@@ -28,6 +28,7 @@ async def journey_is_with(fleet: Fleet, name: str, timeout: float) -> float:
     return await until(there, f"the journey is with {name}", timeout)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("end", ends.NAMED.values(), ids=ends.NAMED)
 async def test_a_move_goes_on_elsewhere(
     kind: Kind, tmp_path: Path, postgres: Postgres, end: ends.End

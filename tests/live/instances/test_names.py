@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.live.instances.fleet import Fleet
 from tests.live.servers.differences import Kind
 from tests.postgres import Postgres
@@ -12,6 +14,7 @@ WRONG_CONFIGURATION = 78
 """EX_CONFIG of sysexits.h; the unit for systemd starts nobody again who ends with it."""
 
 
+@pytest.mark.full
 async def test_a_second_process_with_the_same_name(
     kind: Kind, tmp_path: Path, postgres: Postgres
 ) -> None:

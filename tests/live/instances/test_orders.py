@@ -6,6 +6,8 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
+
 from component.core.model import Reason
 from tests.live.arrange import NS_MOVED, publish
 from tests.live.client import Client
@@ -17,7 +19,7 @@ from tests.live.movers.guides import GUIDES
 from tests.live.movers.moves import progress_of
 from tests.live.movers.people import Person
 from tests.live.movers.test_stop_and_go import COUNT, SLOW, Company
-from tests.live.servers.differences import Kind
+from tests.live.servers.differences import KINDS, Kind
 from tests.postgres import Postgres
 
 STEP = 3.0
@@ -25,6 +27,14 @@ STEP = 3.0
 what they find has been committed by then."""
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(KINDS["prosody-0.12"], id="prosody-0.12"),
+        pytest.param(KINDS["ejabberd-24.12"], id="ejabberd-24.12", marks=pytest.mark.full),
+    ],
+    indirect=True,
+)
 async def test_another_instance_takes_the_order(
     kind: Kind, tmp_path: Path, postgres: Postgres
 ) -> None:
@@ -56,6 +66,7 @@ async def test_another_instance_takes_the_order(
         await until(undone, "it is undone by the other", 60.0)
 
 
+@pytest.mark.full
 async def test_pause_all_holds_everywhere(kind: Kind, tmp_path: Path, postgres: Postgres) -> None:
     """An admin holds and frees everything at one instance; the other one's move stands still."""
     fleet = Fleet(kind, tmp_path, postgres, settings=SLOW)
@@ -87,6 +98,7 @@ async def test_pause_all_holds_everywhere(kind: Kind, tmp_path: Path, postgres: 
         company.check_told_once()
 
 
+@pytest.mark.full
 async def test_settings_and_limits_hold_everywhere(
     kind: Kind, tmp_path: Path, postgres: Postgres
 ) -> None:

@@ -14,7 +14,7 @@ from tests.live.faults.house import Contact, Family, doubled, until
 from tests.live.instances import ends
 from tests.live.instances.fleet import NAMES, NOTICED, Fleet
 from tests.live.movers.world import Settings
-from tests.live.servers.differences import Kind
+from tests.live.servers.differences import KINDS, Kind
 from tests.postgres import Postgres
 
 SETTINGS: Settings = (("limits.per_domain_per_minute", 100_000),)
@@ -25,7 +25,21 @@ _MESSAGE = "{jabber:client}message"
 _BODY = "{jabber:client}body"
 
 
-@pytest.mark.parametrize("end", ends.NAMED.values(), ids=ends.NAMED)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(KINDS["prosody-0.12"], id="prosody-0.12", marks=pytest.mark.full),
+        pytest.param(KINDS["ejabberd-24.12"], id="ejabberd-24.12"),
+    ],
+    indirect=True,
+)
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(end, id=name, marks=() if end is ends.kill else pytest.mark.full)
+        for name, end in ends.NAMED.items()
+    ],
+)
 async def test_requests_of_an_instance_that_goes(
     kind: Kind, tmp_path: Path, postgres: Postgres, end: ends.End
 ) -> None:

@@ -34,6 +34,7 @@ def code_before(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.full
 async def test_upgraded_while_it_works(kind: Kind, tmp_path: Path, postgres: Postgres) -> None:
     """The one that runs goes on through ``db upgrade``; a new one joins under a second name; then
     the old one ends, and one of this release takes its name."""
