@@ -16,7 +16,6 @@ from component.ops.control_orders import Fault
 STATES: Final[dict[MoveState, str]] = {
     MoveState.DIVERTED: "The server holds the request; nothing is decided yet.",
     MoveState.TAKING: "Verified; the server has not yet said that the roster is changed.",
-    MoveState.RELEASING: "Decided against; the server has not yet confirmed that it let it pass.",
     MoveState.DONE: "The roster was changed.",
     MoveState.RELEASED: "The request reached the user like any other; we changed nothing.",
     MoveState.HANDED_BACK: "The server had forgotten the request, so it was handed back from the "
@@ -63,7 +62,6 @@ REASONS: Final[dict[Reason, str]] = {
 SHORT_STATES: Final[dict[MoveState, str]] = {
     MoveState.DIVERTED: "open",
     MoveState.TAKING: "being followed",
-    MoveState.RELEASING: "being let pass",
     MoveState.DONE: "followed",
     MoveState.RELEASED: "let pass",
     MoveState.HANDED_BACK: "handed back",

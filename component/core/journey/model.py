@@ -183,7 +183,6 @@ class CheckName(StrEnum):
     CHAIN = "chain-depth"
     PEP = "statement-can-be-published"
     STATEMENT = "statement-names-new-account"
-    READABLE = "statement-is-readable"
     CONTACTS = "contacts"
     COOLDOWN = "cooldown"
     IDLE = "no-other-move-running"
@@ -218,14 +217,6 @@ class Preflight:
     def ok(self) -> bool:
         """Whether the journey may start."""
         return all(check.ok for check in self.checks)
-
-    @property
-    def by_domain(self) -> Mapping[str, int]:
-        """How many contacts that will be notified are at each domain, the most first."""
-        domains = Counter(
-            c.jid.partition("@")[2] for c in self.contacts if c.state is not ContactState.SKIPPED
-        )
-        return dict(domains.most_common())
 
 
 class Problem(StrEnum):

@@ -101,13 +101,6 @@ CHECKS: Final[dict[CheckName, tuple[str, str]]] = {
         N_("{old} says that it moves to {new}."),
         N_("{old} does not say that it moves to {new}. Order “move away” at the old account."),
     ),
-    CheckName.READABLE: (
-        N_("Your contacts will be able to read that you have moved."),
-        N_(
-            "Your contacts could not read that you have moved. Choose another answer to who may "
-            "read it, or ask the admin."
-        ),
-    ),
     CheckName.CONTACTS: (
         N_("The list of contacts can be used."),
         N_("There are too many contacts for one move. Ask the admin to allow more."),
