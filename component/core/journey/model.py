@@ -228,6 +228,9 @@ class Problem(StrEnum):
     """The asker's host is not served."""
     BAD_JID = "bad-jid"
     NO_SUCH_JOURNEY = "no-such-journey"
+    NO_SUCH_COPY = "no-such-copy"
+    NO_SUCH_RECORD = "no-such-record"
+    """No contact of ours was followed under this number."""
     WRONG_STATE = "wrong-state"
     """The journey is not in a state in which this can be done."""
     CHECKS_FAILED = "checks-failed"
@@ -241,10 +244,10 @@ class Problem(StrEnum):
     BUSY = "busy"
     """Another journey of this account runs."""
     UNAVAILABLE = "unavailable"
-    """The server, the hook or the journal does not answer now."""
+    """The server, the hook or the journal does not answer now; the fact ``why`` says more."""
     NO_CONTACTS = "no-contacts"
-    BAD_LIST = "bad-list"
-    """A contact list that was given cannot be read."""
+    BAD_RATE = "bad-rate"
+    """A rate that was given is not above zero, or too high."""
 
 
 class Refused(Exception):

@@ -429,7 +429,7 @@ async def test_another_preview_takes_the_place_of_one_that_is_read(house: House)
     go.set()
     with pytest.raises(Refused) as refused:
         await first
-    assert refused.value.problem is Problem.NO_SUCH_JOURNEY
+    assert refused.value.problem is Problem.NO_SUCH_COPY
     await house.copies.start(ME, second.job.id)
     await house.copies.done(second.job.id)
     assert (await house.copies.report(ME, second.job.id)).counts[Result.ADDED] == 1
