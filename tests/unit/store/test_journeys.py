@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from component.core.journey.model import (
     JourneyState,
     Kind,
 )
+from component.core.journey.told import ENDED, RETIRED
 from component.core.model import Subscription
 from component.core.notices import Settings
 from component.store import RowDamaged, RowRefused, Store, StoreClosed
@@ -30,6 +32,50 @@ from .support import NEW, NOON, after, contact, journey, url_of
 
 DAY = timedelta(days=1)
 OLD = "romeo@old.example"
+
+
+async def _ended(store: Store, old: str, **changes: Any) -> Journey:
+    """A move that began an hour after noon and is done."""
+    done: dict[str, Any] = {"state": JourneyState.DONE, "started_at": after(3600), "told": ENDED}
+    made = await store.journeys.create(journey(old=old, owner=old), [])
+    made = replace(made, **(done | changes))
+    assert await store.journeys.save(made)
+    return made
+
+
+async def test_watched_are_those_under_way_and_those_lately_done(store: Store) -> None:
+    unended = [
+        await _ended(store, f"{state.value}@x", state=state, started_at=NOON)
+        for state in JourneyState
+        if state.running or state is JourneyState.PAUSED
+    ]
+    for state in (JourneyState.DRAFT, JourneyState.CANCELLED, JourneyState.UNDONE):
+        await _ended(store, f"{state.value}@x", state=state)
+    both = await _ended(store, "both@x")
+    away = await _ended(store, "away@x", kind=Kind.AWAY, told=None)
+    await _ended(store, "arrived@x", kind=Kind.ARRIVE)
+    await _ended(store, "long-ago@x", started_at=after(1800))
+    assert await store.journeys.watched(after(1800)) == [*unended, both, away]
+
+
+async def test_those_that_had_their_time_are_told_and_not_retired(store: Store) -> None:
+    both = await _ended(store, "both@x")
+    away = await _ended(store, "away@x", kind=Kind.AWAY)
+    await _ended(store, "arrived@x", kind=Kind.ARRIVE)
+    await _ended(store, "retired@x", told=RETIRED)
+    await _ended(store, "not-told@x", told=None)
+    await _ended(store, "undone@x", state=JourneyState.UNDONE)
+    await _ended(store, "later@x", started_at=after(3601))
+    assert await store.journeys.had_time(after(3600)) == [both, away]
+    assert await store.journeys.had_time(after(3599)) == []
+
+
+async def test_one_contact(store: Store) -> None:
+    one, other = contact(1), contact(2, ContactState.SKIPPED)
+    made = await store.journeys.create(journey(), [one, other])
+    assert await store.journeys.contact(made.id, other.jid) == other
+    assert await store.journeys.contact(made.id, "c@x") is None
+    assert await store.journeys.contact(made.id + 1, other.jid) is None
 
 
 async def test_a_journey_comes_back_as_it_was(store: Store) -> None:
