@@ -9,11 +9,13 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from component.core.journey import contacts as machine
 from component.core.journey.model import (
     Access,
     ContactState,
@@ -22,7 +24,7 @@ from component.core.journey.model import (
     JourneyState,
     Kind,
 )
-from component.core.journey.told import ENDED, RETIRED
+from component.core.journey.told import ENDED, RETIRED, STOPPED, UNDONE, owes_end
 from component.core.model import Subscription
 from component.core.notices import Settings
 from component.store import RowDamaged, RowRefused, Store, StoreClosed
@@ -68,6 +70,29 @@ async def test_those_that_had_their_time_are_told_and_not_retired(store: Store) 
     await _ended(store, "later@x", started_at=after(3601))
     assert await store.journeys.had_time(after(3600)) == [both, away]
     assert await store.journeys.had_time(after(3599)) == []
+
+
+async def test_what_has_work_is_what_the_core_says(store: Store) -> None:
+    """The statement repeats in SQL which owners have still to hear of an end."""
+    words = (None, ENDED, RETIRED, UNDONE, STOPPED, f"{STOPPED}: lost", "published")
+    answers = (ContactState.PENDING, ContactState.MUTUAL)
+    everything = product(JourneyState, words, (None, NOON), answers)
+    people = [
+        (replace(journey(owner=f"{n}@x"), state=state, told=told, started_at=start), of)
+        for n, (state, told, start, of) in enumerate(everything)
+    ]
+    made = await asyncio.gather(
+        *(store.journeys.create(one, [contact(0, of)]) for one, of in people)
+    )
+    expected = [
+        one.id
+        for one, (_, of) in zip(made, people, strict=True)
+        if one.state.running
+        or one.state is JourneyState.PAUSED
+        or (one.state is JourneyState.CANCELLED and of in machine.OPEN)
+        or owes_end(one)
+    ]
+    assert await store.journeys.with_work() == sorted(expected)
 
 
 async def test_one_contact(store: Store) -> None:
