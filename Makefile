@@ -19,8 +19,8 @@ test: setup
 	@$(MAKE) --no-print-directory live
 
 lint: setup
-	.venv/bin/ruff check component sim tests packaging docs bench
-	.venv/bin/ruff format --check component sim tests packaging docs bench
+	.venv/bin/ruff check component contrib sim tests packaging docs bench
+	.venv/bin/ruff format --check component contrib sim tests packaging docs bench
 	.venv/bin/mypy
 	.venv/bin/mypy -p docs.pictures
 
@@ -80,4 +80,4 @@ run: setup-lite
 
 clean:
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
-	find component sim tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find component contrib sim tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import TypeAlias
 
+from component.core.journey import stages
 from component.core.journey.model import ContactState, Journey, JourneyContact, JourneyState
+from component.core.journey.told import ENDED
 
 Found: TypeAlias = list[Journey]
 
@@ -43,6 +45,30 @@ class Ledger:
     async def contacts(self, id: int) -> list[JourneyContact]:
         """Its contacts by JID."""
         return sorted(self.people[id].values(), key=lambda contact: contact.jid)
+
+    async def contact(self, id: int, jid: str) -> JourneyContact | None:
+        """One of them."""
+        return self.people[id].get(jid)
+
+    async def watched(self, since: datetime) -> Sequence[Journey]:
+        """Journeys under way or paused, and those away that are done and began after ``since``."""
+        return [
+            journey
+            for journey in self.journeys.values()
+            if journey.state.running
+            or journey.state is JourneyState.PAUSED
+            or (_done_away(journey) and not stages.over(journey, timedelta(0), since))
+        ]
+
+    async def had_time(self, until: datetime) -> Sequence[Journey]:
+        """Journeys away that are done and began until then, the owner knowing it."""
+        return [
+            journey
+            for journey in self.journeys.values()
+            if _done_away(journey)
+            and journey.told == ENDED
+            and stages.over(journey, timedelta(0), until)
+        ]
 
     async def list(
         self, *, account: str | None = None, running: bool = False, limit: int = 200
@@ -111,6 +137,10 @@ class Ledger:
     async def obtain(self, id: int) -> bool:
         """There is no other instance."""
         return False
+
+
+def _done_away(journey: Journey) -> bool:
+    return journey.state is JourneyState.DONE and stages.publishes(journey)
 
 
 _PUBLISHED = frozenset(

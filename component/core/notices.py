@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from component.core.journey.model import Journey, Preflight, Progress
+from component.core.journey.model import Journey, Progress
 
 
 class Follow(StrEnum):
@@ -134,13 +134,6 @@ class HandoverTrouble:
     lasting: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The preflight of a start found something after all; nothing was sent."""
-
-    preflight: Preflight
-
-
 Notice = (
     ContactMoved
     | ContactAsks
@@ -153,7 +146,6 @@ Notice = (
     | Stopped
     | UndoneTold
     | HandoverTrouble
-    | Failed
 )
 
 

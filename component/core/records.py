@@ -16,8 +16,6 @@ class MoveState(StrEnum):
     """The server holds it; nothing is decided."""
     TAKING = "taking"
     """Verified; the verdict may have left, its outcome is not known yet."""
-    RELEASING = "releasing"
-    """Decided against; the server has or will process it as if we were not there."""
     DONE = "done"
     """The roster has changed and the audit says how."""
     RELEASED = "released"
@@ -41,10 +39,12 @@ class NewRecord:
 
 @dataclass(frozen=True, slots=True)
 class VerdictRecord:
-    """A decision, to be journalled before it leaves.  ``evidence`` says on whose statement."""
+    """A decision to follow, to be journalled before it leaves (TAKING).
+
+    ``evidence`` says on whose statement.
+    """
 
     at: datetime
-    state: MoveState
     reason: Reason
     evidence: str | None = None
     plan: str | None = None

@@ -313,7 +313,6 @@ class ContactSide:
     async def _commit(self, run: Request, effect: core.Journal) -> Event:
         verdict = VerdictRecord(
             at=self._clock.now(),
-            state=MoveState.TAKING,
             reason=effect.reason,
             evidence=effect.evidence,
             plan=plans.dump(effect.plan),

@@ -23,9 +23,9 @@ from component.core.model import Divert, Reason, RosterItem, SendPlan, Step
 from component.core.records import AuditRecord, Change, MoveRecord, MoveState
 from component.core.restore import Before, Restoration, before, regain_plan, restore
 from component.engine.hook import Hook
+from component.engine.movers.orders import explained
 from component.engine.ports import Clock
 from component.engine.telling import ContactNotices
-from component.store.errors import StoreError
 from component.xmpp.errors import LinkError, LinkLost, RemoteError
 
 log = structlog.get_logger(__name__)
@@ -268,10 +268,8 @@ class ContactUndo:
         :raises Refused: UNAVAILABLE.
         """
         with_state = MoveState.DONE.value
-        try:
+        with explained():
             found = await self._past.list_moves(limit=SHOWN, contact=contact, state=with_state)
-        except StoreError as error:
-            raise Refused(Problem.UNAVAILABLE, what=str(error)) from error
         return [r for r in found if r.undone_at is None and not self._too_late(r)]
 
     async def undo(self, asker: str, record_id: int) -> MoveRecord:
@@ -279,7 +277,7 @@ class ContactUndo:
 
         :param asker: the prepared bare JID that gave the order.
         :returns: the record as it is now.
-        :raises Refused: NO_SUCH_JOURNEY, NOT_YOURS, WRONG_STATE (nothing was changed, or it was
+        :raises Refused: NO_SUCH_RECORD, NOT_YOURS, WRONG_STATE (nothing was changed, or it was
             undone before), TOO_LATE, UNAVAILABLE (the rest is done by asking again).
         """
         return await self._undo(record_id, asker)
@@ -302,10 +300,8 @@ class ContactUndo:
                 raise Refused(Problem.WRONG_STATE, id=str(record_id), state=state)
             if asker is not None and self._too_late(record):
                 raise Refused(Problem.TOO_LATE, id=str(record_id))
-            try:
+            with explained():
                 await self._take_back(record, audit)
-            except (LinkError, StoreError) as error:
-                raise Refused(Problem.UNAVAILABLE, what=str(error)) from error
             log.info("undone", id=record.id, by="the contact" if asker else "an admin")
         if asker is None:
             self._notices.restored(
@@ -322,7 +318,7 @@ class ContactUndo:
         left = restore(before(record), now)
         if not left.nothing:
             kept = ", ".join(sorted(left.jids))
-            raise Refused(Problem.UNAVAILABLE, what=f"the server did not change {kept}")
+            raise Refused(Problem.UNAVAILABLE, why=f"the server did not change {kept}")
         if jids.domain(record.old) in self._hosts:
             await self._restorer.regain(record)
         changes = _changes(record, audit, was, now)
@@ -335,12 +331,10 @@ class ContactUndo:
         return self._clock.now() > self._notices.undo_until(settled)
 
     async def _get(self, record_id: int) -> tuple[MoveRecord, list[AuditRecord]]:
-        try:
+        with explained():
             found = await self._past.get(record_id)
-        except StoreError as error:
-            raise Refused(Problem.UNAVAILABLE, what=str(error)) from error
         if found is None:
-            raise Refused(Problem.NO_SUCH_JOURNEY, id=str(record_id))
+            raise Refused(Problem.NO_SUCH_RECORD, id=str(record_id))
         return found
 
     @asynccontextmanager

@@ -22,9 +22,6 @@ def sentence(health: Health, *, hosts: int) -> str:
     overload = detail.get("too_many_requests_at")
     if overload:
         return f"Too many requests at once ({', '.join(overload)}): some pass unfollowed."
-    full = detail.get("too_many_requests_at")
-    if full:
-        return f"Too many requests at once ({', '.join(full)}): some pass unfollowed."
     if not health.ok:
         return "Settling what was left over."
     served = "1 host" if hosts == 1 else f"{hosts} hosts"

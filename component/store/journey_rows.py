@@ -114,7 +114,7 @@ def has_work(journeys: Table) -> ColumnElement[bool]:
 
 
 def _owes_end(journeys: Table) -> ColumnElement[bool]:
-    """As :func:`component.core.journey.told.owes_end`, for those that ended."""
+    """As :func:`component.core.journey.told.owes_end`, for those that ended; a test compares."""
     heard = func.coalesce(journeys.c.told, "")
     return case(
         (journeys.c.state == JourneyState.DONE.value, heard.not_in((told.ENDED, told.RETIRED))),

@@ -8,8 +8,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
+from component.core.journey import told
 from component.core.journey.model import (
     ContactState,
     Journey,
@@ -154,6 +155,42 @@ class Journeys:
                 found.extend(rows.contact_of(row) for row in part)
         # Sorted here: the order of a PostgreSQL database depends on its collation.
         return sorted(found, key=lambda contact: contact.jid)
+
+    async def contact(self, id: int, jid: str) -> JourneyContact | None:
+        """One contact of a journey, or None."""
+        contacts = table(ContactRow)
+        wanted = select(contacts).where(contacts.c.journey_id == id, contacts.c.jid == jid)
+        async with self._database.reading() as session:
+            row = (await session.execute(wanted)).first()
+            return None if row is None else rows.contact_of(row)
+
+    async def watched(self, since: datetime) -> Found:
+        """Journeys under way or paused, and those away that are done and began after ``since``."""
+        lately = and_(
+            JourneyRow.state == JourneyState.DONE.value,
+            JourneyRow.kind != Kind.ARRIVE.value,
+            JourneyRow.started_at > as_utc(since),
+        )
+        return await self._found(or_(JourneyRow.state.in_(rows.UNENDED), lately))
+
+    async def had_time(self, until: datetime) -> Found:
+        """Journeys away that are done, whose owner knows it, and that began until then.
+
+        Those of which ``told`` says that the statement is withdrawn are left out.
+        """
+        return await self._found(
+            and_(
+                JourneyRow.state == JourneyState.DONE.value,
+                JourneyRow.told == told.ENDED,
+                JourneyRow.kind != Kind.ARRIVE.value,
+                JourneyRow.started_at <= as_utc(until),
+            )
+        )
+
+    async def _found(self, where: ColumnElement[bool]) -> Found:
+        async with self._database.reading() as session:
+            found = await session.scalars(select(JourneyRow).where(where).order_by(JourneyRow.id))
+            return [rows.journey_of(row) for row in found]
 
     async def list(
         self, *, account: str | None = None, running: bool = False, limit: int = 200

@@ -20,14 +20,9 @@ from component.store.jsonio import item_from_json, item_to_json, optional_item_f
 from component.store.models import Audit, Move, as_utc
 from component.store.writes import AddRow, Changes, DecideRow, SettleRow
 
-_VERDICTS = (MoveState.TAKING, MoveState.RELEASING)
-
 
 def add_row(record: NewRecord, verdict: VerdictRecord | None = None) -> AddRow:
-    """The row of a new move, decided at once with a verdict.
-
-    ValueError for a time without zone, or a state that is no verdict.
-    """
+    """The row of a new move, decided at once with a verdict; ValueError for a time without zone."""
     divert = record.divert
     return AddRow(
         (divert.request_id, divert.instance, divert.contact),
@@ -48,15 +43,13 @@ def add_row(record: NewRecord, verdict: VerdictRecord | None = None) -> AddRow:
 
 
 def decide_row(id_: int, record: VerdictRecord) -> DecideRow:
-    """The update of a verdict.  ValueError for a state that is none."""
+    """The update of a verdict; ValueError for a time without zone."""
     return DecideRow(id_, _decision(record))
 
 
 def _decision(record: VerdictRecord) -> dict[str, Any]:
-    if record.state not in _VERDICTS:
-        raise ValueError(f"{record.state} is no verdict; give taking or releasing")
     return {
-        "state": record.state.value,
+        "state": MoveState.TAKING.value,
         "reason": record.reason.value,
         "evidence": record.evidence,
         "plan": record.plan,

@@ -215,10 +215,9 @@ class Store:
         return await self._database.writing().submit(rows.add_row(d, v))
 
     async def verdict(self, id: int, v: VerdictRecord) -> bool:
-        """Journal a decision (TAKING or RELEASING); durable on return.
+        """Journal a decision to follow (TAKING); durable on return.
 
-        False, and nothing changes, unless the row is DIVERTED and held.  Raises StoreError, or
-        ValueError for another state.
+        False, and nothing changes, unless the row is DIVERTED and held.  Raises StoreError.
         """
         return await self._database.writing().submit(rows.decide_row(id, v))
 

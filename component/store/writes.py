@@ -81,8 +81,8 @@ OPEN = tuple(state.value for state in MoveState if not state.final)
 def may_decide(state: str) -> bool:
     """A verdict needs a row that nothing was decided about.
 
-    TAKING does not go back to RELEASING: the verdict may have left, and what the server
-    made of it is for :class:`SettleRow` to record.
+    A second verdict changes nothing: the first may have left, and what the server made of it is
+    for :class:`SettleRow` to record.
     """
     return state == MoveState.DIVERTED
 

@@ -16,7 +16,6 @@ from component.ops.control_orders import Fault
 STATES: Final[dict[MoveState, str]] = {
     MoveState.DIVERTED: "The server holds the request; nothing is decided yet.",
     MoveState.TAKING: "Verified; the server has not yet said that the roster is changed.",
-    MoveState.RELEASING: "Decided against; the server has not yet confirmed that it let it pass.",
     MoveState.DONE: "The roster was changed.",
     MoveState.RELEASED: "The request reached the user like any other; we changed nothing.",
     MoveState.HANDED_BACK: "The server had forgotten the request, so it was handed back from the "
@@ -63,7 +62,6 @@ REASONS: Final[dict[Reason, str]] = {
 SHORT_STATES: Final[dict[MoveState, str]] = {
     MoveState.DIVERTED: "open",
     MoveState.TAKING: "being followed",
-    MoveState.RELEASING: "being let pass",
     MoveState.DONE: "followed",
     MoveState.RELEASED: "let pass",
     MoveState.HANDED_BACK: "handed back",
@@ -132,6 +130,8 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.NOT_SERVED: "the account's host is not served here",
     Problem.BAD_JID: "this is not the address of a user",
     Problem.NO_SUCH_JOURNEY: "there is no such move",
+    Problem.NO_SUCH_COPY: "there is no such copy",
+    Problem.NO_SUCH_RECORD: "there is no such move",
     Problem.WRONG_STATE: "the move is not in a state in which this can be done",
     Problem.CHECKS_FAILED: "the checks found something",
     Problem.CODE_WRONG: "the code is wrong",
@@ -143,7 +143,7 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.UNAVAILABLE: "the server, its module or the database does not answer now; "
     "`xmpp-moved check` and the log tell more",
     Problem.NO_CONTACTS: "there are no contacts",
-    Problem.BAD_LIST: "the list of contacts cannot be read",
+    Problem.BAD_RATE: "the rate is not above zero, or too high",
 }
 """Why an order was refused, to follow a colon."""
 

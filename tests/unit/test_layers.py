@@ -91,9 +91,7 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            if node.level:  # the slixmpp plugin alone, as slixmpp's own are written
-                assert path.parent.name == "xep_0283", f"{path}: relative import"
-                continue
+            assert not node.level, f"{path}: relative import"
             assert node.module is not None
             if node.module.count(".") <= 1:
                 subs = {f"{node.module}.{alias.name}" for alias in node.names}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from component.core.belongings.model import Job, Line, Mark, Result, Sort, Unread
+from component.core.belongings.model import Job, Line, Mark, Result, Unread
 
 NAMED = 10
 """Lines of each mark that a report names."""
@@ -37,14 +37,6 @@ class Report:
         found = Counter(dict.fromkeys(Result, 0))
         for mark, number in self.tally.items():
             found[mark.result] += number
-        return found
-
-    @property
-    def by_sort(self) -> Mapping[Sort, Mapping[Result, int]]:
-        """The same for each sort of thing that comes."""
-        found: dict[Sort, Counter[Result]] = {}
-        for mark, number in self.tally.items():
-            found.setdefault(mark.sort, Counter())[mark.result] += number
         return found
 
     @property

@@ -19,13 +19,13 @@ WHITELIST_MAX = 2000
 """Contacts above which a whitelist is not suggested: the server keeps each as an affiliation."""
 
 
-def suggest(contacts: Sequence[JourneyContact], kind: Kind, *, whitelist_works: bool) -> Access:
+def suggest(contacts: Sequence[JourneyContact], kind: Kind) -> Access:
     """The narrowest access model under which everybody who is told can read."""
     told = [c for c in contacts if c.state is not ContactState.SKIPPED]
     one_way = any(c.subscription is Subscription.TO for c in told)
     left_out = len(told) < len(contacts)
     wanted = one_way or left_out or kind is Kind.AWAY
-    if wanted and whitelist_works and len(told) <= WHITELIST_MAX:
+    if wanted and len(told) <= WHITELIST_MAX:
         return Access.WHITELIST
     return Access.PRESENCE
 
@@ -34,17 +34,6 @@ def readers(contacts: Iterable[JourneyContact], new: str) -> tuple[str, ...]:
     """Who is on the whitelist: everybody who is to be told, and the new account itself."""
     told = {c.jid for c in contacts if c.state is not ContactState.SKIPPED}
     return (new, *sorted(told - {new}))
-
-
-def unreadable(contacts: Iterable[JourneyContact], access: Access) -> tuple[str, ...]:
-    """Contacts who pass the roster check but may not read under this access model."""
-    if access is not Access.PRESENCE:
-        return ()
-    return tuple(
-        c.jid
-        for c in contacts
-        if c.state is not ContactState.SKIPPED and c.subscription is Subscription.TO
-    )
 
 
 _OF_THE_STATEMENT = (Reason.OTHER_JID, Reason.REFUSED)

@@ -183,7 +183,6 @@ class CheckName(StrEnum):
     CHAIN = "chain-depth"
     PEP = "statement-can-be-published"
     STATEMENT = "statement-names-new-account"
-    READABLE = "statement-is-readable"
     CONTACTS = "contacts"
     COOLDOWN = "cooldown"
     IDLE = "no-other-move-running"
@@ -219,14 +218,6 @@ class Preflight:
         """Whether the journey may start."""
         return all(check.ok for check in self.checks)
 
-    @property
-    def by_domain(self) -> Mapping[str, int]:
-        """How many contacts that will be notified are at each domain, the most first."""
-        domains = Counter(
-            c.jid.partition("@")[2] for c in self.contacts if c.state is not ContactState.SKIPPED
-        )
-        return dict(domains.most_common())
-
 
 class Problem(StrEnum):
     """Why an order was refused; the interfaces have a sentence for each."""
@@ -237,6 +228,9 @@ class Problem(StrEnum):
     """The asker's host is not served."""
     BAD_JID = "bad-jid"
     NO_SUCH_JOURNEY = "no-such-journey"
+    NO_SUCH_COPY = "no-such-copy"
+    NO_SUCH_RECORD = "no-such-record"
+    """No contact of ours was followed under this number."""
     WRONG_STATE = "wrong-state"
     """The journey is not in a state in which this can be done."""
     CHECKS_FAILED = "checks-failed"
@@ -250,10 +244,10 @@ class Problem(StrEnum):
     BUSY = "busy"
     """Another journey of this account runs."""
     UNAVAILABLE = "unavailable"
-    """The server, the hook or the journal does not answer now."""
+    """The server, the hook or the journal does not answer now; the fact ``why`` says more."""
     NO_CONTACTS = "no-contacts"
-    BAD_LIST = "bad-list"
-    """A contact list that was given cannot be read."""
+    BAD_RATE = "bad-rate"
+    """A rate that was given is not above zero, or too high."""
 
 
 class Refused(Exception):

@@ -145,7 +145,7 @@ class Copies:
         """The asker's own copy.  :raises Refused: there is none, or it is in another state."""
         job = await self._store.get(id)
         if job is None:
-            raise Refused(Problem.NO_SUCH_JOURNEY, id=str(id))
+            raise Refused(Problem.NO_SUCH_COPY, id=str(id))
         if asker not in (job.owner, job.asker):
             raise Refused(Problem.NOT_YOURS, id=str(id))
         if state is not None and job.state is not state:

@@ -39,7 +39,7 @@ async def fill(store: CopyStore, id: int, pieces: Iterable[Piece]) -> None:
             if left.is_set():
                 return
             if not asyncio.run_coroutine_threadsafe(store.add(id, part), loop).result():
-                raise Refused(Problem.NO_SUCH_JOURNEY, id=str(id))
+                raise Refused(Problem.NO_SUCH_COPY, id=str(id))
 
     try:
         await asyncio.to_thread(work)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import structlog
@@ -12,14 +12,15 @@ from component.core.journey.model import JourneyContact, JourneyState, Problem, 
 from component.core.journey.stages import Word
 from component.core.records import MoveRecord
 from component.engine.movers.drafts import Domains
-from component.engine.movers.orders import RunTime
+from component.engine.movers.orders import RunTime, explained
 from component.engine.movers.ports import JourneyStore
 from component.engine.movers.service import Movers
 from component.engine.undo import ContactUndo
-from component.store.errors import StoreError
 
 log = structlog.get_logger(__name__)
 
+RATE_MAX = 10_000
+"""Contacts notified per second that an admin may set at most."""
 T = TypeVar("T")
 
 
@@ -80,7 +81,8 @@ class Admin:
 
     async def all_journeys(self, *, running_only: bool = False) -> Sequence[Progress]:
         """See :class:`AdminOrders`."""
-        found = await self._asked(self._store.list(running=running_only))
+        with explained():
+            found = await self._store.list(running=running_only)
         return [(await self._movers.find(journey.id)).progress() for journey in found]
 
     async def show_any(self, journey: int) -> tuple[Progress, Sequence[JourneyContact]]:
@@ -105,7 +107,7 @@ class Admin:
 
     async def undo_any_followed(self, record: int) -> MoveRecord:
         """See :class:`AdminOrders`."""
-        return await self._asked(self._contact_undo.undo_any(record))
+        return await self._contact_undo.undo_any(record)
 
     async def run_time(self) -> RunTime:
         """See :class:`AdminOrders`."""
@@ -113,10 +115,12 @@ class Admin:
 
     async def set_run_time(self, settings: RunTime) -> None:
         """See :class:`AdminOrders`."""
-        if settings.overall_per_second is not None and not 0 < settings.overall_per_second <= 10000:
-            raise Refused(Problem.BAD_LIST, what="overall_per_second")
+        rate = settings.overall_per_second
+        if rate is not None and not 0 < rate <= RATE_MAX:
+            raise Refused(Problem.BAD_RATE, most=str(RATE_MAX))
         settings = self._changed(settings)
-        await self._asked(self._kept.put_run_time(_write(settings)))
+        with explained():
+            await self._kept.put_run_time(_write(settings))
         self._set = settings
         self._enforce()
         log.warning("an admin changed the settings", **_write(settings))
@@ -154,12 +158,6 @@ class Admin:
             self._movers.set_overall(now.overall_per_second)
         self._movers.paused = now.paused
         self._movers.wake_all()
-
-    async def _asked(self, answer: Awaitable[T]) -> T:
-        try:
-            return await answer
-        except StoreError as error:
-            raise Refused(Problem.UNAVAILABLE, why=str(error)) from error
 
 
 def _either(mine: T | None, theirs: T | None) -> T | None:

@@ -168,7 +168,7 @@ class Drafts:
             seconds = estimate(by_domain.items(), self._settings.rates, self._hosts)
         suggested = None
         if stages.publishes(journey) and not asks_code:
-            suggested = access_rules.suggest(contacts, journey.kind, whitelist_works=True)
+            suggested = access_rules.suggest(contacts, journey.kind)
         return Preflight(
             journey,
             examine(facts),

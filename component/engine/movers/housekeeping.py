@@ -9,9 +9,8 @@ from datetime import timedelta
 
 import structlog
 
-from component.core.journey import stages
 from component.core.journey.model import Journey, JourneyState, Refused
-from component.core.journey.told import RETIRED, owes_end
+from component.core.journey.told import RETIRED
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.box import MoverSettings
 from component.engine.movers.handovers import Handovers
@@ -80,12 +79,8 @@ class Housekeeping:
         """
         now = self._clock.now()
         await self._store.drop_drafts(now - DRAFT_LIFE)
-        for journey in await self._store.list(limit=1_000_000):
-            stands = journey.state is JourneyState.DONE and journey.told != RETIRED
-            if not stands or not stages.publishes(journey) or owes_end(journey):
-                continue  # its owner hears of the end first
-            if not stages.over(journey, self._settings.statement, now):
-                continue
+        # Those whose owner has still to hear of the end wait until that is done.
+        for journey in await self._store.had_time(now - self._settings.statement):
             try:
                 await self._obtain(journey.id)
             except Refused:

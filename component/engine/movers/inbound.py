@@ -129,10 +129,8 @@ class Inbound:
 
     async def _left_out(self, journey: int, sender: str) -> bool:
         """Whether the mover did not choose this contact: it is not to learn the new address."""
-        return any(
-            contact.jid == sender and contact.state is ContactState.SKIPPED
-            for contact in await self._store.contacts(journey)
-        )
+        contact = await self._store.contact(journey, sender)
+        return contact is not None and contact.state is ContactState.SKIPPED
 
     async def on_tombstone(self, iq: ET.Element) -> ET.Element | None:
         """Somebody asks for the statement of an account that is no more (XEP-0283 4.3, gone)."""

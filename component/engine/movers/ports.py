@@ -43,6 +43,18 @@ class JourneyStore(Protocol):
     async def contacts(self, id: int) -> list[JourneyContact]:
         """Its contacts by JID."""
 
+    async def contact(self, id: int, jid: str) -> JourneyContact | None:
+        """One of them."""
+
+    async def watched(self, since: datetime) -> Sequence[Journey]:
+        """Journeys under way or paused, and those away that are done and began after ``since``."""
+
+    async def had_time(self, until: datetime) -> Sequence[Journey]:
+        """Journeys away that are done and began until then, the owner knowing it.
+
+        Without those whose statement is withdrawn (``told``).
+        """
+
     async def list(
         self, *, account: str | None = None, running: bool = False, limit: int = 200
     ) -> Sequence[Journey]:

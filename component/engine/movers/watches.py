@@ -10,7 +10,7 @@ import structlog
 
 from component.core import jids
 from component.core.journey import stages
-from component.core.journey.model import Journey, JourneyState, Kind
+from component.core.journey.model import Journey, JourneyState
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.box import MoverSettings
 from component.engine.movers.ports import JourneyStore
@@ -99,13 +99,14 @@ class Watches:
         """
         users: set[str] = set()
         at_work: set[str] = set()
-        for journey in await self._store.list(limit=1_000_000):
-            if journey.kind is not Kind.ARRIVE and journey.state is JourneyState.DONE:
+        since = self._clock.now() - self._settings.statement
+        for journey in await self._store.watched(since):
+            if journey.state is JourneyState.DONE:
                 users.add(journey.old)
-            elif journey.state is JourneyState.PAUSED:
+                continue
+            at_work |= {journey.old, journey.new}
+            if journey.state is JourneyState.PAUSED:
                 users |= {journey.old, journey.new}
-            if not journey.state.final:
-                at_work |= {journey.old, journey.new}
         waiting = sorted(
             user
             for user in users

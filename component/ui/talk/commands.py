@@ -19,7 +19,7 @@ NODE = "urn:xmpp-moved:cmd:0#"
 _AGAIN = frozenset(
     {
         Problem.BAD_JID,
-        Problem.BAD_LIST,
+        Problem.BAD_RATE,
         Problem.CODE_EXPIRED,
         Problem.CODE_WRONG,
         Problem.PROOF_MISSING,

@@ -9,7 +9,6 @@ from component.core.notices import (
     ContactAsks,
     ContactMoved,
     ContactRestored,
-    Failed,
     HandoverTrouble,
     NewAddress,
     Notice,
@@ -52,8 +51,6 @@ def notice_texts(words: Words, notice: Notice) -> list[str]:
             return [_undone(words, notice)]
         case HandoverTrouble():
             return [_trouble(words, notice)]
-        case Failed():
-            return [phrases.failed(words, notice.preflight)]
 
 
 def answer_text(words: Words, address: NewAddress) -> str:

@@ -30,6 +30,8 @@ PROBLEMS: Final[dict[Problem, str]] = {
         "That is not an address I can use. An address looks like name@server.example."
     ),
     Problem.NO_SUCH_JOURNEY: N_("I know of no such move."),
+    Problem.NO_SUCH_COPY: N_("I have that no longer. Write “my things” to begin anew."),
+    Problem.NO_SUCH_RECORD: N_("I know of no such change to a contact list."),
     Problem.WRONG_STATE: N_("That cannot be done now: the move has gone on, or has ended."),
     Problem.CHECKS_FAILED: N_("The checks found something, so nothing was sent."),
     Problem.CODE_WRONG: N_("That is not the code. Look at the message to the other account."),
@@ -43,7 +45,7 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.BUSY: N_("Another move of this account is under way. Let it end, or cancel it first."),
     Problem.UNAVAILABLE: N_("The server does not answer just now. Please try again in a minute."),
     Problem.NO_CONTACTS: N_("I have no list of contacts for that account."),
-    Problem.BAD_LIST: N_("I cannot read that list."),
+    Problem.BAD_RATE: N_("I cannot use that pace. Give a number above zero, or a lower one."),
 }
 """Why an order was refused."""
 
@@ -108,13 +110,6 @@ CHECKS: Final[dict[CheckName, tuple[str, str]]] = {
     CheckName.STATEMENT: (
         N_("{old} says that it moves to {new}."),
         N_("{old} does not say that it moves to {new}. Order “move away” at the old account."),
-    ),
-    CheckName.READABLE: (
-        N_("Your contacts will be able to read that you have moved."),
-        N_(
-            "Your contacts could not read that you have moved. Choose another answer to who may "
-            "read it, or ask the admin."
-        ),
     ),
     CheckName.CONTACTS: (
         N_("The list of contacts can be used."),

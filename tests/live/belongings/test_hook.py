@@ -68,7 +68,7 @@ async def test_an_admin_narrows_it(house: House, tmp_path: Path, part: str) -> N
         await stage.copies.start(stage.new.jid, seen.job.id)
         await stage.copies.done(seen.job.id)
         report = await stage.copies.report(stage.new.jid, seen.job.id)
-        added = {sort for sort, counts in report.by_sort.items() if counts[Result.ADDED]}
+        added = {mark.sort for mark in report.tally if mark.result is Result.ADDED}
         assert added == {Sort.CONTACT, *SORTS[part]}
         lines = await lines_of(stage.store, report, Result.REFUSED)
         refused = {(line.thing.sort, line.why) for line in lines}

@@ -117,7 +117,6 @@ ELSEWHERE = {
 """Writes that no component with a file of its own does."""
 
 UNREACHED = {
-    "Failed": "made by nothing: a start that finds something answers its order with it",
     "HandoverTrouble": "where a server refuses, or a parcel is bad (tests/unit/engine/handover)",
     "roster_set": "only where a server has lost names and groups (tests/unit/engine)",
 }

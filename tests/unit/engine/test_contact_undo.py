@@ -80,7 +80,7 @@ async def test_a_user_may_undo_only_what_is_theirs_and_once(tmp_path: Path) -> N
     async with opened(tmp_path) as stage:
         record = await moved(stage)
         assert await refused(stage, f"tybalt@{HOST}", record) is Problem.NOT_YOURS
-        assert await refused(stage, JULIET, record + 1) is Problem.NO_SUCH_JOURNEY
+        assert await refused(stage, JULIET, record + 1) is Problem.NO_SUCH_RECORD
         assert [r.id for r in await stage.undo.undoable(JULIET)] == [record]
         await stage.undo.undo(JULIET, record)
         assert await stage.undo.undoable(JULIET) == []
@@ -156,7 +156,7 @@ async def test_what_the_server_refuses_is_said_and_can_be_done_later(tmp_path: P
         with pytest.raises(Refused) as error:
             await stage.undo.undo(JULIET, record)
         assert error.value.problem is Problem.UNAVAILABLE
-        assert OLD in error.value.facts["what"]
+        assert OLD in error.value.facts["why"]
         stage.server.blocked.clear()
         await stage.undo.undo(JULIET, record)
         assert stage.server.roster(JULIET) == before

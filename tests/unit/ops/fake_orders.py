@@ -129,7 +129,7 @@ class FakeOrders:
 
     async def undo_any_followed(self, record: int) -> MoveRecord:
         if record not in self.records:
-            raise Refused(Problem.NO_SUCH_JOURNEY, id=str(record))
+            raise Refused(Problem.NO_SUCH_RECORD, id=str(record))
         return self.records[record]
 
     async def run_time(self) -> RunTime:

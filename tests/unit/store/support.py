@@ -47,14 +47,9 @@ def record(
     )
 
 
-def verdict(
-    state: MoveState = MoveState.TAKING,
-    reason: Reason = Reason.VERIFIED,
-    *,
-    at: datetime = NOON,
-) -> VerdictRecord:
-    """A decision."""
-    return VerdictRecord(at, state, reason, EVIDENCE, '{"steps":[]}')
+def verdict(reason: Reason = Reason.VERIFIED, *, at: datetime = NOON) -> VerdictRecord:
+    """A decision to follow."""
+    return VerdictRecord(at, reason, EVIDENCE, '{"steps":[]}')
 
 
 def settlement(

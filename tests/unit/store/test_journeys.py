@@ -9,10 +9,13 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from component.core.journey import contacts as machine
 from component.core.journey.model import (
     Access,
     ContactState,
@@ -21,6 +24,7 @@ from component.core.journey.model import (
     JourneyState,
     Kind,
 )
+from component.core.journey.told import ENDED, RETIRED, STOPPED, UNDONE, owes_end
 from component.core.model import Subscription
 from component.core.notices import Settings
 from component.store import RowDamaged, RowRefused, Store, StoreClosed
@@ -30,6 +34,73 @@ from .support import NEW, NOON, after, contact, journey, url_of
 
 DAY = timedelta(days=1)
 OLD = "romeo@old.example"
+
+
+async def _ended(store: Store, old: str, **changes: Any) -> Journey:
+    """A move that began an hour after noon and is done."""
+    done: dict[str, Any] = {"state": JourneyState.DONE, "started_at": after(3600), "told": ENDED}
+    made = await store.journeys.create(journey(old=old, owner=old), [])
+    made = replace(made, **(done | changes))
+    assert await store.journeys.save(made)
+    return made
+
+
+async def test_watched_are_those_under_way_and_those_lately_done(store: Store) -> None:
+    unended = [
+        await _ended(store, f"{state.value}@x", state=state, started_at=NOON)
+        for state in JourneyState
+        if state.running or state is JourneyState.PAUSED
+    ]
+    for state in (JourneyState.DRAFT, JourneyState.CANCELLED, JourneyState.UNDONE):
+        await _ended(store, f"{state.value}@x", state=state)
+    both = await _ended(store, "both@x")
+    away = await _ended(store, "away@x", kind=Kind.AWAY, told=None)
+    await _ended(store, "arrived@x", kind=Kind.ARRIVE)
+    await _ended(store, "long-ago@x", started_at=after(1800))
+    assert await store.journeys.watched(after(1800)) == [*unended, both, away]
+
+
+async def test_those_that_had_their_time_are_told_and_not_retired(store: Store) -> None:
+    both = await _ended(store, "both@x")
+    away = await _ended(store, "away@x", kind=Kind.AWAY)
+    await _ended(store, "arrived@x", kind=Kind.ARRIVE)
+    await _ended(store, "retired@x", told=RETIRED)
+    await _ended(store, "not-told@x", told=None)
+    await _ended(store, "undone@x", state=JourneyState.UNDONE)
+    await _ended(store, "later@x", started_at=after(3601))
+    assert await store.journeys.had_time(after(3600)) == [both, away]
+    assert await store.journeys.had_time(after(3599)) == []
+
+
+async def test_what_has_work_is_what_the_core_says(store: Store) -> None:
+    """The statement repeats in SQL which owners have still to hear of an end."""
+    words = (None, ENDED, RETIRED, UNDONE, STOPPED, f"{STOPPED}: lost", "published")
+    answers = (ContactState.PENDING, ContactState.MUTUAL)
+    everything = product(JourneyState, words, (None, NOON), answers)
+    people = [
+        (replace(journey(owner=f"{n}@x"), state=state, told=told, started_at=start), of)
+        for n, (state, told, start, of) in enumerate(everything)
+    ]
+    made = await asyncio.gather(
+        *(store.journeys.create(one, [contact(0, of)]) for one, of in people)
+    )
+    expected = [
+        one.id
+        for one, (_, of) in zip(made, people, strict=True)
+        if one.state.running
+        or one.state is JourneyState.PAUSED
+        or (one.state is JourneyState.CANCELLED and of in machine.OPEN)
+        or owes_end(one)
+    ]
+    assert await store.journeys.with_work() == sorted(expected)
+
+
+async def test_one_contact(store: Store) -> None:
+    one, other = contact(1), contact(2, ContactState.SKIPPED)
+    made = await store.journeys.create(journey(), [one, other])
+    assert await store.journeys.contact(made.id, other.jid) == other
+    assert await store.journeys.contact(made.id, "c@x") is None
+    assert await store.journeys.contact(made.id + 1, other.jid) is None
 
 
 async def test_a_journey_comes_back_as_it_was(store: Store) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from component.store import Store
-from tests.unit.store.support import url_of
+from tests.unit.store.support import NOON, url_of
 
 Read = Callable[[Store], Awaitable[Any]]
 READS: dict[str, tuple[Read, str]] = {
@@ -32,6 +32,18 @@ READS: dict[str, tuple[Read, str]] = {
     "where somebody went": (
         lambda store: store.journeys.successor("o@x"),
         "ix_journeys_old (old=?)",
+    ),
+    "one contact of a move": (
+        lambda store: store.journeys.contact(7, "c@x"),
+        "sqlite_autoindex_journey_contacts_1 (journey_id=? AND jid=?)",
+    ),
+    "what is watched": (
+        lambda store: store.journeys.watched(NOON),
+        "ix_journeys_state (state=?)",
+    ),
+    "what has had its time": (
+        lambda store: store.journeys.had_time(NOON),
+        "ix_journeys_state (state=?)",
     ),
     "open hand-overs": (lambda store: store.handovers.open(), "ix_handovers_state (state=?)"),
 }
@@ -55,4 +67,6 @@ async def test_an_index_finds_it(what: str, tmp_path: Path) -> None:
     statement, values = asked[-1]
     with closing(sqlite3.connect(tmp_path / "m.db")) as connection:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
-    assert index in " ".join(step[3] for step in plan)
+    steps = " ".join(step[3] for step in plan)
+    assert index in steps
+    assert "SCAN" not in steps

@@ -41,9 +41,7 @@ async def fill(database: Path) -> None:
         )
         await store.verdict(
             done,
-            VerdictRecord(
-                NOON + timedelta(seconds=0.5), MoveState.TAKING, Reason.VERIFIED, "item current"
-            ),
+            VerdictRecord(NOON + timedelta(seconds=0.5), Reason.VERIFIED, "item current"),
         )
         new = RosterItem("romeo@new.example", Subscription.FROM, True, "Romeo", ("Friends",))
         old = RosterItem("romeo@old.example", Subscription.TO, name="Romeo")

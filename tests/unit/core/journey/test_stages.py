@@ -133,30 +133,22 @@ LEFT_OUT = contact("d@x.example", state=ContactState.SKIPPED)
 
 
 def test_presence_where_everybody_sees_the_old_account() -> None:
-    assert access.suggest([A, B], Kind.BOTH, whitelist_works=True) is Access.PRESENCE
+    assert access.suggest([A, B], Kind.BOTH) is Access.PRESENCE
 
 
 @pytest.mark.parametrize("other", [ONE_WAY, LEFT_OUT])
 def test_a_whitelist_where_presence_lets_in_too_few_or_too_many(other: JourneyContact) -> None:
-    assert access.suggest([A, other], Kind.BOTH, whitelist_works=True) is Access.WHITELIST
-    assert access.suggest([A, other], Kind.BOTH, whitelist_works=False) is Access.PRESENCE
+    assert access.suggest([A, other], Kind.BOTH) is Access.WHITELIST
 
 
 def test_a_whitelist_is_bounded() -> None:
     many = [contact(f"n{n}@x.example") for n in range(access.WHITELIST_MAX + 1)]
-    assert access.suggest(many[1:], Kind.AWAY, whitelist_works=True) is Access.WHITELIST
-    assert access.suggest(many, Kind.AWAY, whitelist_works=True) is Access.PRESENCE
+    assert access.suggest(many[1:], Kind.AWAY) is Access.WHITELIST
+    assert access.suggest(many, Kind.AWAY) is Access.PRESENCE
 
 
 def test_readers_are_those_who_are_told_and_the_new_account() -> None:
     assert access.readers([B, LEFT_OUT, A, ONE_WAY], NEW) == (NEW, A.jid, B.jid, ONE_WAY.jid)
-
-
-def test_who_cannot_read() -> None:
-    everybody = [A, ONE_WAY, LEFT_OUT]
-    assert access.unreadable(everybody, Access.PRESENCE) == (ONE_WAY.jid,)
-    assert access.unreadable(everybody, Access.WHITELIST) == ()
-    assert access.unreadable(everybody, Access.OPEN) == ()
 
 
 # Preflight --------------------------------------------------------------------------------------

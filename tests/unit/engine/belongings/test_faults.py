@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -353,7 +354,9 @@ async def test_a_file_is_never_in_memory_whole(house: House) -> None:
         seen = await house.copies.preview(ME, FromPieces(pieces(), "file.xml"))
     assert taken == 2_500
     assert ahead == 500
-    assert seen.by_sort == {Sort.CONTACT: {Result.ADDED: 2_500}, Sort.PRIVATE: {Result.ADDED: 1}}
+    added = {mark.sort: count for mark, count in seen.tally.items() if mark.result is Result.ADDED}
+    assert added == {Sort.CONTACT: 2_500, Sort.PRIVATE: 1}
+    assert seen.total == 2_501
     assert len(seen.named) == 0
 
 
@@ -402,7 +405,10 @@ async def test_large_entries_are_asked_for_one_by_one(house: House, old: bool) -
     assert not house.server.writes
     # Of the node's four places two are free.
     again = await house.copy([*EVERYTHING[:-1], *pages])
-    assert again.by_sort[Sort.ITEM] == {Result.SAME: 2, Result.ADDED: 2, Result.REFUSED: 1}
+    items = Counter[Result]()
+    for mark, count in again.tally.items():
+        items[mark.result] += count if mark.sort is Sort.ITEM else 0
+    assert +items == {Result.SAME: 2, Result.ADDED: 2, Result.REFUSED: 1}
     assert [line.why for line in again.named] == [Why.NO_ROOM]
     assert only(await house.undo(again)) == {Result.SAME, Result.REFUSED, Result.RESTORED}
     assert only(await house.undo(first)) == {Result.RESTORED}
@@ -423,7 +429,7 @@ async def test_another_preview_takes_the_place_of_one_that_is_read(house: House)
     go.set()
     with pytest.raises(Refused) as refused:
         await first
-    assert refused.value.problem is Problem.NO_SUCH_JOURNEY
+    assert refused.value.problem is Problem.NO_SUCH_COPY
     await house.copies.start(ME, second.job.id)
     await house.copies.done(second.job.id)
     assert (await house.copies.report(ME, second.job.id)).counts[Result.ADDED] == 1

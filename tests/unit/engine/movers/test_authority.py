@@ -220,7 +220,6 @@ def test_nobody_sees_the_contacts_of_another(tmp_path: Path) -> None:
                 await stage.desk.access(MALLORY, id_, None),
             ):
                 assert not seen.contacts
-                assert not seen.by_domain
             with pytest.raises(Refused):
                 await stage.desk.choose(MALLORY, id_, FRIENDS)
             with pytest.raises(Refused):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from unittest.mock import patch
 
 from component.core.journey.model import JourneyState
+from component.store.journeys import Journeys
 from component.xmpp.codecs import tag
 from component.xmpp.names import NS_COMPONENT, NS_HOOK
 from sim.fast_loop import play
@@ -47,6 +49,35 @@ def test_senders_are_answered_once_a_day_and_only_those_who_may_know(tmp_path: P
             assert await tombstone(stage) == f"xmpp:{NEW}"
             stage.clock.jump(200 * 86_400)
             assert await wrote(stage, PEOPLE[0]) is None
+
+    play(main())
+
+
+def test_a_stranger_makes_nobody_read_the_whole_list(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE)
+            journey = await stage.begin()
+            await stage.until_state(journey.id, JourneyState.DONE)
+            with patch.object(Journeys, "contacts", side_effect=AssertionError("all are read")):
+                assert await wrote(stage, "mallory@d3.example") == f"now at {NEW}"
+
+    play(main())
+
+
+def test_after_a_reconnect_only_accounts_that_still_answer_are_watched(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE)
+            journey = await stage.begin()
+            await stage.until_state(journey.id, JourneyState.DONE)
+            watches = stage.movers.watches
+            with patch.object(watches, "renew") as renewed:
+                await watches.renew_all()
+                assert [call.args for call in renewed.await_args_list] == [(OLD,)]
+                stage.clock.jump(200 * 86_400)
+                await watches.renew_all()
+                assert renewed.await_count == 1
 
     play(main())
 

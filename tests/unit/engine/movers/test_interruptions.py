@@ -128,6 +128,19 @@ def test_a_paused_journey_still_approves_ways_back(tmp_path: Path, restart: bool
     play(main())
 
 
+def test_a_rate_that_cannot_be_used_is_refused_as_such(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            before = await stage.admin.run_time()
+            for rate in (0.0, -1.0, 10_001.0):
+                with pytest.raises(Refused) as refused:
+                    await stage.admin.set_run_time(RunTime(overall_per_second=rate))
+                assert refused.value.problem is Problem.BAD_RATE
+            assert await stage.admin.run_time() == before
+
+    play(main())
+
+
 def test_everything_held_by_an_admin_lets_others_work(tmp_path: Path) -> None:
     """A silence that ends while everything is held must not keep the loop busy."""
 

@@ -13,7 +13,6 @@ from component.core.journey.model import (
     ContactState,
     JourneyState,
     Kind,
-    Preflight,
     Problem,
     Progress,
     Refused,
@@ -24,7 +23,6 @@ from component.core.notices import (
     ContactAsks,
     ContactMoved,
     ContactRestored,
-    Failed,
     HandoverTrouble,
     NewAddress,
     Notice,
@@ -48,14 +46,6 @@ PAUSED = replace(
     PROGRESS, journey=replace(journey(state=JourneyState.PAUSED), detail="statement lost")
 )
 UNDONE = replace(PROGRESS, journey=journey(state=JourneyState.UNDONE))
-FAILED = Preflight(
-    journey(),
-    tuple(Check(name, False, {"condition": "item-not-found"}) for name in CheckName),
-    (),
-    0.0,
-    None,
-    None,
-)
 NOTICES: list[Notice] = [
     ContactMoved(5, "Ro {meo}", AFAR, ROMEO, NOW),
     ContactMoved(5, None, AFAR, ROMEO, NOW),
@@ -74,7 +64,6 @@ NOTICES: list[Notice] = [
     HandoverTrouble(replace(journey(), kind=Kind.AWAY), lasting=False),
     HandoverTrouble(replace(journey(), kind=Kind.AWAY), lasting=True),
     HandoverTrouble(replace(journey(), kind=Kind.ARRIVE), lasting=True),
-    Failed(FAILED),
 ]
 
 

@@ -2,7 +2,7 @@
 
 Imports nothing but slixmpp.  Importing this package makes the plugin known::
 
-    import component.xmpp.xep_0283
+    import contrib.xep_0283
     xmpp.register_plugin('xep_0283')
 """
 

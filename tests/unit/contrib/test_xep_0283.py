@@ -13,7 +13,7 @@ from slixmpp import ClientXMPP, ComponentXMPP
 from slixmpp.plugins.xep_0060.stanza import Item
 from slixmpp.stanza import Iq, Presence
 
-from component.xmpp.xep_0283 import XEP_0283, Moved
+from contrib.xep_0283 import XEP_0283, Moved
 
 NS = "urn:xmpp:moved:1"
 
@@ -155,11 +155,11 @@ async def test_for_components_too() -> None:
 
 def test_needs_nothing_but_slixmpp() -> None:
     code = (
-        "import sys, component.xmpp.xep_0283\n"
-        "print(sorted(m for m in sys.modules if m.startswith('component')))"
+        "import sys, contrib.xep_0283\n"
+        "print(sorted(m for m in sys.modules if m.startswith(('component', 'contrib'))))"
     )
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     ).stdout
-    allowed = ("", ".xmpp", ".xmpp.xep_0283", ".xmpp.xep_0283.moved", ".xmpp.xep_0283.stanza")
-    assert found.strip() == str([f"component{name}" for name in allowed])
+    allowed = ("", ".xep_0283", ".xep_0283.moved", ".xep_0283.stanza")
+    assert found.strip() == str([f"contrib{name}" for name in allowed])

@@ -1,0 +1,1 @@
+"""What is meant for other projects; nothing of the component needs it."""
