@@ -49,7 +49,7 @@ class FastLoop(asyncio.SelectorEventLoop):
             self._await(future)
         return future
 
-    def run_in_executor(
+    def run_in_executor(  # type: ignore[override]  # the stub has variadic type parameters
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """Call a function in a thread."""

@@ -6,7 +6,7 @@ import asyncio
 import random
 import xml.etree.ElementTree as ET
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -111,9 +111,9 @@ class Stage:
 class Servers(World):
     """A world whose components do not run."""
 
-    async def start(self, *, components: bool = False) -> None:
-        """Start every server."""
-        await super().start(components=components)
+    async def start(self, names: Iterable[str] = (), *, components: bool = False) -> None:
+        """Start the servers."""
+        await super().start(names, components=components)
 
 
 @pytest.fixture(scope="module")
