@@ -167,7 +167,8 @@ class App:
             ask,
             Answers(
                 verified_seconds=contacts.verified_cache_seconds,
-                failure_seconds=contacts.failure_cache_seconds,
+                # A true request has to be looked at within its time, whatever came before it.
+                failure_seconds=min(contacts.failure_cache_seconds, contacts.deadline_seconds / 3),
             ),
             FetchLimits(contacts.fetches_per_domain, contacts.fetches_overall),
             self._clock,

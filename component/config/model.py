@@ -171,8 +171,9 @@ class ContactsSection(Section):
         ge=0,
         le=3600,
         allow_inf_nan=False,
-        description="For how many seconds a failed verification stands for the same contact.\n"
-        "0: never.",
+        description="After how many seconds, at the most, an old account that gave no statement\n"
+        "is asked again: after one second first, then after two, and so on. 0: at once. At most\n"
+        "a third of deadline_seconds counts.",
     )
     fetches_per_domain: int = Field(
         default=10, ge=1, le=10_000, description="Statements fetched at once from one domain."

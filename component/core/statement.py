@@ -41,6 +41,8 @@ class ErrorRead:
 
     condition: str
     gone_uri: str | None = None
+    local: bool = False
+    """It is our hook's word about the asker: the old account was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +52,18 @@ class Answer:
     names: str | None
     failure: Reason | None
     evidence: str
+    personal: bool = False
+    """It is about the asker alone: an account that is gone, or that has blocked the old one."""
 
     @property
     def shareable(self) -> bool:
         """Whether the answer holds for other contacts too.
 
         A refusal depends on who asks (access models presence and whitelist), and that we are
-        overloaded says nothing of anybody; everything else is a fact about the old account or
-        its server.
+        overloaded says nothing of anybody; everything else that is not personal is a fact about
+        the old account or its server.
         """
-        return self.failure not in (Reason.REFUSED, Reason.OVERLOADED)
+        return not self.personal and self.failure not in (Reason.REFUSED, Reason.OVERLOADED)
 
 
 _CONDITIONS = {
@@ -72,6 +76,8 @@ _CONDITIONS = {
     "resource-constraint": Reason.OVERLOADED,
     "gone": Reason.BAD_GONE,
 }
+_BLOCKED = "not-acceptable"
+"""What the asker's own server says where the asker has blocked the old address (XEP-0191 3.3)."""
 
 
 def read(reply: ItemsRead | ErrorRead, of: str) -> Answer:
@@ -104,7 +110,8 @@ def _read_error(error: ErrorRead) -> Answer:
         if named is not None:
             return Answer(named, None, f"<gone/> naming {named}")
     reason = _CONDITIONS.get(error.condition, Reason.FETCH_ERROR)
-    return Answer(None, reason, f"error {error.condition}")
+    personal = error.local or error.condition == _BLOCKED
+    return Answer(None, reason, f"error {error.condition}", personal)
 
 
 def judge(answer: Answer, new: str) -> Reason:

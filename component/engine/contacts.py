@@ -267,7 +267,7 @@ class ContactSide:
         :raises LinkLost: the stream was lost; the request is the server's again.
         """
         divert = run.case.divert
-        known = self._fetcher.known(divert.contact, divert.old, divert.new)
+        known = self._fetcher.known(divert.old, divert.new)
         if known is not None:
             return await self._answered(run, known)
         row = run.note()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from component.core import jids
 from component.core.answers import Answers
-from component.core.statement import Answer, ErrorRead, ItemsRead, read
+from component.core.model import Reason
+from component.core.statement import Answer, ErrorRead, ItemsRead, judge, read
 from component.engine.ports import Clock, Gauges
 
 Ask = Callable[[str, str], Awaitable[ItemsRead | ErrorRead]]
@@ -44,11 +45,11 @@ class Fetcher:
         self._gauges = gauges
         self._overall = asyncio.Semaphore(limits.overall)
         self._lanes: dict[str, _Lane] = {}
-        self._flights: dict[str, asyncio.Task[Answer]] = {}
+        self._flights: dict[str, asyncio.Task[tuple[Answer, float]]] = {}
 
-    def known(self, contact: str, old: str, new: str) -> Answer | None:
+    def known(self, old: str, new: str) -> Answer | None:
         """The answer, if nobody has to be asked for it; see :meth:`answer`."""
-        return self._answers.lookup(old, new, contact, self._clock.tick())
+        return self._answers.lookup(old, new, self._clock.tick())
 
     async def answer(self, contact: str, old: str, new: str) -> Answer:
         """The old account's answer as far as it can be used for this contact's claim.
@@ -56,28 +57,31 @@ class Fetcher:
         :raises LinkError: the stream was lost meanwhile.  Cancelling the caller leaves the
             question under way for those who wait for it too.
         """
-        key = jids.key(old)
+        key, came = jids.key(old), self._clock.tick()
         while True:
-            known = self.known(contact, old, new)
+            known = self.known(old, new)
             if known is not None:
                 return known
             flight = self._flights.get(key)
+            mine = flight is None
             if flight is None:
-                flight = asyncio.create_task(self._fly(contact, old), name=f"fetch {old}")
+                flight = asyncio.create_task(self._fly(contact, old, new), name=f"fetch {old}")
                 self._flights[key] = flight
                 flight.add_done_callback(lambda done: self._landed(key, done))
-                return await asyncio.shield(flight)
-            answer = await asyncio.shield(flight)
-            if answer.shareable:
+            answer, asked = await asyncio.shield(flight)
+            supports = judge(answer, new) is Reason.VERIFIED
+            if mine or (answer.shareable and (supports or asked >= came)):
                 return answer
 
-    def _landed(self, key: str, flight: asyncio.Task[Answer]) -> None:
+    def _landed(self, key: str, flight: asyncio.Task[tuple[Answer, float]]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
         if not flight.cancelled():
             flight.exception()  # every waiter got it; nobody may be left to
 
-    async def _fly(self, contact: str, old: str) -> Answer:
+    async def _fly(self, contact: str, old: str, new: str) -> tuple[Answer, float]:
+        """The answer, and when the question was put."""
+        await asyncio.sleep(self._answers.wait(old, self._clock.tick()))
         domain = jids.domain(old)
         lane = self._lanes.setdefault(domain, _Lane(self._limits.per_domain))
         lane.users += 1
@@ -90,7 +94,7 @@ class Fetcher:
             if not lane.users:
                 self._lanes.pop(domain, None)
         ended = self._clock.tick()
-        self._answers.note(old, contact, answer, ended)
+        self._answers.note(old, new, answer, ended)
         result = answer.failure.value if answer.failure is not None else "statement"
         self._gauges.fetched(result, ended - started)
-        return answer
+        return answer, started

@@ -75,7 +75,7 @@ class Hook:
         except LinkLost:
             raise
         except RemoteError as error:
-            return ErrorRead(error.condition)
+            return ErrorRead(error.condition, local=True)
         except LinkError as error:
             return ErrorRead(_LOCAL.get(type(error), "undefined-condition"))
         inner = codecs.inner_iq(answer)

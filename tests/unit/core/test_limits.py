@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from component.core.answers import Answers
 from component.core.limits import Buckets, Followed, Gate, Policy
 from component.core.model import Reason
@@ -88,31 +90,57 @@ def test_who_came_back_may_move_on() -> None:
     assert followed.object_to(NEW, "third@x.example", 4) is None
 
 
-def test_answers_age() -> None:
+def test_a_statement_serves_others_for_a_while() -> None:
     answers = Answers(verified_seconds=60, failure_seconds=10)
-    answers.note(OLD, "a@x.example", naming(NEW), 0)
-    assert answers.lookup(OLD, NEW, "b@x.example", 60) == naming(NEW)
-    assert answers.lookup(OLD, NEW, "b@x.example", 61) is None
-    assert answers.lookup(OLD, "eve@evil.example", "b@x.example", 10) == naming(NEW)
-    assert answers.lookup(OLD, "eve@evil.example", "b@x.example", 11) is None
+    answers.note(OLD, NEW, naming(NEW), 0)
+    assert answers.lookup(OLD, NEW, 60) == naming(NEW)
+    assert answers.lookup(OLD, NEW, 61) is None
+    assert answers.wait(OLD, 0) == 0
 
 
-def test_a_refusal_is_kept_for_the_refused_alone() -> None:
+def test_what_does_not_support_a_claim_decides_no_later_one() -> None:
     answers = Answers(failure_seconds=10)
-    refusal = read(ErrorRead("forbidden"), OLD)
-    answers.note(OLD, "a@x.example", refusal, 0)
-    assert answers.lookup(OLD, NEW, "a@x.example", 10) == refusal
-    assert answers.lookup(OLD, NEW, "a@x.example", 11) is None
-    assert answers.lookup(OLD, NEW, "b@x.example", 0) is None
-    answers.note(OLD, "b@x.example", naming(NEW), 1)
-    assert answers.lookup(OLD, NEW, "a@x.example", 1) == naming(NEW)
+    answers.note(OLD, NEW, read(ErrorRead("item-not-found"), OLD), 0)
+    assert answers.lookup(OLD, NEW, 0) is None
+    answers.note(OLD, "eve@evil.example", naming(NEW), 0)
+    assert answers.lookup(OLD, "eve@evil.example", 0) is None
+    assert answers.lookup(OLD, NEW, 0) == naming(NEW)
+
+
+def test_an_account_without_a_statement_is_asked_less_and_less() -> None:
+    answers = Answers(failure_seconds=10)
+    failure = read(ErrorRead("item-not-found"), OLD)
+    waits = []
+    for _ in range(6):
+        answers.note(OLD, NEW, failure, 100)
+        waits.append(answers.wait(OLD, 100))
+    assert waits == [1, 2, 4, 8, 10, 10]
+    assert answers.wait(OLD, 104) == 6
+    answers.note(OLD, NEW, naming(NEW), 100)
+    assert answers.wait(OLD, 100) == 0
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        ErrorRead("forbidden"),
+        ErrorRead("resource-constraint"),
+        ErrorRead("not-acceptable"),
+        ErrorRead("item-not-found", local=True),
+    ],
+    ids=lambda error: f"{error.condition}{' of our hook' if error.local else ''}",
+)
+def test_what_is_about_one_contact_makes_nobody_wait(refusal: ErrorRead) -> None:
+    """Refused, overloaded, has blocked the old account, has no account any more."""
+    answers = Answers(failure_seconds=10)
+    answers.note(OLD, NEW, read(refusal, OLD), 0)
+    assert answers.lookup(OLD, NEW, 0) is None
+    assert answers.wait(OLD, 0) == 0
 
 
 def test_answers_are_bounded() -> None:
     answers = Answers(size=2)
     for n in range(3):
-        answers.note(f"u{n}@a.example", "a@x.example", naming(NEW), 0)
-        answers.note(f"u{n}@b.example", "a@x.example", read(ErrorRead("forbidden"), OLD), 0)
-    assert answers.lookup("u0@a.example", NEW, "a@x.example", 0) is None
-    assert answers.lookup("u0@b.example", NEW, "a@x.example", 0) is None
-    assert answers.lookup("u2@a.example", NEW, "a@x.example", 0) is not None
+        answers.note(f"u{n}@a.example", NEW, naming(NEW), 0)
+    assert answers.lookup("u0@a.example", NEW, 0) is None
+    assert answers.lookup("u2@a.example", NEW, 0) is not None

@@ -47,7 +47,7 @@ class OldServer:
 
 
 def fetcher(server: OldServer, limits: FetchLimits | None = None, answers: int = 60) -> Fetcher:
-    memory = Answers(verified_seconds=answers, failure_seconds=answers)
+    memory = Answers(verified_seconds=answers, failure_seconds=0.01)
     return Fetcher(server.ask, memory, limits or FetchLimits(), SystemClock(), Metrics())
 
 
@@ -84,6 +84,64 @@ async def test_a_refusal_makes_the_next_one_ask() -> None:
     results = await asyncio.gather(*ask_all(fetcher(server), 5))
     assert results == [Reason.REFUSED, Reason.REFUSED, None, None, None]
     assert len(server.asked) == 3
+
+
+async def test_a_contact_who_has_blocked_the_old_account_speaks_for_nobody_else() -> None:
+    def answer(contact: str, old: str) -> ItemsRead | ErrorRead:
+        return ErrorRead("not-acceptable") if contact.startswith("c0@") else STATEMENT
+
+    server = OldServer(answer)
+    server.go.set()
+    results = await asyncio.gather(*ask_all(fetcher(server), 5))
+    assert results == [Reason.FETCH_ERROR, None, None, None, None]
+    assert len(server.asked) == 2
+
+
+async def test_nor_does_one_whose_account_is_gone() -> None:
+    def answer(contact: str, old: str) -> ItemsRead | ErrorRead:
+        gone = ErrorRead("item-not-found", local=True)
+        return gone if contact.startswith("c0@") else STATEMENT
+
+    server = OldServer(answer)
+    server.go.set()
+    results = await asyncio.gather(*ask_all(fetcher(server), 3))
+    assert results == [Reason.NO_STATEMENT, None, None]
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["while it is asked", "after the answer"])
+async def test_a_forged_request_does_not_spoil_the_true_one(told: bool) -> None:
+    """The statement is published, and announced, after the question that the forger caused."""
+    published = False
+
+    def answer(contact: str, old: str) -> ItemsRead | ErrorRead:
+        return STATEMENT if published else ErrorRead("item-not-found")
+
+    server = OldServer(answer)
+    asker = fetcher(server)
+    forged = ask_all(asker, 1)
+    await server.until_asked(1)
+    if told:
+        server.go.set()
+        assert await forged[0] is Reason.NO_STATEMENT
+        published = True
+        true = ask_all(asker, 1)
+    else:
+        true = ask_all(asker, 1)
+        await asyncio.sleep(0)  # it waits for the answer to the forger's question
+        server.go.set()
+        assert await forged[0] is Reason.NO_STATEMENT
+        published = True
+    assert await true[0] is None
+
+
+async def test_an_account_without_a_statement_is_asked_at_a_bounded_rate() -> None:
+    """Each request gets an answer of its own time; a flood of them costs few questions."""
+    server = OldServer(lambda contact, old: ErrorRead("item-not-found"))
+    server.go.set()
+    asker = fetcher(server)
+    for _ in range(5):
+        assert set(await asyncio.gather(*ask_all(asker, 200))) == {Reason.NO_STATEMENT}
+    assert len(server.asked) <= 10
 
 
 async def test_a_domain_is_not_flooded_and_does_not_hold_up_others() -> None:

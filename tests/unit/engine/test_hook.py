@@ -44,7 +44,8 @@ class FailingWire:
 async def test_a_failure_is_an_answer(error: LinkError, condition: str) -> None:
     hook = Hook(FailingWire(error))
     answer = await hook.statement("romeo@a.example", "juliet@b.example", timeout=1)
-    assert answer == ErrorRead(condition)
+    # What the hook refuses is about the contact: the old account was not asked.
+    assert answer == ErrorRead(condition, local=isinstance(error, RemoteError))
 
 
 async def test_a_lost_stream_is_none() -> None:
