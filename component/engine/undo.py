@@ -17,6 +17,7 @@ from typing import Protocol
 import structlog
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey.model import Problem, Refused
 from component.core.limits import Declined, Followed
 from component.core.model import Divert, Reason, RosterItem, SendPlan, Step
@@ -202,7 +203,7 @@ class Restorer:
             await self._hook.send(contact, plan)
             return
         except RemoteError as error:
-            if error.condition != "not-acceptable":
+            if error.condition != Condition.NOT_ACCEPTABLE:
                 raise
         by_jid: dict[str, list[Step]] = {}
         for step in plan.steps:

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey import contacts as machine
 from component.core.journey import stages
 from component.core.journey.model import (
@@ -145,7 +146,7 @@ class Run:
         withdrawn = self.notifier.heard_from(heard.sender)
         event: machine.Event
         if heard.kind is None:
-            condition = heard.condition or "undefined-condition"
+            condition = heard.condition or Condition.UNDEFINED_CONDITION
             event = machine.Bounced(condition)
             if condition.startswith("remote-server"):
                 self.box.pace.failed(domain, tick)
@@ -227,7 +228,7 @@ class Run:
 
     async def _account_is_gone(self, error: Exception) -> bool:
         """The hook knows no such user: nothing can be done, so the journey is paused."""
-        if not isinstance(error, RemoteError) or error.condition != "item-not-found":
+        if not isinstance(error, RemoteError) or error.condition != Condition.ITEM_NOT_FOUND:
             return False
         if not await self.become(Word.PAUSE, error.condition):
             return False
