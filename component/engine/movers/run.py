@@ -74,8 +74,8 @@ class Run:
         self.rechecks = 0
         """Looks at what an undo had already restored."""
         self.voice = Voice(box, book, self._note)
-        self._leaving = False
-        """Another instance is to work on it."""
+        self._left = asyncio.Event()
+        """Set once another instance is to work on it."""
 
     # What others may do to it -------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ class Run:
 
     def leave(self) -> None:
         """End the work after the present step, for another instance to go on."""
-        self._leaving = True
+        self._left.set()
         self.wake()
 
     def reconnected(self) -> None:
@@ -219,7 +219,7 @@ class Run:
                     continue
                 log.warning("a journey waits", id=self.book.journey.id, error=str(error))
                 await self._pause_for(RETRY_SECONDS)
-        if self._leaving:
+        if self._left.is_set():
             return  # whoever goes on sets watches of their own
         for user in {self.book.journey.new, self.book.journey.old}:
             with contextlib.suppress(LinkError, StoreError):
@@ -238,7 +238,7 @@ class Run:
     def busy(self) -> bool:
         """Whether there is something to do."""
         journey = self.book.journey
-        return not self._leaving and (
+        return not self._left.is_set() and (
             journey.state.running or backwards.to_withdraw(self.book) or owes_end(self.book.journey)
         )
 
@@ -371,6 +371,13 @@ class Run:
         else:
             await asyncio.sleep(0)
         self._wake.clear()
+
+    async def wait_out(self, seconds: float) -> bool:
+        """Wait, whatever news there is; False, and at once, where another instance is to go on."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._left.wait()
+        return not self._left.is_set()
 
     async def wait_for_news(self) -> None:
         """Wait until the next look is due or somebody answers."""
