@@ -84,6 +84,11 @@ class Check:
     bound: str
     ok: bool | None
 
+    @property
+    def word(self) -> str:
+        """Its outcome."""
+        return {True: "good", False: "BAD", None: "not judged"}[self.ok]
+
 
 @dataclass(frozen=True, slots=True)
 class Restart:

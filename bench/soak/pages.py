@@ -9,7 +9,6 @@ from bench.soak import evaluate, pictures
 from bench.soak.about import About
 from bench.soak.evaluate import Result
 from bench.soak.family import PATIENCE
-from bench.soak.report import word
 from bench.soak.rows import Sample, What
 from bench.soak.run import CONTACTS
 from tests.live.faults.run import percentile
@@ -95,7 +94,7 @@ how busy other work kept it is shown with the latency
 
 def _verdict(result: Result) -> str:
     lines = ["## The verdict", "", "| | found | allowed | |", "|---|---|---|---|"]
-    lines += [f"| {c.name} | {c.found} | {c.bound} | {word(c)} |" for c in result.checks]
+    lines += [f"| {c.name} | {c.found} | {c.bound} | {c.word} |" for c in result.checks]
     lines += [
         "",
         "![Memory of the component and of the server](soak-memory.svg)",

@@ -29,11 +29,6 @@ def conclude(folder: Path, docs: Path | None, remark: str = "") -> int:
 
 def line(check: Check) -> str:
     """A check as the terminal shows it."""
-    return f"{word(check):>10}  {check.name}: {check.found}" + (
+    return f"{check.word:>10}  {check.name}: {check.found}" + (
         f" ({check.bound})" if check.bound else ""
     )
-
-
-def word(check: Check) -> str:
-    """Its outcome."""
-    return {True: "good", False: "BAD", None: "not judged"}[check.ok]
