@@ -12,9 +12,11 @@ Rules (XEP-0283 4.3 and 4.4):
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.model import Reason
 
 
@@ -66,15 +68,15 @@ class Answer:
         return not self.personal and self.failure not in (Reason.REFUSED, Reason.OVERLOADED)
 
 
-_CONDITIONS = {
-    "item-not-found": Reason.NO_STATEMENT,
-    "forbidden": Reason.REFUSED,
-    "not-authorized": Reason.REFUSED,
-    "not-allowed": Reason.REFUSED,
-    "remote-server-not-found": Reason.UNREACHABLE,
-    "remote-server-timeout": Reason.UNREACHABLE,
-    "resource-constraint": Reason.OVERLOADED,
-    "gone": Reason.BAD_GONE,
+_CONDITIONS: Mapping[str, Reason] = {
+    Condition.ITEM_NOT_FOUND: Reason.NO_STATEMENT,
+    Condition.FORBIDDEN: Reason.REFUSED,
+    Condition.NOT_AUTHORIZED: Reason.REFUSED,
+    Condition.NOT_ALLOWED: Reason.REFUSED,
+    Condition.REMOTE_SERVER_NOT_FOUND: Reason.UNREACHABLE,
+    Condition.REMOTE_SERVER_TIMEOUT: Reason.UNREACHABLE,
+    Condition.RESOURCE_CONSTRAINT: Reason.OVERLOADED,
+    Condition.GONE: Reason.BAD_GONE,
 }
 _BLOCKED = "not-acceptable"
 """What the asker's own server says where the asker has blocked the old address (XEP-0191 3.3)."""
@@ -105,7 +107,7 @@ def read(reply: ItemsRead | ErrorRead, of: str) -> Answer:
 
 
 def _read_error(error: ErrorRead) -> Answer:
-    if error.condition == "gone":
+    if error.condition == Condition.GONE:
         named = jids.from_uri(error.gone_uri)
         if named is not None:
             return Answer(named, None, f"<gone/> naming {named}")

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Literal
 
+from component.core.conditions import Condition
 from component.core.journey.model import Access
 from component.core.model import RosterItem
 from component.xmpp import codecs, mover_codecs
@@ -21,7 +22,7 @@ AFFILIATIONS_AT_ONCE = 100
 """Affiliations in one stanza.  Prosody 0.12 saves the whole node for each of them: where there were
 1,500, 500 more took 12 s of a busy machine, in which it answers nobody, our own probe neither."""
 
-_CONFLICTS = frozenset({"conflict", "precondition-not-met"})
+_CONFLICTS = frozenset({Condition.CONFLICT, "precondition-not-met"})
 """The node exists with another access model (seen: Prosody answers conflict)."""
 
 

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
 
+from component.core.conditions import Condition
 from component.core.model import PresenceKind, SendPlan, Step
 from component.core.records import CheckLine
 from component.engine.hook import Hook, HookMissing
@@ -73,7 +74,7 @@ class Check:
         try:
             await self._hook.send(f"{NOBODY}@{host}", SendPlan(steps))
         except RemoteError as error:
-            if error.condition == "item-not-found":
+            if error.condition == Condition.ITEM_NOT_FOUND:
                 return CheckLine(name, True, "obeyed")
             return CheckLine(name, False, str(error), f"update the server module: {INSTALL}")
         except LinkError as error:
@@ -89,7 +90,7 @@ class Check:
         try:
             await self._hook.entries(f"{NOBODY}@{host}", ())
         except RemoteError as error:
-            if error.condition == "item-not-found":
+            if error.condition == Condition.ITEM_NOT_FOUND:
                 return CheckLine(name, True, "obeyed")
             return CheckLine(name, False, str(error), f"update the server module: {INSTALL}")
         except LinkError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 
+from component.core.conditions import Condition
 from component.core.model import RosterItem, SendPlan
 from component.core.statement import ErrorRead, ItemsRead
 from component.engine.ports import Wire
@@ -16,8 +17,8 @@ PROTOCOL = "urn:xmpp-moved:hook:0"
 
 # What went wrong on our side of a question, in the words of RFC 6120 8.3.3.
 _LOCAL: dict[type[LinkError], str] = {
-    RequestTimeout: "remote-server-timeout",
-    LinkBusy: "resource-constraint",
+    RequestTimeout: Condition.REMOTE_SERVER_TIMEOUT,
+    LinkBusy: Condition.RESOURCE_CONSTRAINT,
 }
 
 
@@ -77,10 +78,10 @@ class Hook:
         except RemoteError as error:
             return ErrorRead(error.condition, local=True)
         except LinkError as error:
-            return ErrorRead(_LOCAL.get(type(error), "undefined-condition"))
+            return ErrorRead(_LOCAL.get(type(error), Condition.UNDEFINED_CONDITION))
         inner = codecs.inner_iq(answer)
         if inner is None:
-            return ErrorRead("undefined-condition")
+            return ErrorRead(Condition.UNDEFINED_CONDITION)
         if inner.get("type") == "error":
             told = RemoteError.from_element(inner)
             return ErrorRead(told.condition, told.gone_uri)
@@ -127,7 +128,7 @@ class Hook:
             await self._change_roster(contact, codecs.roster_remove(jid))
         except RemoteError as error:
             # RFC 6121 2.5.3: no such entry.  That the user is gone shows in the next request.
-            if error.condition != "item-not-found":
+            if error.condition != Condition.ITEM_NOT_FOUND:
                 raise
 
     async def set_entries(

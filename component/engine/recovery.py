@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.contact import PutBack, Settle
 from component.core.limits import Followed
 from component.core.model import Reason
@@ -180,7 +181,7 @@ class Recovery:
         try:
             items = await self._hook.entries(record.contact, (record.old, record.new))
         except RemoteError as error:
-            if error.condition != "item-not-found":
+            if error.condition != Condition.ITEM_NOT_FOUND:
                 raise
             # The contact's account is gone, and with it whoever the request was for.
             return (Settle(MoveState.RELEASED, Reason.SERVER, (), "no such user any more"),)

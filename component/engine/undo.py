@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 import structlog
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey.model import Problem, Refused
 from component.core.limits import Declined, Followed
 from component.core.model import Divert, Reason, RosterItem, SendPlan, Step
@@ -202,7 +204,7 @@ class Restorer:
             await self._hook.send(contact, plan)
             return
         except RemoteError as error:
-            if error.condition != "not-acceptable":
+            if error.condition != Condition.NOT_ACCEPTABLE:
                 raise
         by_jid: dict[str, list[Step]] = {}
         for step in plan.steps:
@@ -230,14 +232,6 @@ class Restorer:
             log.info("the old account does not see the contact", id=record.id, error=str(error))
 
 
-class _Turn:
-    """Who works on one contact's roster; dropped when nobody does."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.users = 0
-
-
 class ContactUndo:
     """Orders to take a followed move back, by the contact or by an admin."""
 
@@ -260,7 +254,8 @@ class ContactUndo:
         self._declined = declined
         self._notices = notices
         self._clock = clock
-        self._turns: dict[str, _Turn] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By contact: one undo at a time, so that the second sees what the first has done."""
 
     async def undoable(self, contact: str) -> Sequence[MoveRecord]:
         """What the contact may still take back, newest first.
@@ -293,7 +288,7 @@ class ContactUndo:
         record, _ = await self._get(record_id)
         if asker is not None and jids.key(asker) != jids.key(record.contact):
             raise Refused(Problem.NOT_YOURS, id=str(record_id))
-        async with self._alone(record.contact):
+        async with self._locks.setdefault(record.contact, asyncio.Lock()):
             record, audit = await self._get(record_id)
             if record.state is not MoveState.DONE or record.undone_at is not None:
                 state = "undone" if record.undone_at is not None else record.state.value
@@ -336,19 +331,6 @@ class ContactUndo:
         if found is None:
             raise Refused(Problem.NO_SUCH_RECORD, id=str(record_id))
         return found
-
-    @asynccontextmanager
-    async def _alone(self, contact: str) -> AsyncIterator[None]:
-        """One undo at a time for each contact: the second sees what the first has done."""
-        turn = self._turns.setdefault(contact, _Turn())
-        turn.users += 1
-        try:
-            async with turn.lock:
-                yield
-        finally:
-            turn.users -= 1
-            if not turn.users:
-                del self._turns[contact]
 
 
 def _changes(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from component.core.conditions import Condition
 from component.xmpp.errors import StanzaError
 from component.xmpp.forms import read_submit
 from component.xmpp.names import NS_COMMANDS, NS_COMPONENT, NS_FORMS
@@ -65,16 +66,18 @@ def read_command(iq: ET.Element) -> CommandRequest:
     command = iq[0]
     node, session = command.get("node", ""), command.get("sessionid")
     if not node or len(node) > _MAX_NAME or len(session or "") > _MAX_NAME:
-        raise CommandError("bad-request", "modify", "bad-payload", "the command has no node")
+        raise CommandError(
+            Condition.BAD_REQUEST, "modify", "bad-payload", "the command has no node"
+        )
     try:
         action = Action(command.get("action", "execute"))
     except ValueError:
         raise CommandError(
-            "bad-request", "modify", "malformed-action", "the action is none of XEP-0050"
+            Condition.BAD_REQUEST, "modify", "malformed-action", "the action is none of XEP-0050"
         ) from None
     forms = command.findall(_X)
     if len(forms) > 1:
-        raise CommandError("bad-request", "modify", "bad-payload", "more than one form")
+        raise CommandError(Condition.BAD_REQUEST, "modify", "bad-payload", "more than one form")
     values = None
     # A form of type cancel says what action='cancel' says (XEP-0004 section 3.1).
     if forms and action not in (Action.CANCEL, Action.PREV):

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.model import Divert, RosterItem, SendPlan, Subscription
 from component.core.statement import Item, ItemsRead
 from component.xmpp.errors import StanzaError
@@ -85,7 +86,7 @@ class Hello:
 
 
 def _refuse(why: str) -> StanzaError:
-    return StanzaError("bad-request", "modify", why)
+    return StanzaError(Condition.BAD_REQUEST, "modify", why)
 
 
 def sender_of(stanza: ET.Element, hosts: Collection[str]) -> str:
@@ -97,7 +98,9 @@ def sender_of(stanza: ET.Element, hosts: Collection[str]) -> str:
     sender = stanza.get("from") or ""
     contact = jids.bare(sender)
     if contact is None or contact != sender or jids.domain(contact) not in hosts:
-        raise StanzaError("forbidden", "auth", "only the server of a served host may send this")
+        raise StanzaError(
+            Condition.FORBIDDEN, "auth", "only the server of a served host may send this"
+        )
     return contact
 
 

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from component.core.conditions import Condition
 from component.xmpp.chat import lang_of
 from component.xmpp.errors import StanzaError
 from component.xmpp.names import (
@@ -68,7 +69,7 @@ class SelfDescription:
         if node == NS_COMMANDS and commands:
             return _info_of(node, ("automation", "command-list", NAME), (NS_COMMANDS,))
         if node not in commands:
-            raise StanzaError("item-not-found")
+            raise StanzaError(Condition.ITEM_NOT_FOUND)
         features = (NS_COMMANDS, NS_FORMS)
         return _info_of(node, ("automation", "command-node", commands[node]), features)
 
@@ -78,7 +79,7 @@ class SelfDescription:
         if not node:
             return query
         if node != NS_COMMANDS or self._commands is None:
-            raise StanzaError("item-not-found")
+            raise StanzaError(Condition.ITEM_NOT_FOUND)
         for command, name in self._seen_by(iq).items():
             ET.SubElement(
                 query,

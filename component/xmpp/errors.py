@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from component.core.conditions import Condition
 from component.xmpp.names import NS_CLIENT, NS_COMPONENT, NS_STANZAS
 
 
@@ -75,8 +76,9 @@ class RemoteError(LinkError):
         if error is None:
             error = stanza.find(f"{{{NS_CLIENT}}}error")
         if error is None:
-            return cls("undefined-condition")
-        condition, text, gone_uri = "undefined-condition", None, None
+            return cls(Condition.UNDEFINED_CONDITION)
+        condition: str = Condition.UNDEFINED_CONDITION
+        text = gone_uri = None
         prefix = f"{{{NS_STANZAS}}}"
         for child in error:
             if not child.tag.startswith(prefix):
@@ -84,9 +86,9 @@ class RemoteError(LinkError):
             name = child.tag[len(prefix) :]
             if name == "text":
                 text = text or (child.text or "").strip() or None
-            elif condition == "undefined-condition":
+            elif condition == Condition.UNDEFINED_CONDITION:
                 condition = name
-                if name == "gone":
+                if name == Condition.GONE:
                     gone_uri = (child.text or "").strip() or None
         return cls(condition, error.get("type", "cancel"), text, gone_uri, error)
 

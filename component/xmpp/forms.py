@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from component.core.conditions import Condition
 from component.xmpp.errors import StanzaError
 from component.xmpp.names import NS_FORMS
 
@@ -67,16 +68,16 @@ def read_submit(x: ET.Element) -> Mapping[str, tuple[str, ...]]:
         two have the same.
     """
     if x.tag != _X or x.get("type") != "submit":
-        raise StanzaError("bad-request", "modify", "the form is not a submitted one")
+        raise StanzaError(Condition.BAD_REQUEST, "modify", "the form is not a submitted one")
     values: dict[str, tuple[str, ...]] = {}
     fields = x.findall(_FIELD)
     if len(fields) > _MAX_FIELDS:
-        raise StanzaError("bad-request", "modify", "the form has too many fields")
+        raise StanzaError(Condition.BAD_REQUEST, "modify", "the form has too many fields")
     for field in fields:
         var = field.get("var")
         if field.get("type") == "fixed":
             continue
         if not var or var in values:
-            raise StanzaError("bad-request", "modify", "a field has no name, or one twice")
+            raise StanzaError(Condition.BAD_REQUEST, "modify", "a field has no name, or one twice")
         values[var] = tuple(value.text or "" for value in field.findall(_VALUE))
     return values

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import structlog
 from slixmpp.jid import JID
 
+from component.core.conditions import Condition
 from component.xmpp.disco import CommandList, SelfDescription
 from component.xmpp.errors import (
     BadStanza,
@@ -296,7 +297,7 @@ class Link:
         """Called by the stream: a stanza beyond the bounds came, and is skipped."""
         self._router.refuse(top, reason, lambda reply: self._answer(stream, reply))
         if top.tag == IQ and top.get("type") in ("result", "error"):
-            error = RemoteError("policy-violation", "modify", f"the answer is {reason}")
+            error = RemoteError(Condition.POLICY_VIOLATION, "modify", f"the answer is {reason}")
             self._questions.settle(top, error)
 
     def stream_quiet(self, stream: Stream) -> None:
@@ -380,7 +381,7 @@ class Link:
                 log.exception("an answer cannot be sent", to=reply.get("to"))
                 del reply[:]
                 reply.set("type", "error")
-                reply.append(StanzaError("internal-server-error").element())
+                reply.append(StanzaError(Condition.INTERNAL_SERVER_ERROR).element())
                 stream.write(serialise(reply), answer=True)
         except LinkLost:
             log.debug("an answer is dropped, its stream is lost", to=reply.get("to"))

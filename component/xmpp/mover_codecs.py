@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey.model import Access
 from component.core.model import PresenceKind, RosterItem, SendPlan
 from component.xmpp import codecs, pubsub
@@ -87,9 +88,13 @@ def read_way_back(iq: ET.Element, hosts: Collection[str]) -> WayBack:
     presence = None if forwarded is None else forwarded.find(tag(NS_CLIENT, "presence"))
     sender = None if presence is None else jids.bare_of(presence.get("from"))
     if presence is None or presence.get("type") != "subscribe" or sender is None:
-        raise StanzaError("bad-request", "modify", "a divert holds a forwarded request of a user")
+        raise StanzaError(
+            Condition.BAD_REQUEST, "modify", "a divert holds a forwarded request of a user"
+        )
     if jids.bare_of(presence.get("to")) != user:
-        raise StanzaError("bad-request", "modify", "the request is not addressed to the sender")
+        raise StanzaError(
+            Condition.BAD_REQUEST, "modify", "the request is not addressed to the sender"
+        )
     return WayBack(iq.get("id") or "", user, sender, _item_of(iq[0], sender))
 
 
@@ -102,14 +107,14 @@ def read_heard(message: ET.Element, hosts: Collection[str]) -> HeardOf:
     heard = message.find(tag(NS_HOOK, "heard"))
     sender = None if heard is None else jids.bare_of(heard.get("jid"))
     if heard is None or sender is None:
-        raise StanzaError("bad-request", "modify", "heard names a user")
+        raise StanzaError(Condition.BAD_REQUEST, "modify", "heard names a user")
     if heard.get("type") == "error":
-        condition = heard.get("condition") or "undefined-condition"
+        condition = heard.get("condition") or Condition.UNDEFINED_CONDITION
         return HeardOf(user, sender, None, condition, _item_of(heard, sender))
     try:
         kind = PresenceKind(heard.get("type", ""))
     except ValueError:
-        raise StanzaError("bad-request", "modify", "heard has no known type") from None
+        raise StanzaError(Condition.BAD_REQUEST, "modify", "heard has no known type") from None
     return HeardOf(user, sender, kind, None, _item_of(heard, sender))
 
 
@@ -122,7 +127,7 @@ def read_wrote(iq: ET.Element, hosts: Collection[str]) -> Wrote:
     wrote = iq.find(tag(NS_HOOK, "wrote"))
     sender = None if wrote is None else jids.bare_of(wrote.get("jid"))
     if wrote is None or sender is None:
-        raise StanzaError("bad-request", "modify", "wrote names a user")
+        raise StanzaError(Condition.BAD_REQUEST, "modify", "wrote names a user")
     return Wrote(user, sender, wrote.get("lang") or None)
 
 
@@ -134,9 +139,11 @@ def read_tombstone(iq: ET.Element, hosts: Collection[str]) -> str:
     asked = iq.find(tag(NS_HOOK, "tombstone"))
     jid = None if asked is None else jids.bare_of(asked.get("jid"))
     if jid is None:
-        raise StanzaError("bad-request", "modify", "tombstone names a user")
+        raise StanzaError(Condition.BAD_REQUEST, "modify", "tombstone names a user")
     if iq.get("from") not in hosts or jids.domain(jid) != iq.get("from"):
-        raise StanzaError("forbidden", "auth", "only the server of that account may ask this")
+        raise StanzaError(
+            Condition.FORBIDDEN, "auth", "only the server of that account may ask this"
+        )
     return jid
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import structlog
 
+from component.core.conditions import Condition
 from component.xmpp.chat import BODY
 from component.xmpp.errors import LinkLost, StanzaError
 from component.xmpp.names import IQ, PRESENCE
@@ -105,7 +106,7 @@ class Router:
             self._warned = now
             self._unwarned = 0
         if top.tag == IQ and top.get("type") in ("get", "set") and self._answerable(top):
-            answer(self._error(top, StanzaError("policy-violation", "modify", reason)))
+            answer(self._error(top, StanzaError(Condition.POLICY_VIOLATION, "modify", reason)))
 
     def _answerable(self, iq: ET.Element) -> bool:
         id_, sender = iq.get("id"), iq.get("from")
@@ -119,15 +120,15 @@ class Router:
 
     def _refusal(self, iq: ET.Element) -> StanzaError | None:
         if len(iq) != 1:
-            return StanzaError("bad-request", "modify", "a request has one payload")
+            return StanzaError(Condition.BAD_REQUEST, "modify", "a request has one payload")
         if iq.get("to", self._jid) != self._jid or (
             (iq.get("type", ""), iq[0].tag) not in self._iqs
         ):
-            return StanzaError("service-unavailable")
+            return StanzaError(Condition.SERVICE_UNAVAILABLE)
         if self._draining:
-            return StanzaError("resource-constraint", "wait", "stopping")
+            return StanzaError(Condition.RESOURCE_CONSTRAINT, "wait", "stopping")
         if len(self._tasks) >= self._max_handlers:
-            return StanzaError("resource-constraint", "wait", "too many requests at once")
+            return StanzaError(Condition.RESOURCE_CONSTRAINT, "wait", "too many requests at once")
         return None
 
     async def _run_iq(self, handler: IqHandler, iq: ET.Element, answer: Answer) -> None:
@@ -143,13 +144,13 @@ class Router:
         except LinkLost as error:
             # Whoever asked has had the stream's end for an answer.
             log.debug("a handler lost the stream", payload=named, error=str(error))
-            answer(self._error(iq, StanzaError("internal-server-error")))
+            answer(self._error(iq, StanzaError(Condition.INTERNAL_SERVER_ERROR)))
         except asyncio.CancelledError:
-            answer(self._error(iq, StanzaError("resource-constraint", "wait", "stopping")))
+            answer(self._error(iq, StanzaError(Condition.RESOURCE_CONSTRAINT, "wait", "stopping")))
             raise
         except Exception:
             log.exception("a handler failed", payload=named, sender=iq.get("from"))
-            answer(self._error(iq, StanzaError("internal-server-error")))
+            answer(self._error(iq, StanzaError(Condition.INTERNAL_SERVER_ERROR)))
 
     def _reply(self, iq: ET.Element, kind: str) -> ET.Element:
         return ET.Element(

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from component.core.conditions import Condition
 from component.core.journey.model import ContactState, JourneyContact
 from component.core.model import PresenceKind, RosterItem, Subscription
 
@@ -108,10 +109,16 @@ class TimePassed:
 
 Event = Leaving | NotLeft | Left | Found | Heard | Bounced | TimePassed
 
-LASTING = frozenset({"gone", "item-not-found", "jid-malformed"})
+LASTING = frozenset({Condition.GONE, Condition.ITEM_NOT_FOUND, Condition.JID_MALFORMED})
 """Errors (RFC 6120 8.3.3) that say the contact's account is not there: not tried again."""
 FORBIDDING = frozenset(
-    {"forbidden", "not-allowed", "not-authorized", "policy-violation", "registration-required"}
+    {
+        Condition.FORBIDDEN,
+        Condition.NOT_ALLOWED,
+        Condition.NOT_AUTHORIZED,
+        Condition.POLICY_VIOLATION,
+        Condition.REGISTRATION_REQUIRED,
+    }
 )
 """Errors that say no for the contact."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -63,8 +63,8 @@ class Copies:
         self._proven = proven
         self._parcels = parcels
         self._retry_seconds = retry_seconds
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        """By the account that is written to: one copy at a time."""
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By the account that is written to: one copy at a time.  Dropped when nobody has it."""
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     # Life -----------------------------------------------------------------------------------------
@@ -112,7 +112,8 @@ class Copies:
         """See :class:`CopyOrders`."""
         with explained():
             job = await self._mine(asker, id, JobState.DRAFT)
-            if self._locks[job.owner].locked():
+            lock = self._locks.get(job.owner)
+            if lock is not None and lock.locked():
                 raise Refused(Problem.BUSY, jid=job.owner)
             job = replace(job, state=JobState.PLANNING, overwrite=overwrite)
             await self._moved(job, JobState.DRAFT)
@@ -260,7 +261,7 @@ class Copies:
 
     async def _work(self, job: Job) -> None:
         """Bring a copy, or its undoing, to its end; raises LinkError and StoreError."""
-        async with self._locks[job.owner]:
+        async with self._locks.setdefault(job.owner, asyncio.Lock()):
             if job.state is JobState.PLANNING:
                 await self._plan(job)
                 planned, job = job, replace(job, state=JobState.RUNNING)

@@ -14,6 +14,7 @@ import structlog
 
 from component.core.belongings.model import WRITTEN, Job, Line, Pick, Result, Sort, Thing, Why
 from component.core.belongings.plan import Back, Planner, Standing, stands, verified, way_back
+from component.core.conditions import Condition
 from component.engine.belongings.filling import Numbered, pages
 from component.engine.belongings.ports import CopyStore
 from component.engine.belongings.there import There
@@ -27,7 +28,7 @@ MARKED_AT_ONCE = 50
 """Things written before it is written down; a crash costs one look at the account."""
 _Write = Callable[[Iterable[Thing]], Awaitable[None]]
 Skip = Callable[[Thing], Why | None]
-_NO_ANSWER = "remote-server-timeout"
+_NO_ANSWER = Condition.REMOTE_SERVER_TIMEOUT
 _TODO = Pick(done=False)
 log = structlog.get_logger(__name__)
 
@@ -120,7 +121,7 @@ class Copying:
         except RemoteError as error:
             return replace(line, result=Result.REFUSED, why=error.condition, done=True)
         except BadStanza:
-            return replace(line, result=Result.REFUSED, why="not-acceptable", done=True)
+            return replace(line, result=Result.REFUSED, why=Condition.NOT_ACCEPTABLE, done=True)
         return replace(line, done=True)
 
     async def _put_surely(self, line: Line) -> None:

@@ -28,6 +28,7 @@ from component.account.model import (
 )
 from component.core import jids
 from component.core.belongings.model import Unread
+from component.core.conditions import Condition
 from component.core.model import RosterItem
 from component.engine.asking import Asking
 from component.engine.belongings import asks
@@ -49,7 +50,7 @@ delimiter of nested groups (XEP-0083), and settings of single clients."""
 
 AT_ONCE = 8
 """Questions about one account at the same time."""
-_TOO_LARGE = "policy-violation"
+_TOO_LARGE = Condition.POLICY_VIOLATION
 """Our link's word for an answer beyond the bounds of the stream."""
 
 
@@ -159,7 +160,7 @@ class AccountReader:
             except RemoteError as error:
                 if error.condition == _TOO_LARGE:
                     return None
-                if error.condition != "item-not-found":
+                if error.condition != Condition.ITEM_NOT_FOUND:
                     self.unread.append(Unread(f"items of {node}", error.condition))
                 return []
 
@@ -209,7 +210,7 @@ class AccountReader:
             try:
                 return await self._accounts.query(self._jid, "get", payload)
             except RemoteError as error:
-                if error.condition != "item-not-found":
+                if error.condition != Condition.ITEM_NOT_FOUND:
                     self.unread.append(Unread(what, error.condition))
                 return None
 

@@ -21,6 +21,7 @@ from component.account.model import (
 from component.core import jids
 from component.core.belongings.model import Line, Sort, Thing
 from component.core.belongings.plan import SINGLE_NODES, Standing
+from component.core.conditions import Condition
 from component.engine.belongings.read import AccountReader, contacts_of, rooms_of
 from component.engine.belongings.things import piece_of, things
 from component.engine.hook import Hook
@@ -29,7 +30,7 @@ from component.xmpp.errors import RemoteError
 
 CHOSEN_AT_ONCE = 500
 """Addresses that a hook takes in one question (hook protocol, section 12)."""
-_WHOLE = frozenset({"feature-not-implemented", "bad-request"})
+_WHOLE = frozenset({Condition.FEATURE_NOT_IMPLEMENTED, Condition.BAD_REQUEST})
 """The hook is too old, or the server cannot read one of the addresses: the whole roster tells."""
 
 

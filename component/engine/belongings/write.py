@@ -18,6 +18,7 @@ from component.account.model import (
     VcardTemp,
 )
 from component.core.belongings.model import Line, Sort, Thing, Why
+from component.core.conditions import Condition
 from component.core.model import RosterItem, Subscription
 from component.engine.asking import AFFILIATIONS_AT_ONCE
 from component.engine.belongings import asks
@@ -34,7 +35,7 @@ MAX_CHARACTERS = 450_000
 (512 KiB), which ends the stream of whoever sends more."""
 AT_ONCE = 200
 """People blocked, or contacts, in one stanza and one save."""
-_THERE = frozenset({"conflict"})
+_THERE = frozenset({Condition.CONFLICT})
 """The node has been made meanwhile: servers make nodes of a profile."""
 
 
@@ -178,7 +179,7 @@ class Writer:
         try:
             await self._set(order)
         except RemoteError as error:
-            if error.condition != "item-not-found":
+            if error.condition != Condition.ITEM_NOT_FOUND:
                 raise
 
 

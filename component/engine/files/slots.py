@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.engine.asking import Asking
 from component.engine.files.ports import FileTrouble, Slot, Trouble
 from component.xmpp import mover_codecs
@@ -81,7 +82,7 @@ class Slots:
             inner = await self.accounts.query(user, "get", asked, service)
         except RemoteError as error:
             trouble = Trouble.REFUSED
-            if error.condition == "not-acceptable":  # section 5.1: the file is too large
+            if error.condition == Condition.NOT_ACCEPTABLE:  # section 5.1: the file is too large
                 trouble = Trouble.TOO_LARGE
             raise FileTrouble(trouble, condition=error.condition) from error
         slot = read_slot(inner)

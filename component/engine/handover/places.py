@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from component.account.canonical import canonical
 from component.account.handover import MAX_CHUNKS
 from component.account.model import PepItem, PepNode
+from component.core.conditions import Condition
 from component.engine.asking import Asking
 from component.engine.belongings import asks
 from component.xmpp import pubsub
@@ -18,7 +19,9 @@ _CONFIG = (
     ("pubsub#persist_items", ("true",)),
     ("pubsub#send_last_published_item", ("never",)),
 )
-_NOT_FOR_US = frozenset({"item-not-found", "forbidden", "not-authorized", "not-allowed"})
+_NOT_FOR_US = frozenset(
+    {Condition.ITEM_NOT_FOUND, Condition.FORBIDDEN, Condition.NOT_AUTHORIZED, Condition.NOT_ALLOWED}
+)
 """Of a node that is not there, Prosody says ``forbidden`` to strangers (0.12.3); of one that is
 and lets others in, ``forbidden`` too, or ``not-allowed`` (ejabberd 24.12)."""
 
@@ -60,7 +63,7 @@ async def delete(accounts: Asking, owner: str, node: str) -> bool:
     try:
         await accounts.query(owner, "set", pubsub.owner("delete", node))
     except RemoteError as error:
-        if error.condition == "item-not-found":
+        if error.condition == Condition.ITEM_NOT_FOUND:
             return False
         raise
     return True

@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import Literal
 
+from component.core.conditions import Condition
 from component.core.model import PresenceKind, RosterItem, SendPlan, Step
 from component.core.restore import Restoration
 from component.core.statement import Answer, read
@@ -48,7 +49,7 @@ class Accounts(Asking):
         answer = await self._wire.request("set", user, asked, timeout=timeout)
         inner = codecs.inner_iq(answer)
         if inner is None:
-            raise RemoteError("undefined-condition", "cancel", "the hook gave no answer")
+            raise RemoteError(Condition.UNDEFINED_CONDITION, "cancel", "the hook gave no answer")
         if inner.get("type") == "error":
             raise RemoteError.from_element(inner)
         return inner
@@ -128,7 +129,7 @@ class Accounts(Asking):
         try:
             await self.query(user, "set", mover_codecs.delete_request())
         except RemoteError as error:
-            if error.condition != "item-not-found":
+            if error.condition != Condition.ITEM_NOT_FOUND:
                 raise
 
     async def statement(self, reader: str, account: str) -> Answer:
@@ -143,7 +144,7 @@ class Accounts(Asking):
         except RemoteError as error:
             return error.condition
         _, identities = mover_codecs.read_features(inner)
-        return None if ("pubsub", "pep") in identities else "feature-not-implemented"
+        return None if ("pubsub", "pep") in identities else Condition.FEATURE_NOT_IMPLEMENTED
 
     async def target_trouble(self, asker: str, jid: str) -> str | None:
         """Whether another server can be reached for an account; the condition if not.
@@ -156,11 +157,17 @@ class Accounts(Asking):
         except RemoteError as error:
             return error.condition if error.condition in UNREACHABLE else None
         except TimeoutError:
-            return "remote-server-timeout"
+            return Condition.REMOTE_SERVER_TIMEOUT
         return None
 
 
 UNREACHABLE = frozenset(
-    {"remote-server-not-found", "remote-server-timeout", "gone", "jid-malformed", "item-not-found"}
+    {
+        Condition.REMOTE_SERVER_NOT_FOUND,
+        Condition.REMOTE_SERVER_TIMEOUT,
+        Condition.GONE,
+        Condition.JID_MALFORMED,
+        Condition.ITEM_NOT_FOUND,
+    }
 )
 """Conditions that say there is nothing to move to."""

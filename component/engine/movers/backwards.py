@@ -84,7 +84,7 @@ async def withdraw_round(run: Run) -> None:
         await asyncio.gather(*(_withdraw(run, contact, roster) for contact in part))
         await run.save()
     if any(c.state is ContactState.ACCEPTED and c.state is not c.goal for c in run.book):
-        await asyncio.sleep(run.box.settings.look_seconds)  # their way back may be on its way
+        await run.wait_out(run.box.settings.look_seconds)  # their way back may be on its way
 
 
 async def _withdraw(run: Run, contact: JourneyContact, roster: Mapping[str, RosterItem]) -> None:
@@ -168,7 +168,8 @@ async def _still_moving(run: Run) -> bool:
     if run.rechecks >= _RECHECKS:
         return False
     run.rechecks += 1
-    await asyncio.sleep(run.box.settings.look_seconds)
+    if not await run.wait_out(run.box.settings.look_seconds):
+        return True  # whoever goes on looks
     journey, accounts = run.book.journey, run.box.accounts
     here = journey.kind is not Kind.AWAY
     new = await accounts.roster(journey.new) if here else {}

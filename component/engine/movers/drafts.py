@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey import access as access_rules
 from component.core.journey import stages
 from component.core.journey.model import (
@@ -123,7 +124,7 @@ class Drafts:
                 blocked |= await self._accounts.blocked(new)
         except RemoteError as error:
             known = ()  # the checks say which account it is
-            if error.condition != "item-not-found":
+            if error.condition != Condition.ITEM_NOT_FOUND:
                 raise
         return _contacts(known, {old, new}, blocked, before, kind)
 

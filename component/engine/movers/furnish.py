@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey.model import ContactState, Kind
 from component.engine.movers.drafts import BLOCKED
 from component.xmpp.errors import LinkError, LinkLost, RemoteError
@@ -42,7 +43,7 @@ async def furnish(run: Run) -> None:
             await carrier.carry(journey, left_out)
             await _acknowledge(run)
         except RemoteError as error:
-            if error.condition == "item-not-found":
+            if error.condition == Condition.ITEM_NOT_FOUND:
                 raise  # no such account: the journey cannot go on either
             log.warning("an account's things stay behind", id=journey.id, error=str(error))
     await _leave_out_blocked(run)

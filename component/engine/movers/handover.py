@@ -205,7 +205,4 @@ class Offers:
 
     def _lock(self, old: str) -> asyncio.Lock:
         """One offer of an account at a time."""
-        lock = self._locks.get(old)
-        if lock is None:
-            lock = self._locks[old] = asyncio.Lock()
-        return lock
+        return self._locks.setdefault(old, asyncio.Lock())

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey import contacts as machine
 from component.core.journey.model import ContactState, JourneyContact, JourneyState
 from component.core.model import PresenceKind, RosterItem, SendPlan, Step, Subscription
@@ -217,9 +218,9 @@ class Notifier:
             plan = SendPlan((Step(PresenceKind.SUBSCRIBE, jid),), named)
             items = await run.box.accounts.notify(run.speaker, plan, words)
         except RemoteError as error:
-            if error.condition == "item-not-found":
+            if error.condition == Condition.ITEM_NOT_FOUND:
                 raise
-            return machine.NotLeft(error.condition, error.condition == "not-acceptable")
+            return machine.NotLeft(error.condition, error.condition == Condition.NOT_ACCEPTABLE)
         return machine.Left(items.get(jid))
 
     async def take_back(self, jid: str, words: Notification) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey import contacts as machine
 from component.core.journey import stages
 from component.core.journey.model import (
@@ -73,8 +74,8 @@ class Run:
         self.rechecks = 0
         """Looks at what an undo had already restored."""
         self.voice = Voice(box, book, self._note)
-        self._leaving = False
-        """Another instance is to work on it."""
+        self._left = asyncio.Event()
+        """Set once another instance is to work on it."""
 
     # What others may do to it -------------------------------------------------------------------
 
@@ -104,7 +105,7 @@ class Run:
 
     def leave(self) -> None:
         """End the work after the present step, for another instance to go on."""
-        self._leaving = True
+        self._left.set()
         self.wake()
 
     def reconnected(self) -> None:
@@ -145,7 +146,7 @@ class Run:
         withdrawn = self.notifier.heard_from(heard.sender)
         event: machine.Event
         if heard.kind is None:
-            condition = heard.condition or "undefined-condition"
+            condition = heard.condition or Condition.UNDEFINED_CONDITION
             event = machine.Bounced(condition)
             if condition.startswith("remote-server"):
                 self.box.pace.failed(domain, tick)
@@ -224,7 +225,7 @@ class Run:
                     continue
                 log.warning("a journey waits", id=self.book.journey.id, error=str(error))
                 await self._pause_for(RETRY_SECONDS)
-        if self._leaving:
+        if self._left.is_set():
             return  # whoever goes on sets watches of their own
         for user in {self.book.journey.new, self.book.journey.old}:
             with contextlib.suppress(LinkError, StoreError):
@@ -233,7 +234,7 @@ class Run:
 
     async def _account_is_gone(self, error: Exception) -> bool:
         """The hook knows no such user: nothing can be done, so the journey is paused."""
-        if not isinstance(error, RemoteError) or error.condition != "item-not-found":
+        if not isinstance(error, RemoteError) or error.condition != Condition.ITEM_NOT_FOUND:
             return False
         if not await self.become(Word.PAUSE, error.condition):
             return False
@@ -243,7 +244,7 @@ class Run:
     def busy(self) -> bool:
         """Whether there is something to do."""
         journey = self.book.journey
-        return not self._leaving and (
+        return not self._left.is_set() and (
             journey.state.running or backwards.to_withdraw(self.book) or owes_end(self.book.journey)
         )
 
@@ -376,6 +377,13 @@ class Run:
         else:
             await asyncio.sleep(0)
         self._wake.clear()
+
+    async def wait_out(self, seconds: float) -> bool:
+        """Wait, whatever news there is; False, and at once, where another instance is to go on."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._left.wait()
+        return not self._left.is_set()
 
     async def wait_for_news(self) -> None:
         """Wait until the next look is due or somebody answers."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey import stages
 from component.core.journey.model import Journey, JourneyState
 from component.engine.movers.accounts import Accounts
@@ -76,7 +77,7 @@ class Watches:
             )
             await self._catch_up(user, pending)
         except RemoteError as error:
-            if error.condition != "item-not-found":
+            if error.condition != Condition.ITEM_NOT_FOUND:
                 raise
             log.info("a watched account is gone", user=user)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from component.core.conditions import Condition
 from component.engine.ports import Clock
 from component.ui.talk.bounds import Crowd, Kept
 from component.ui.talk.commands import Book, Command, Shown
@@ -85,7 +86,7 @@ class AdHoc:
         turn = self._turn(iq.get("from"), lang_of(iq[0]) or lang_of(iq))
         with self._crowd.enter(turn.asker) as admitted:
             if not admitted:
-                raise StanzaError("resource-constraint", "wait")
+                raise StanzaError(Condition.RESOURCE_CONSTRAINT, "wait")
             request = read_command(iq)
             if request.session is None:
                 return await self._begin(request, iq.get("from", ""), turn)
@@ -96,10 +97,10 @@ class AdHoc:
             raise _bad_session()
         visible = self._book.visible(turn.asker)
         if not visible:
-            raise StanzaError("forbidden", "auth")
+            raise StanzaError(Condition.FORBIDDEN, "auth")
         command = next((c for c in visible if c.node == request.node), None)
         if command is None:
-            raise StanzaError("item-not-found")
+            raise StanzaError(Condition.ITEM_NOT_FOUND)
         id_ = secrets.token_urlsafe(18)
         shown = await self._book.begin(command, turn)
         if isinstance(shown.page, Done):
@@ -120,14 +121,16 @@ class AdHoc:
         if session is None:
             raise _bad_session()
         if session.owner != sender:
-            raise StanzaError("forbidden", "auth")
+            raise StanzaError(Condition.FORBIDDEN, "auth")
         if self._sessions.rested(id_, self._clock.tick()):
             self._sessions.drop(id_)
-            raise CommandError("not-allowed", "cancel", "session-expired")
+            raise CommandError(Condition.NOT_ALLOWED, "cancel", "session-expired")
         if session.command.node != request.node:
             raise _bad_session()
         if session.busy:
-            raise StanzaError("unexpected-request", "wait", "the last step is still at work")
+            raise StanzaError(
+                Condition.UNEXPECTED_REQUEST, "wait", "the last step is still at work"
+            )
         if request.action is Action.CANCEL:
             self._sessions.drop(id_)
             return write_cancelled(request.node, id_)
@@ -151,10 +154,10 @@ class AdHoc:
 
     def _back(self, request: CommandRequest, id_: str, session: _Session, turn: Turn) -> ET.Element:
         if not session.before:
-            raise CommandError("bad-request", "modify", "bad-action")
+            raise CommandError(Condition.BAD_REQUEST, "modify", "bad-action")
         if not self._book.may(session.command, turn.asker):
             self._sessions.drop(id_)
-            raise StanzaError("forbidden", "auth")
+            raise StanzaError(Condition.FORBIDDEN, "auth")
         session.form = session.before.pop()
         return self._render(request.node, id_, Shown(session.form), session)
 
@@ -193,4 +196,6 @@ def _field(f: Field, given: tuple[str, ...] | None) -> FormField:
 
 
 def _bad_session() -> CommandError:
-    return CommandError("bad-request", "modify", "bad-sessionid", "there is no such session")
+    return CommandError(
+        Condition.BAD_REQUEST, "modify", "bad-sessionid", "there is no such session"
+    )

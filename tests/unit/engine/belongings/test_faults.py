@@ -125,6 +125,19 @@ def fails(name: str, error: LinkError) -> Callable[[str, ET.Element], LinkError 
     return lambda kind, payload: error if fits(kind, payload) else None
 
 
+async def test_one_copy_at_a_time_and_nothing_is_kept_of_it(house: House) -> None:
+    seen = await house.copies.preview(ME, FromPieces(EVERYTHING, "file.xml"))
+    async with house.copies._locks.setdefault(ME, asyncio.Lock()):
+        with pytest.raises(Refused) as refused:
+            await house.copies.start(ME, seen.job.id)
+    assert refused.value.problem is Problem.BUSY
+    del refused  # its traceback has the lock
+    await house.copies.start(ME, seen.job.id)
+    await house.copies.done(seen.job.id)
+    assert (await house.copies.report(ME, seen.job.id)).job.state is JobState.DONE
+    assert not house.copies._locks
+
+
 @pytest.mark.parametrize("old", [False, True], ids=["a save for all", "old hook"])
 async def test_in_order_and_again(house: House, old: bool) -> None:
     house.server.old = old
