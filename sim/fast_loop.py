@@ -10,10 +10,12 @@ import asyncio
 import selectors
 import sys
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class _Selector(selectors.DefaultSelector):
@@ -49,9 +51,9 @@ class FastLoop(asyncio.SelectorEventLoop):
             self._await(future)
         return future
 
-    def run_in_executor(  # type: ignore[override]  # the stub has variadic type parameters
-        self, executor: Any, func: Callable[..., Any], *args: Any
-    ) -> asyncio.Future[Any]:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
         """Call a function in a thread."""
         future = super().run_in_executor(executor, func, *args)
         self._await(future)

@@ -178,7 +178,8 @@ class Postgres:
 async def cluster(*, durable: bool = False) -> AsyncIterator[Postgres]:
     """A running server of the test's own; skips the test where there is no PostgreSQL."""
     # Not in pytest's folder: only its owner, and not the server's user, may enter that.
-    folder = Path(tempfile.mkdtemp(prefix="moved-pg-"))
+    where = "/var/tmp" if durable else None  # /tmp may lie in memory
+    folder = Path(tempfile.mkdtemp(prefix="moved-pg-", dir=where))
     try:
         made = Postgres(folder, durable=durable)
         await made.start()

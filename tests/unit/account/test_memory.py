@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +37,7 @@ def test_memory_is_bounded_before_it_is_taken(name: str, why: Why | None, most: 
         assert weighed["bytes"] < 6_000_000
 
 
-@pytest.mark.skipif(not os.environ.get("XMPP_MOVED_FULL"), reason="XMPP_MOVED_FULL=1: 20 s")
+@pytest.mark.full  # 20 s
 def test_a_hundred_megabytes_of_contacts() -> None:
     weighed = weigh("contacts-full")
     assert weighed["bytes"] > 100_000_000

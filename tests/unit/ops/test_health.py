@@ -35,10 +35,10 @@ def read_only(*files: Path) -> Iterator[None]:
                 subprocess.run([chattr, "-i", str(file)], capture_output=True, check=False)
 
 
-async def test_a_read_only_database(tmp_path: Path) -> None:
+async def test_a_read_only_database(disk_path: Path) -> None:
     async with (
         fake_server() as server,
-        watched(tmp_path, server.port, WATCHDOG_USEC="2000000") as daemon,
+        watched(disk_path, server.port, WATCHDOG_USEC="2000000") as daemon,
     ):
         await daemon.healthy(True, 20)
         assert await daemon.metric("xmpp_moved_healthy") == "1.0"

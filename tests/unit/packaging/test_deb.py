@@ -23,9 +23,7 @@ pytestmark = [
     pytest.mark.skipif(
         shutil.which("dpkg-deb") is None or not PYTHON.exists(), reason="this is no Debian"
     ),
-    pytest.mark.skipif(
-        os.environ.get("XMPP_MOVED_FULL") != "1", reason="takes minutes: make test-full"
-    ),
+    pytest.mark.full,  # takes minutes
 ]
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from component.store import Store
+from tests.full import FULL
 
 from .support import url_of
 
 ROOT = Path(__file__).parents[3]
-ROUNDS = 10
+ROUNDS = 10 if FULL else 4
 CHILD = """
 import asyncio, sys
 from component.store import Store

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 
@@ -15,13 +14,14 @@ from component.core.notices import Settings
 from component.store import Store, StoreError, StoreReadOnly
 from component.store.connect import locate
 from component.store.writer import open_writer
+from tests.full import FULL
 from tests.postgres import PORT, Postgres, cluster
 
 from .instances import A, B, instances, silence, sql, transaction
 from .support import record, settlement, verdict
 
 WRITERS = 10
-ROUNDS = 20 if os.environ.get("XMPP_MOVED_FULL") else 2
+ROUNDS = 20 if FULL else 2
 
 
 @pytest.fixture

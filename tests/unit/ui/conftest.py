@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,14 @@ def config_file(tmp_path: Path, database: Path, control_path: Path) -> Path:
     path.write_text(CONFIG.format(database=database, control=control_path))
     path.chmod(0o600)
     return path
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Children heed Ctrl-C, also where a shell runs the tests in the background and ignores it."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 @pytest.fixture(autouse=True)

@@ -262,6 +262,7 @@ def test_watch_as_json(config_file: Path, component: Running) -> None:
     assert told[0]["seconds_left"] == 300.0
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_watch_ends_with_ctrl_c(config_file: Path, component: Running) -> None:
     component.orders.settings = RunTime(paused=True)
     with process("--config", config_file, "moves", "--watch") as watch:

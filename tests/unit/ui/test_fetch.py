@@ -160,6 +160,7 @@ def test_the_report(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_the_prompt_and_the_bar(tmp_path: Path) -> None:
     """On a terminal: what is typed is not shown, and something shows that it works."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -191,6 +192,7 @@ def test_no_terminal(tmp_path: Path) -> None:
     assert "there is no terminal to ask for the password; give it with --password-fd" in done.stderr
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_on_the_way(tmp_path: Path, stop: signal.Signals) -> None:
     """Connected to a server that says nothing: nothing is left, and nothing was told."""

@@ -32,13 +32,15 @@ async def test_a_server_that_hands_the_probe_back_is_alive() -> None:
 
     async def script(peer: Peer) -> None:
         await peer.accept()
-        while True:
-            await peer.send(await peer.reader.readuntil(b"/>"))
-            probes.put_nowait(None)
+        while True:  # also the end of the stream
+            part = await peer.reader.readuntil(b">")
+            await peer.send(part)
+            if part.endswith(b"/>"):
+                probes.put_nowait(None)
 
-    async with linked(script, probe_after=0.05, silence_timeout=0.2) as harness:
-        async with asyncio.timeout(10):
-            for _ in range(10):
+    async with linked(script, probe_after=0.1, silence_timeout=1.0) as harness:
+        async with asyncio.timeout(30):
+            for _ in range(15):
                 await probes.get()
         assert harness.down.empty()
         assert harness.link.connected
@@ -48,10 +50,10 @@ async def test_a_server_that_hands_the_probe_back_is_alive() -> None:
 async def test_any_byte_is_a_sign_of_life() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
-        for _ in range(30):
+        for _ in range(15):
             await peer.send(b" ")
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
         await peer.send(b"</stream:stream>")
 
-    async with linked(script, probe_after=0.05, silence_timeout=0.2) as harness:
-        assert await asyncio.wait_for(harness.down.get(), 5) == "the server ended the stream"
+    async with linked(script, probe_after=0.1, silence_timeout=1.0) as harness:
+        assert await asyncio.wait_for(harness.down.get(), 30) == "the server ended the stream"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
 from datetime import timedelta
@@ -13,13 +12,14 @@ import pytest
 from component.core.journey.contacts import Schedule
 from component.core.journey.model import ContactState, JourneyState
 from component.core.notices import AllFollowed
+from tests.full import FULL
 from sim.fast_loop import play
 from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import NEW, OLD, Stage, opened
 
 S = JourneyState
 MANNERS = (Manner.FOLLOWS, Manner.FOLLOWS, Manner.ACCEPTS, Manner.GRANTS, Manner.REFUSES)
-POINTS = 300 if os.environ.get("XMPP_MOVED_FULL") == "1" else 60
+POINTS = 300 if FULL else 60
 """Points at which the component is killed; all of them in ``make test-full``."""
 PEOPLE = {f"p{n}@d{n % 4}.example": MANNERS[n % len(MANNERS)] for n in range(40)}
 SOON = Schedule(tuple(timedelta(hours=h) for h in (1, 6, 24, 72, 168)), timedelta(seconds=20))
