@@ -121,20 +121,16 @@ async def _stop(topologies: list[Topology]) -> None:
 
 @pytest.fixture
 def topology_for(
-    wanted_kinds: frozenset[str],
-    shared_topologies: Running,
-    tmp_path_factory: pytest.TempPathFactory,
+    shared_topologies: Running, tmp_path_factory: pytest.TempPathFactory
 ) -> TopologyFor:
     """Lend a scenario its servers; skips, with the reason, where the server cannot be had.
 
-    Scenarios on one kind use one topology one after another.  It ends with one that fails: what
-    is left then, no other scenario has to bear.
+    Scenarios on one kind use one topology, one after another.  After one that fails it is
+    stopped: the next scenario must not suffer from what is left.
     """
 
     @asynccontextmanager
     async def lend(kind: Kind, arrangement: Arrangement) -> AsyncIterator[Topology]:
-        if not wanted_kinds.issuperset(kind.name.split("+")):
-            pytest.skip("not chosen by --server")
         if not kind.available:
             pytest.skip(kind.missing)
         key = (kind.name, Arrangement())
