@@ -124,7 +124,7 @@ async def test_who_is_blocked_after_the_draft_hears_nothing(
 @kinds(NEWER_PROSODY, "ejabberd-24.12")
 @pytest.mark.parametrize("contacts", [pytest.param(1, marks=pytest.mark.full), 150])
 async def test_killed_while_things_come(kind: Kind, world_for: WorldFor, contacts: int) -> None:
-    world = await world_for(kind, names=NAMES, own=True)
+    world = await world_for(kind, names=NAMES)
     async with Cast(world) as cast:
         stage = await enter_juliet(world, cast)
         coming = await furnished(stage)

@@ -18,7 +18,7 @@ from tests.live.shared import NEWER_PROSODY, kinds
 from tests.unit.account.weigh import resident
 
 LARGE = Large(contacts=50_000, items=120, history=70_000_000)
-SMALL = Large(contacts=300, items=20, history=5_000_000)
+SMALL = Large(contacts=300, items=5, history=5_000_000)
 """For every day."""
 OLD = Identity("old.example", "j\u00fcl\u00efet")
 MOST_MIB = 150

@@ -170,6 +170,25 @@ async def test_nothing_is_pasted(pair: Kind, world_for: WorldFor) -> None:
         await juliet.check()
 
 
+@kinds(PAIRS[1].name, argument="pair", among=PAIRS)
+async def test_the_new_component_is_killed_while_things_come(
+    pair: Kind, world_for: WorldFor
+) -> None:
+    world = await world_for(pair, names=NAMES, settings=SETTINGS)
+    async with Cast(world) as cast:
+        juliet = await enter(world, cast)
+        await juliet.leave()
+        order = asyncio.create_task(juliet.arrive())
+        await until_known(juliet.new, 1)
+        await juliet.home.running_daemon.kill()
+        order.cancel()  # its last word may have died with the component
+        await asyncio.wait({order})
+        assert not juliet.bots.notifications
+        await juliet.home.running_daemon.start()
+        await juliet.finish()
+        await juliet.check()
+
+
 async def test_a_parcel_that_somebody_has_changed(pair: Kind, world_for: WorldFor) -> None:
     """One bit of a chunk: it is named, nothing of it is used, and the list can be pasted."""
     world = await world_for(pair, names=NAMES, settings=SETTINGS)
@@ -190,22 +209,3 @@ async def test_a_parcel_that_somebody_has_changed(pair: Kind, world_for: WorldFo
                 await until(watch, juliet.old, juliet.new, ("done",), timeout=PATIENCE)
         assert await things_of(juliet.new) == before
         await juliet.new.told("could not be brought along", sender=juliet.home.component)
-
-
-@kinds(PAIRS[1].name, argument="pair", among=PAIRS)
-async def test_the_new_component_is_killed_while_things_come(
-    pair: Kind, world_for: WorldFor
-) -> None:
-    world = await world_for(pair, names=NAMES, settings=SETTINGS, own=True)
-    async with Cast(world) as cast:
-        juliet = await enter(world, cast)
-        await juliet.leave()
-        order = asyncio.create_task(juliet.arrive())
-        await until_known(juliet.new, 1)
-        await juliet.home.running_daemon.kill()
-        order.cancel()  # its last word may have died with the component
-        await asyncio.wait({order})
-        assert not juliet.bots.notifications
-        await juliet.home.running_daemon.start()
-        await juliet.finish()
-        await juliet.check()
