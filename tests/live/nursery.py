@@ -16,7 +16,6 @@ import importlib
 import json
 import os
 import pkgutil
-import select
 import selectors
 import signal
 import socket
@@ -66,11 +65,12 @@ class Forked(Child):
     @property
     def returncode(self) -> int | None:
         """Exit code, negative for a signal, None while it runs."""
-        if self._returncode is None and select.select([self._code], [], [], 0)[0]:
-            # Nothing is said where the nursery is gone: its children are killed with it.
-            self._returncode = int(os.read(self._code, 16) or -signal.SIGKILL)
-            os.close(self._code)
-            os.close(self._handle)
+        if self._returncode is None:
+            with contextlib.suppress(BlockingIOError):
+                # Nothing is said where the nursery is gone: its children are killed with it.
+                self._returncode = int(os.read(self._code, 16) or -signal.SIGKILL)
+                os.close(self._code)
+                os.close(self._handle)
         return self._returncode
 
     async def wait(self, timeout: float) -> int:
@@ -132,6 +132,7 @@ class Nursery:
 
     def _fork(self, order: bytes, output: Path) -> Forked:
         code, theirs = os.pipe()
+        os.set_blocking(code, False)
         try:
             with self._lock, output.open("ab") as sink:
                 orders = self._begun()

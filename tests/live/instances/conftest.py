@@ -6,6 +6,9 @@ import pytest
 
 from tests.live.servers.differences import KINDS, Kind
 
+ONE_DATABASE = pytest.mark.xdist_group("instances")
+"""For those of every run: one worker, which starts one PostgreSQL for them."""
+
 
 @pytest.fixture(params=[KINDS["prosody-0.12"], KINDS["ejabberd-24.12"]], ids=lambda kind: kind.name)
 def kind(request: pytest.FixtureRequest) -> Kind:

@@ -12,6 +12,7 @@ from component.core.model import Reason
 from tests.live.arrange import NS_MOVED, publish
 from tests.live.client import Client
 from tests.live.faults.house import MOVERS_HOST, Family, until
+from tests.live.instances.conftest import ONE_DATABASE
 from tests.live.instances.fleet import NAMES, Fleet
 from tests.live.instances.test_requests import SETTINGS, all_ended, send
 from tests.live.movers.cast import Cast
@@ -30,7 +31,7 @@ what they find has been committed by then."""
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(KINDS["prosody-0.12"], id="prosody-0.12"),
+        pytest.param(KINDS["prosody-0.12"], id="prosody-0.12", marks=ONE_DATABASE),
         pytest.param(KINDS["ejabberd-24.12"], id="ejabberd-24.12", marks=pytest.mark.full),
     ],
     indirect=True,

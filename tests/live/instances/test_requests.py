@@ -12,6 +12,7 @@ import pytest
 from component.core.records import MoveRecord, MoveState
 from tests.live.faults.house import Contact, Family, doubled, until
 from tests.live.instances import ends
+from tests.live.instances.conftest import ONE_DATABASE
 from tests.live.instances.fleet import NAMES, NOTICED, Fleet
 from tests.live.movers.world import Settings
 from tests.live.servers.differences import KINDS, Kind
@@ -36,7 +37,7 @@ _BODY = "{jabber:client}body"
 @pytest.mark.parametrize(
     "end",
     [
-        pytest.param(end, id=name, marks=() if end is ends.kill else pytest.mark.full)
+        pytest.param(end, id=name, marks=ONE_DATABASE if end is ends.kill else pytest.mark.full)
         for name, end in ends.NAMED.items()
     ],
 )
