@@ -125,12 +125,14 @@ class Crowd:
         """
         await self.bots.until_proven()
         assert self.bots.asked == {(name, self.new.jid) for name in self.names}
-        assert not [bot for bot, count in self.bots.counts.items() if count > 1]
+        twice = {bot: count for bot, count in self.bots.counts.items() if count > 1}
+        assert not twice, twice
         for friar in self.friars:
             assert len(friar.notifications) <= 1, friar
             assert friar.requests, friar
         assert len(self.proofs) == self.told
-        assert not [proof for proof in self.proofs if not proof.holds]
+        missed = [proof for proof in self.proofs if not proof.holds]
+        assert not missed, missed
         waiting = [await self._check_neighbour(neighbour) for neighbour in self.neighbours]
         assert sum(waiting) <= half_way, waiting
         # A way back that came while nobody watched is shown to the mover, and approved without
