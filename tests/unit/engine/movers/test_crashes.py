@@ -12,9 +12,9 @@ import pytest
 from component.core.journey.contacts import Schedule
 from component.core.journey.model import ContactState, JourneyState
 from component.core.notices import AllFollowed
-from tests.full import FULL
 from sim.fast_loop import play
 from sim.model_world import Manner
+from tests.full import FULL
 from tests.unit.engine.movers.mover_stage import NEW, OLD, Stage, opened
 
 S = JourneyState
