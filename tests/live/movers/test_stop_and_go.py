@@ -280,6 +280,8 @@ async def test_cancel_takes_back_what_is_open(kind: Kind, world_for: WorldFor) -
         bots = await company.bots.open()
         await cast.enter()
         await company.begin()
+        await bots.until_proven()
+        early = len(bots.proofs)
         assert "cancelled" in await company.order("cancel")
         # Who was told is told that it is over; the others never hear of it.
         told = {n.to for n in bots.notifications}
@@ -287,6 +289,10 @@ async def test_cancel_takes_back_what_is_open(kind: Kind, world_for: WorldFor) -
         await cast.settled()
         assert {n.to for n in bots.notifications} == {bot for bot, _ in bots.withdrawn}
         assert len(bots.notifications) < COUNT
+        # Who was told as the order was given may have looked when there was nothing any more.
+        await bots.until_proven()
+        assert {proof.new for proof in bots.proofs[early:]} <= {company.new.jid, None}
+        del bots.proofs[early:]
         assert (await company.neighbour.reads_statement(company.old.jid))[0] is None
         for name in company.names:
             assert name not in await company.new.roster()
