@@ -31,9 +31,12 @@ from datetime import timedelta
 import component
 from component.core.model import Reason
 from component.core.notices import Follow, Settings
-from component.core.records import Change, MoveState, NewRecord
+from component.core.records import Change, MoveState, NewRecord, VerdictRecord
 from component.store import Store
-from tests_support import NEW, NOON, OLD, after, contact, journey, settlement, verdict
+from tests_support import NEW, NOON, OLD, after, contact, journey, settlement
+
+def verdict():
+    return VerdictRecord(NOON, MoveState.TAKING, Reason.VERIFIED, None, '{"steps":[]}')
 
 def record(name):
     contact = "juliet@capulet.example"
