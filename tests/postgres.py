@@ -144,13 +144,13 @@ class Postgres:
         return self._run(program, *where, *arguments)
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of an empty database, dropped in the end.
+    def database(self, like: str = "template1") -> Iterator[str]:
+        """The URL of an empty database, or a copy of another, dropped in the end.
 
         Dropping fails where somebody is still connected: whoever used it closes everything.
         """
         name = f"moved{next(_numbers)}"
-        self.sql(f"CREATE DATABASE {name} OWNER {USER} STRATEGY file_copy")
+        self.sql(f"CREATE DATABASE {name} OWNER {USER} TEMPLATE {like} STRATEGY file_copy")
         yield f"postgresql+asyncpg://{USER}@{self.address}:{PORT}/{name}"
         self.sql(f"DROP DATABASE {name}")
 
@@ -178,7 +178,8 @@ class Postgres:
 async def cluster(*, durable: bool = False) -> AsyncIterator[Postgres]:
     """A running server of the test's own; skips the test where there is no PostgreSQL."""
     # Not in pytest's folder: only its owner, and not the server's user, may enter that.
-    where = "/var/tmp" if durable else None  # /tmp may lie in memory
+    # Beside it, in memory where there is room (tests/conftest.py); what syncs is on a disk.
+    where = "/var/tmp" if durable else os.environ.get("PYTEST_DEBUG_TEMPROOT")
     folder = Path(tempfile.mkdtemp(prefix="moved-pg-", dir=where))
     try:
         made = Postgres(folder, durable=durable)
