@@ -1,7 +1,7 @@
 """The ways back: what a cancelled journey withdraws, and how an undone one restores everybody.
 
-Cancelling: first the statement goes, so that nobody follows any more, then every request that
-nobody has answered.  Contacts who followed stay.
+Cancelling: first the statement goes, so that nobody follows any more, then, a moment later, every
+request that nobody has answered.  Contacts who followed stay.
 
 Undoing, where both accounts are here: the new account states that it moved back (XEP-0283 knows
 no other way to move a contact), the old statement goes, and
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from component.engine.movers.run import Run
 
 _AT_ONCE = 64
+GRACE_SECONDS = 2.0
+"""Between the statement's withdrawal and a request's: whoever read the one before is following now,
+and would lose both addresses."""
 
 
 def followed_away(contact: JourneyContact, item: RosterItem | None) -> JourneyContact:
@@ -75,10 +78,12 @@ async def withdraw_round(run: Run) -> None:
     if journey.kind is not Kind.ARRIVE and journey.started_at is not None:
         await furnish.offer_no_more(run)
         await run.box.accounts.withdraw(journey.old)
+    waiting = [contact for contact in run.book if contact.state in machine.OPEN]
     roster: Mapping[str, RosterItem] = {}
     if journey.kind is not Kind.AWAY:
+        if any(map(_told, waiting)) and not await run.wait_out(GRACE_SECONDS):
+            return
         roster = await run.box.accounts.roster(journey.new)
-    waiting = [contact for contact in run.book if contact.state in machine.OPEN]
     for start in range(0, len(waiting), _AT_ONCE):
         part = waiting[start : start + _AT_ONCE]
         await asyncio.gather(*(_withdraw(run, contact, roster) for contact in part))

@@ -14,7 +14,7 @@ from component.core.journey.model import (
     Problem,
     Refused,
 )
-from component.core.model import RosterItem, Subscription
+from component.core.model import PresenceKind, RosterItem, Subscription
 from component.store.errors import StoreBusy
 from component.xmpp.errors import RemoteError
 from sim.fast_loop import play
@@ -206,6 +206,37 @@ def test_an_undo_does_not_ask_all_the_time(tmp_path: Path) -> None:
             stage.server.world.down.clear()
             stage.later(hours=2)
             await stage.until_state(id_, S.UNDONE)
+
+    play(main())
+
+
+def test_who_follows_as_the_move_is_cancelled_stays(tmp_path: Path) -> None:
+    """Their server had read the statement before it went, and acts a moment later."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            late = "late@d1.example"
+            stage.people(late, manner=Manner.SILENT)
+            id_ = await moved(stage)
+
+            def follow() -> None:
+                stage.server.speak(late, PresenceKind.SUBSCRIBED, NEW)
+                stage.server.speak(late, PresenceKind.UNSUBSCRIBED, OLD)
+
+            def withdrawn(name: str) -> None:
+                if name == "after set pubsub delete":
+                    asyncio.get_running_loop().call_later(1.0, follow)
+
+            stage.faults = withdrawn
+            await stage.movers.cancel(OLD, id_)
+            await stage.ended(id_)
+            await stage.server.world.idle()
+            entry = stage.server.entry(NEW, late)
+            assert entry is not None
+            assert entry.subscription.receives
+            kept = stage.server.entry(late, NEW)
+            assert kept is not None
+            assert kept.subscription.grants
 
     play(main())
 
