@@ -131,7 +131,7 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.BAD_JID: "this is not the address of a user",
     Problem.NO_SUCH_JOURNEY: "there is no such move",
     Problem.NO_SUCH_COPY: "there is no such copy",
-    Problem.NO_SUCH_RECORD: "there is no such record of a follow",
+    Problem.NO_SUCH_RECORD: "no followed move has that number",
     Problem.WRONG_STATE: "the move is not in a state in which this can be done",
     Problem.CHECKS_FAILED: "the checks found something",
     Problem.CODE_WRONG: "the code is wrong",
