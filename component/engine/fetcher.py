@@ -63,8 +63,9 @@ class Fetcher:
             if known is not None:
                 return known
             flight = self._flights.get(key)
-            mine = flight is None
-            if flight is None:
+            # One that has just ended is there until its callbacks run: to await it would not yield.
+            mine = flight is None or flight.done()
+            if flight is None or mine:
                 flight = asyncio.create_task(self._fly(contact, old, new), name=f"fetch {old}")
                 self._flights[key] = flight
                 flight.add_done_callback(lambda done: self._landed(key, done))

@@ -134,6 +134,23 @@ async def test_a_forged_request_does_not_spoil_the_true_one(told: bool) -> None:
     assert await true[0] is None
 
 
+async def test_one_who_comes_as_an_answer_ends_does_not_stop_the_world() -> None:
+    """Between the end of a question and its callbacks it is neither under way nor known."""
+    later: list[asyncio.Task[Reason | None]] = []
+
+    def answer(contact: str, old: str) -> ItemsRead | ErrorRead:
+        if not later:
+            later.extend(ask_all(asker, 1))  # runs before the callbacks of what ends here
+        return ErrorRead("item-not-found")
+
+    server = OldServer(answer)
+    server.go.set()
+    asker = fetcher(server)
+    first = ask_all(asker, 1)
+    assert await first[0] is Reason.NO_STATEMENT
+    assert await later[0] is Reason.NO_STATEMENT
+
+
 async def test_an_account_without_a_statement_is_asked_at_a_bounded_rate() -> None:
     """Each request gets an answer of its own time; a flood of them costs few questions."""
     server = OldServer(lambda contact, old: ErrorRead("item-not-found"))
