@@ -187,11 +187,9 @@ def main(arguments: Sequence[str]) -> int:
         results.append(result)
         print(result.row, flush=True)
         if result.exit_code == INTERRUPTED:
-            narrowed = True  # nothing is known of the part; its former row stays
+            return INTERRUPTED
         if narrowed:
             print("(not written: this was no full run of the part)", flush=True)
-            if result.exit_code == INTERRUPTED:
-                return INTERRUPTED
             continue
         old = PAGE.read_text() if PAGE.exists() else ""
         PAGE.write_text(page(old, result))
