@@ -20,6 +20,7 @@ local link = module:require "link";
 local connected, authority = link.connected, link.authority;
 local watches = module:require "watch"(link, add_items, blocked);
 module:require "tombstone"(link);
+module:require "reborn";
 local copying = module:require "copy";
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";
