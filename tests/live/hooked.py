@@ -167,6 +167,26 @@ def answer(component: RawComponent, request: ET.Element, payload: str = "") -> N
     )
 
 
+async def block(client: Client, *jids: str) -> None:
+    """Block these as the user of this device (XEP-0191)."""
+    items = "".join(f"<item jid='{jid}'/>" for jid in jids)
+    answer = await client.request(f"<block xmlns='urn:xmpp:blocking'>{items}</block>", kind="set")
+    assert answer.get("type") == "result", ET.tostring(answer, "unicode")
+
+
+def notification(to: str, old: str, more: str = "") -> str:
+    """A moved notification (XEP-0283 4.2)."""
+    moved = f"<moved xmlns='urn:xmpp:moved:1'><old-jid>{old}</old-jid></moved>"
+    return f"<presence type='subscribe' to='{to}'>{moved}{more}</presence>"
+
+
+async def outcome(component: RawComponent) -> tuple[str | None, str | None]:
+    """State and reason of the next outcome."""
+    found = (await take(component, f"{HOOK}outcome")).find(f"{HOOK}outcome")
+    assert found is not None
+    return found.get("state"), found.get("reason")
+
+
 async def take(stream: Stream, path: str) -> ET.Element:
     """The next stanza that holds ``path`` (see ``Element.find``); those before are dropped."""
     while await stream.wait_for_inbox(1, TIMEOUT):

@@ -71,10 +71,10 @@ def _unavailable_from_bare(stanza: ET.Element) -> bool:
 
 # mod_presence pushes an entry whenever its owner sends a request, also where nothing changed; RFC
 # 6121 A.2.1 knows no push for that, and ejabberd sends none.  mod_roster of ejabberd names an entry
-# after the nickname in the request (XEP-0172).  A block list holds back what ends a subscription on
-# ejabberd; mod_blocklist of Prosody lets it through, but not the unavailable presence with it.
-_PROSODY_WORDS = {"unchanged": "", "nick-as-name": "", "past-block": ""}
-_EJABBERD_WORDS = {"unchanged": "#", "nick-as-name": '"Romeo"', "past-block": "#"}
+# after the nickname in the request (XEP-0172).  When a blocked entry is removed, mod_presence of
+# Prosody tells the contact, and mod_blocklist bounces the unavailable presence among that.
+_PROSODY_WORDS = {"unchanged": "", "nick-as-name": "", "block-bounce": ""}
+_EJABBERD_WORDS = {"unchanged": "#", "nick-as-name": '"Romeo"', "block-bounce": "#"}
 
 # "stock-" names a presence whose effect on this server's rosters is not that of RFC 6121.
 _EJABBERD_EXCUSED = {

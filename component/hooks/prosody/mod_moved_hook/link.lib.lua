@@ -51,11 +51,16 @@ end
 
 local questions, waiting = {}, {}; -- by id; how many of each kind
 
-local function finish(id, answer, reason)
+-- Forget a question: an answer that comes later is nobody's.
+local function drop(id)
 	local question = questions[id];
 	questions[id], waiting[question.kind] = nil, waiting[question.kind] - 1;
 	question.timer:stop();
-	question.done(answer, reason);
+	return question;
+end
+
+local function finish(id, answer, reason)
+	drop(id).done(answer, reason);
 end
 
 -- Give up the questions to one component, or all.
@@ -111,6 +116,6 @@ end
 return {
 	timeout = timeout; max_held = max_held;
 	connected = connected; component_for = component_for; authority = authority;
-	follow = follow; ask = ask; take_answer = take_answer; give_up = give_up;
+	follow = follow; ask = ask; drop = drop; take_answer = take_answer; give_up = give_up;
 	waiting = function (kind) return waiting[kind] or 0; end;
 };

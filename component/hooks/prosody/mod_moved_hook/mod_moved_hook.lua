@@ -15,17 +15,18 @@ local user_exists = require "core.usermanager".user_exists;
 
 local roster_lib = module:require "roster";
 local strip, stand_in = roster_lib.strip, roster_lib.stand_in;
-local add_items, send_as = roster_lib.add_items, roster_lib.send_as;
+local add_items, send_as, blocked = roster_lib.add_items, roster_lib.send_as, roster_lib.blocked;
 local link = module:require "link";
 local connected, authority = link.connected, link.authority;
-local watches = module:require "watch"(link, add_items);
+local watches = module:require "watch"(link, add_items, blocked);
 module:require "tombstone"(link);
+module:require "reborn";
 local copying = module:require "copy";
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";
 local xmlns_moved = "urn:xmpp:moved:1";
 local xmlns_forward = "urn:xmpp:forward:0";
-local hook_version = "0.4.0";
+local hook_version = "0.5.0";
 local features = { "watch", "tombstone", "answer", "entries", "get-entries" };
 
 -- What a component may ask as a user (4.3): the namespace of the payload.
@@ -46,7 +47,8 @@ local query_namespaces = {
 local instance = new_id(); -- changes whenever the module starts: what we held before is gone
 local queries, query_count = {}, 0; -- id of an IQ sent as a user -> who asked
 local passing = setmetatable({}, { __mode = "k" }); -- stanzas we gave back: not to be diverted again
-local counters = { diverted = 0, taken = 0, passed = 0 };
+local held = {}; -- user and sender -> old address ("" where the request is no move) -> entry
+local counters = { diverted = 0, taken = 0, passed = 0, joined = 0 };
 local released_by_reason = {};
 
 local function quoted(stanza)
@@ -82,44 +84,86 @@ local function release(entry, reason)
 	tell_outcome(entry, "released", reason);
 end
 
+local function granted(item)
+	return item and (item.subscription == "from" or item.subscription == "both");
+end
+
+-- Whether a request is still what it was when we asked about it.
+local function stands(entry)
+	if entry.gone or not user_exists(entry.username, module.host) then return false; end
+	local roster = rostermanager.load_roster(entry.username, module.host);
+	if entry.old and not granted(roster[entry.old]) then return false; end
+	for _, address in ipairs(entry.jids) do
+		if blocked(entry.username, address) then return false; end
+	end
+	return true;
+end
+
+-- First of all at its end: what is given back must not meet itself.
+local function forget(entry)
+	local same = held[entry.key];
+	same[entry.old or ""] = nil;
+	if not next(same) then held[entry.key] = nil; end
+end
+
 local function on_verdict(entry, answer, reason)
+	forget(entry);
 	local take = answer and answer.attr.type == "result" and answer:get_child("take", xmlns_hook);
 	if not take then
 		return release(entry, reason or answer.attr.type == "error" and "error" or "verdict");
 	end
 	local send, touched = take:get_child("send", xmlns_hook), nil;
 	if send then
-		local ok, jids, condition, why = pcall(send_as, entry.username, send);
+		local ok, jids, condition, why = pcall(send_as, entry.username, send, function () return stands(entry); end);
 		if not ok or not jids then
 			module:log("warn", "could not do what was decided about a request of %s to %s: %s",
 				entry.jids[#entry.jids], entry.user, tostring(why or condition or jids));
-			return release(entry, "send-failed");
+			return release(entry, stands(entry) and "send-failed" or "changed");
 		end
 		touched = jids;
+	elseif not stands(entry) then
+		return release(entry, "changed");
 	end
 	counters.taken = counters.taken + 1;
 	tell_outcome(entry, "taken", nil, touched);
 end
 
-local function granted(item)
-	return item and (item.subscription == "from" or item.subscription == "both");
+-- The sender wants it no more: there is nothing left to decide, nor to give back.
+local function withdraw(key)
+	for _, entry in pairs(held[key] or {}) do
+		forget(entry);
+		link.drop(entry.id);
+		released_by_reason.withdrawn = (released_by_reason.withdrawn or 0) + 1;
+		tell_outcome(entry, "released", "withdrawn");
+	end
 end
 
 -- Below block lists (100) and PEP (10), above mod_firewall (0.1) and mod_presence (0).
 module:hook("presence/bare", function (event)
 	local stanza = event.stanza;
-	local to, from = stanza.attr.to, stanza.attr.from;
-	if stanza.attr.type ~= "subscribe" or not to or not from or passing[stanza] then return; end
-	local username = jid.node(to);
+	local kind, to, from = stanza.attr.type, stanza.attr.to, stanza.attr.from;
+	if (kind ~= "subscribe" and kind ~= "unsubscribe") or not to or not from or passing[stanza] then return; end
+	local username, new = jid.node(to), jid.bare(from);
+	local key = to.."\0"..new;
+	if kind == "unsubscribe" then return withdraw(key); end
 	local moved = stanza:get_child("moved", xmlns_moved);
-	local old, new = moved and jid.prep(moved:get_child_text("old-jid", xmlns_moved)), jid.bare(from);
-	local watcher = watches.watcher(username, "requests");
-	if not old and not watcher then return; end
+	local old = moved and jid.prep(moved:get_child_text("old-jid", xmlns_moved));
+	local watcher, same = watches.watcher(username, "requests"), held[key];
+	if not old and not watcher and not same then return; end
 	local roster, err = rostermanager.load_roster(username, module.host);
 	if err then return; end
-	local component, watched, jids;
 	-- XEP-0283 4.3: ignored unless the old address has an approved subscription to the user.
-	if old and not jid.resource(old) and granted(roster[old]) then
+	local moves = old and not jid.resource(old) and granted(roster[old]);
+	-- Asked again: servers repeat a request, without <moved/>, whenever its sender comes online. Another
+	-- old address is another question.
+	if same and (not moves or same[old]) then
+		counters.joined = counters.joined + 1;
+		return true;
+	end
+	-- Whom the user blocked does not get in by another name.
+	if old and (moves or watcher) and blocked(username, old) then return; end
+	local component, watched, jids;
+	if moves then
 		component, jids = link.component_for(username), old == new and { old } or { old, new };
 	elseif watcher and not granted(roster[new]) then
 		component, watched, jids = watcher, "true", { new };
@@ -128,7 +172,7 @@ module:hook("presence/bare", function (event)
 	end
 
 	local entry = {
-		id = new_id(); stanza = st.clone(stanza); username = username;
+		id = new_id(); stanza = st.clone(stanza); username = username; key = key; old = moves and old or nil;
 		user = username.."@"..module.host; jids = jids; component = component;
 	};
 	local function ask()
@@ -139,13 +183,24 @@ module:hook("presence/bare", function (event)
 			on_verdict(entry, answer, reason);
 		end);
 	end
+	held[key] = same or {};
+	held[key][entry.old or ""] = entry;
 	if not component or not connected(component) or not ask() then
+		forget(entry);
 		counters.passed = counters.passed + 1;
 		return;
 	end
 	counters.diverted = counters.diverted + 1;
 	return true;
 end, 1);
+
+-- Whoever takes the name while a request is held is somebody else.
+module:hook_global("user-deleted", function (event)
+	if event.host ~= module.host then return; end
+	for _, same in pairs(held) do
+		for _, entry in pairs(same) do entry.gone = entry.gone or entry.username == event.username; end
+	end
+end);
 
 -- Requests of the component -------------------------------------------------------------------
 
@@ -280,6 +335,7 @@ local function hello(event)
 		timeout = tostring(link.timeout); ["max-held"] = tostring(link.max_held);
 		held = tostring(link.waiting("divert")); watched = tostring(watches.count()); diverted = tostring(counters.diverted);
 		taken = tostring(counters.taken); passed = tostring(counters.passed);
+		joined = tostring(counters.joined);
 	});
 	for _, feature in ipairs(features) do reply:text_tag("feature", feature); end
 	for reason, n in pairs(released_by_reason) do

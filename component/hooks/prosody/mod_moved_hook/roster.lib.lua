@@ -109,10 +109,22 @@ local function read_send(send, user)
 	return presences, names;
 end
 
+-- Read where mod_blocklist keeps it, for that asks nobody: it saves at once, so the store is never
+-- behind. A list that cannot be read may have anybody on it.
+local blocklists = module:open_store("blocklist");
+local function blocked(username, address)
+	if not prosody.hosts[module.host].modules.blocklist then return false; end
+	local called, list, err = pcall(blocklists.get, blocklists, username);
+	if not called or err then return true; end
+	list = list or {};
+	return (list[address] or list[jid.bare(address)] or list[jid.host(address)]) and true or false;
+end
+
 local collecting = setmetatable({}, { __mode = "k" }); -- probes on their way through the filters
 
--- Firewalls and block lists see what the user is made to send; mod_presence (priority 0), which
--- would save the roster once for each presence, does not: below we do its work in one save.
+-- Firewalls see what the user is made to send; mod_presence (priority 0), which would save the roster
+-- once for each presence, does not: below we do its work in one save. mod_blocklist (-1) never sees a
+-- subscription presence, since mod_presence ends the event: its list is read.
 module:hook("pre-presence/bare", function (event)
 	if collecting[event.stanza] == nil then return; end
 	collecting[event.stanza] = true;
@@ -120,6 +132,7 @@ module:hook("pre-presence/bare", function (event)
 end, 0.05);
 
 local function may_send(session, presence)
+	if blocked(session.username, presence.attr.to) then return false; end
 	local probe = st.clone(presence);
 	collecting[probe] = false;
 	prosody.core_post_stanza(session, probe, true);
@@ -128,7 +141,8 @@ end
 
 -- Send presences for a user (4.2): all or nothing, one roster save, pushes and routing as
 -- mod_presence would do them. Returns the touched addresses and the roster, or nil, condition, why.
-local function send_as(username, send)
+-- may(), if given, is asked last before the first change: nothing comes between its answer and the save.
+local function send_as(username, send, may)
 	local user = username.."@"..module.host;
 	if not user_exists(username, module.host) then return nil, "item-not-found", "no such user"; end
 	local presences, names = read_send(send, user);
@@ -141,6 +155,7 @@ local function send_as(username, send)
 			return nil, "not-acceptable", "the server's rules or the user's block list forbid it";
 		end
 	end
+	if may and not may() then return nil, "conflict", "things have changed meanwhile"; end
 
 	local before, pending_before, jids, pushes = {}, {}, {}, {};
 	local pending = roster[false].pending;
@@ -309,6 +324,7 @@ return {
 	chosen = chosen;
 	strip = strip;
 	stand_in = stand_in;
+	blocked = blocked;
 	add_items = add_items;
 	send_as = send_as;
 };

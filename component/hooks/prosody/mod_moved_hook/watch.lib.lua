@@ -14,7 +14,7 @@ local xmlns_hook = "urn:xmpp-moved:hook:0";
 local asks_again = 60; -- seconds until the same sender's messages make a question again
 local longest_answer = 1024; -- characters
 
-return function (link, add_items)
+return function (link, add_items, blocked)
 	local watches, count = {}, 0; -- username -> { component, requests, answers, messages }
 
 	local function drop(username)
@@ -108,6 +108,8 @@ return function (link, add_items)
 		local text = answer and answer:get_text() or "";
 		local _, characters = text:gsub("[^\128-\191]", ""); -- UTF-8: all but continuation bytes
 		if characters < 1 or characters > longest_answer then return; end
+		-- The user may have blocked the sender since, and what we send meets no block list.
+		if blocked(jid.node(user), to) then return; end
 		module:send(st.message({
 			id = new_id(); type = "chat"; from = user; to = to; ["xml:lang"] = answer.attr["xml:lang"];
 		}, text));
