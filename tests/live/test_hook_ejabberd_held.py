@@ -143,6 +143,7 @@ async def moved(stage: Stage, new_host: str = HOST) -> Move:
 async def test_a_repeated_request_is_held_with_the_first(stage: Stage, contact_host: str) -> None:
     """A server repeats it when its user comes online, without <moved/>."""
     move = await moved(stage, contact_host)
+    joined = int((await stage.hello()).get("joined", ""))
     move.mover.send(notification(move.user, move.old))
     asked = await divert(stage)
     for repeated in ("", "", move.old):
@@ -150,6 +151,7 @@ async def test_a_repeated_request_is_held_with_the_first(stage: Stage, contact_h
     await move.quiet()
     assert not requests(move.phone)
     assert not stage.component.inbox
+    assert (await stage.hello()).get("joined") == str(joined + 3)
     answer(stage.component, asked, f"<release xmlns='{NS_HOOK}'/>")
     assert await outcome(stage, asked) == ("released", "verdict")
     assert (await take_presence(move.phone, "subscribe", move.new)).find(MOVED) is not None
@@ -302,15 +304,19 @@ async def _block_new_domain(move: Move) -> None:
     ],
     ids=["removed", "revoked", "old blocked", "new blocked", "domain of the new blocked"],
 )
+@pytest.mark.parametrize("sends", [True, False], ids=["followed", "swallowed"])
 async def test_a_verdict_about_what_has_changed_is_not_carried_out(
-    stage: Stage, change: Callable[[Move], Awaitable[None]], seen: bool
+    stage: Stage, change: Callable[[Move], Awaitable[None]], seen: bool, sends: bool
 ) -> None:
     move = await moved(stage, CAPULET)
     move.mover.send(notification(move.user, move.old))
     asked = await divert(stage)
     await change(move)
     before = entries(await move.phone.roster())
-    follow(stage, asked, move.old, move.new)
+    if sends:
+        follow(stage, asked, move.old, move.new)
+    else:
+        answer(stage.component, asked, f"<take xmlns='{NS_HOOK}'/>")
     assert await outcome(stage, asked) == ("released", "changed")
     assert entries(await move.phone.roster()) == before
     if seen:

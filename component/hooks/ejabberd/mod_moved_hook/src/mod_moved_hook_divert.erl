@@ -52,26 +52,25 @@ key(#presence{from = From, to = #jid{luser = LUser, lserver = Host}}) ->
     {{LUser, Host}, bare(From)}.
 
 %% Whoever is asked already is not asked again: by the same notification, or without one, as servers
-%% repeat a request when their user comes online.
+%% repeat a request when their user comes online. Another old address is another question.
 -spec divert(presence()) -> boolean().
-divert(#presence{to = #jid{lresource = <<_, _/binary>>}} = Presence) ->
-    mod_moved_hook_held:requests(key(Presence)) /= [];
 divert(#presence{to = #jid{luser = LUser, lserver = Host} = To} = Presence) ->
     Old = old_jid(Presence),
-    case {moved(Old, Presence), mod_moved_hook_held:requests(key(Presence))} of
-        {none, [_ | _]} ->
+    Held = mod_moved_hook_held:requests(key(Presence)),
+    case lists:keymember(Old, 1, Held) orelse moved(Old, Presence) of
+        {_, _} = Entries ->
+            hold(Entries, [], mod_moved_hook:component_for(Host, LUser), Old, Presence);
+        Moved when Moved == true; Held /= [] ->
+            mod_moved_hook:count(Host, joined),
             true;
-        {none, []} ->
+        none when To#jid.lresource == <<>> ->
             case mod_moved_hook_watch:watcher(To, requests) of
                 none -> false;
                 Watcher -> hold(wanted(Presence), [{<<"watched">>, <<"true">>}], Watcher, none,
                                 Presence)
             end;
-        {blocked, Held} ->
-            Held /= [];
-        {Entries, Held} ->
-            lists:keymember(Old, 1, Held) orelse
-                hold(Entries, [], mod_moved_hook:component_for(Host, LUser), Old, Presence)
+        _ ->
+            false
     end.
 
 %% The first <old-jid/> of the notification, if it is a bare JID.
@@ -90,6 +89,8 @@ old_jid(Presence) ->
 %% kind of list.
 -spec moved(jid:ljid() | none, presence()) -> entries() | none | blocked.
 moved(none, _) ->
+    none;
+moved(_, #presence{to = #jid{lresource = <<_, _/binary>>}}) ->
     none;
 moved(Old, #presence{from = From, to = To}) ->
     New = bare(From),
@@ -165,8 +166,12 @@ answered(IQ, Held) ->
 %% The outcome shows the entries that a send touched, and in any case the sender's, which is the
 %% last of those that were asked about.
 -spec take(xmlel() | none, mod_moved_hook_held:held()) -> mod_moved_hook_held:result().
-take(none, #{touched := Touched}) ->
-    {taken, Touched};
+take(none, #{presence := #presence{to = #jid{luser = LUser, lserver = Host}},
+             touched := Touched} = Held) ->
+    case ejabberd_auth:user_exists(LUser, Host) andalso still(Held) of
+        true -> {taken, Touched};
+        false -> {released, changed}
+    end;
 take(Send, #{presence := #presence{to = User}, touched := Touched} = Held) ->
     try mod_moved_hook_roster:send(User, Send, fun() -> still(Held) end) of
         {ok, Sent} ->
