@@ -31,12 +31,10 @@ PARTS: Mapping[str, Sequence[str]] = {
     "scenarios": ("tests/live/test_scenarios.py",),
     "cross-server": ("tests/live/test_cross_server.py",),
     "hooks": (
-        "tests/live/test_hook_ejabberd.py",
-        "tests/live/test_hook_ejabberd_watch.py",
-        "tests/live/test_hook_lines.py",
-        "tests/live/test_hook_mover.py",
-        "tests/live/test_hook_mover_messages.py",
-        "tests/live/test_hook_mover_tombstone.py",
+        *(
+            f"tests/live/{path.name}"
+            for path in sorted((ROOT / "tests/live").glob("test_hook_*.py"))
+        ),
         "tests/live/test_send_states.py",
         "tests/live/test_link.py",
         "tests/live/test_check.py",
