@@ -26,6 +26,8 @@ FULL = os.environ.get("XMPP_MOVED_FULL") == "1"
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "lab" / "test-full.md"
 
+_LIVE_TESTS = ROOT / "tests" / "live"
+
 PARTS: Mapping[str, Sequence[str]] = {
     "unit": ("tests/unit", "tests/fuzz"),
     "scenarios": ("tests/live/test_scenarios.py",),
