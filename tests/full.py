@@ -31,6 +31,7 @@ PARTS: Mapping[str, Sequence[str]] = {
     "cross-server": ("tests/live/test_cross_server.py",),
     "hooks": (
         "tests/live/test_hook_ejabberd.py",
+        "tests/live/test_hook_ejabberd_held.py",
         "tests/live/test_hook_ejabberd_watch.py",
         "tests/live/test_hook_lines.py",
         "tests/live/test_hook_mover.py",
