@@ -34,8 +34,8 @@
 -type key() :: {{binary(), binary()}, jid:ljid()}.
 
 %% A request, and the old address that it names (none: an ordinary one).
--record(moved_held, {key :: key() | {{binary(), binary()}, '_'}, old :: jid:ljid() | none | '_',
-                     pid :: pid() | '_'}).
+-record(moved_held, {key :: key() | {{binary(), binary()}, '_'} | '_',
+                     old :: jid:ljid() | none | '_', pid :: pid() | '_'}).
 
 -spec start_link(held()) -> {ok, pid()} | {error, term()}.
 start_link(Held) ->
@@ -48,12 +48,15 @@ verdict(Pid, Component, IQ) ->
 
 %%% Requests ----------------------------------------------------------------------------------
 
+%% The other nodes still have the rows of a node that died.
 -spec create_table() -> any().
 create_table() ->
     {atomic, ok} = ejabberd_mnesia:create(
                      ?MODULE, moved_held,
                      [{ram_copies, [node()]}, {type, bag},
-                      {attributes, record_info(fields, moved_held)}]).
+                      {attributes, record_info(fields, moved_held)}]),
+    [mnesia:dirty_delete_object(Row) || #moved_held{pid = Pid} = Row <- select('_'),
+                                        node(Pid) == node(), not alive(Pid)].
 
 %% Those held of one sender to one user.
 -spec requests(key()) -> [{jid:ljid() | none, pid()}].
@@ -64,8 +67,11 @@ requests(Key) ->
 %% Those held of anybody to a user.
 -spec requests_to(binary(), binary()) -> [pid()].
 requests_to(LUser, Host) ->
-    Pattern = #moved_held{key = {{LUser, Host}, '_'}, _ = '_'},
-    [Pid || #moved_held{pid = Pid} <- mnesia:dirty_select(moved_held, [{Pattern, [], ['$_']}])].
+    [Pid || #moved_held{pid = Pid} <- select({{LUser, Host}, '_'})].
+
+-spec select(term()) -> [#moved_held{}].
+select(Key) ->
+    mnesia:dirty_select(moved_held, [{#moved_held{key = Key, _ = '_'}, [], ['$_']}]).
 
 %% A row of a process that could not delete it (its node died) is void; that of a process of this
 %% node before it started anew is even a bad argument. Asking another node costs time, but few
