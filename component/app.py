@@ -159,16 +159,19 @@ class App:
 
     def _contact_side(self) -> ContactSide:
         contacts = self._config.contacts
+        # A true request is looked at within its time, whatever came before it: it may have to wait
+        # for an answer to a question that was put before it came, then for the account's pause.
+        pause = min(contacts.failure_cache_seconds, contacts.deadline_seconds / 3)
+        timeout = 0.95 * (contacts.deadline_seconds - pause) / 2
 
         async def ask(contact: str, old: str) -> ItemsRead | ErrorRead:
-            return await self._hook.statement(contact, old, timeout=contacts.deadline_seconds)
+            return await self._hook.statement(contact, old, timeout=timeout)
 
         fetcher = Fetcher(
             ask,
             Answers(
                 verified_seconds=contacts.verified_cache_seconds,
-                # A true request has to be looked at within its time, whatever came before it.
-                failure_seconds=min(contacts.failure_cache_seconds, contacts.deadline_seconds / 3),
+                failure_seconds=pause,
             ),
             FetchLimits(contacts.fetches_per_domain, contacts.fetches_overall),
             self._clock,

@@ -45,9 +45,9 @@ class FastLoop(asyncio.SelectorEventLoop):
         return super().time() + self._jumps.jumped
 
     def create_future(self) -> asyncio.Future[Any]:
-        """A future; aiosqlite makes one for each call of its thread."""
+        """A future; aiosqlite, and SQLAlchemy for it, make one for each call of its thread."""
         future = super().create_future()
-        if sys._getframe(1).f_globals["__name__"] == "aiosqlite.core":
+        if "aiosqlite" in sys._getframe(1).f_globals["__name__"]:
             self._await(future)
         return future
 

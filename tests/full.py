@@ -2,7 +2,8 @@
 
 ``python -m tests.full [PART ...]`` runs the parts one after another and writes after each one its
 row of docs/lab/test-full.md.  A part that has not been run keeps its former row, so the page always
-says of each part when it was last seen green, at which commit, and how long it took.
+has the last result of each part, its commit, and how long it took.  A run that was narrowed, by
+``--server`` or by a variable for sizes, is no full one: its row is printed, and not written.
 """
 
 from __future__ import annotations
@@ -25,20 +26,17 @@ FULL = os.environ.get("XMPP_MOVED_FULL") == "1"
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "lab" / "test-full.md"
 
+_LIVE_TESTS = ROOT / "tests" / "live"
+
 PARTS: Mapping[str, Sequence[str]] = {
     "unit": ("tests/unit", "tests/fuzz"),
     "scenarios": ("tests/live/test_scenarios.py",),
     "cross-server": ("tests/live/test_cross_server.py",),
     "hooks": (
-        "tests/live/test_hook_blocks.py",
-        "tests/live/test_hook_ejabberd.py",
-        "tests/live/test_hook_ejabberd_watch.py",
-        "tests/live/test_hook_held.py",
-        "tests/live/test_hook_lines.py",
-        "tests/live/test_hook_mover.py",
-        "tests/live/test_hook_mover_messages.py",
-        "tests/live/test_hook_mover_tombstone.py",
-        "tests/live/test_hook_reborn.py",
+        *(
+            f"tests/live/{path.name}"
+            for path in sorted((ROOT / "tests/live").glob("test_hook_*.py"))
+        ),
         "tests/live/test_send_states.py",
         "tests/live/test_link.py",
         "tests/live/test_check.py",
@@ -66,6 +64,15 @@ PARTS: Mapping[str, Sequence[str]] = {
 }
 """What pytest is given for each part; a test sees that every test file is in exactly one."""
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+_NARROWS = (
+    "XMPP_MOVED_TIMES",
+    "XMPP_MOVED_KILLS",
+    "XMPP_MOVED_SCHEDULES",
+    "XMPP_MOVED_SEED",
+)
+"""Variables with which the tests do something else than the whole."""
 _UNIT = ("-n", "3", "--dist", "worksteal")
 _LIVE = ("-n", "4", "--dist", "loadgroup", "--no-loadscope-reorder")
 _HEAD = """# The full run
@@ -107,15 +114,19 @@ def run(part: str, more: Sequence[str] = ()) -> Result:
     """Run one part, its output going where ours goes.
 
     :param more: further arguments of pytest
+    :returns: what became of it; one that was interrupted has that exit code (130)
     """
-    begun, clock = datetime.now(UTC), time.monotonic()
+    begun, clock, commit = datetime.now(UTC), time.monotonic(), _commit()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         command = [sys.executable, "-m", "pytest", "-q", "-rs", f"--junitxml={report}"]
         command += [*(_UNIT if part == "unit" else _LIVE), *PARTS[part], *more]
-        done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, "XMPP_MOVED_FULL": "1"}, check=False
-        )
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, env={**os.environ, "XMPP_MOVED_FULL": "1"}, check=False
+            ).returncode
+        except KeyboardInterrupt:
+            done = INTERRUPTED
         passed, skipped, failed = counts(report.read_text() if report.exists() else "")
     return Result(
         part,
@@ -124,17 +135,20 @@ def run(part: str, more: Sequence[str] = ()) -> Result:
         failed,
         time.monotonic() - clock,
         f"{begun:%Y-%m-%d %H:%M}",
-        _commit(),
-        done.returncode,
+        commit,
+        done,
     )
 
 
 def counts(report: str) -> tuple[int, int, int]:
-    """Passed, skipped and failed tests of a JUnit report; three times 0 where there is none."""
-    if not report:
+    """Passed, skipped and failed tests of a JUnit report; three times 0 where there is none,
+    or none that is whole."""
+    try:
+        suites = ET.fromstring(report).iter("testsuite")
+    except ET.ParseError:
         return 0, 0, 0
     total = skipped = failed = 0
-    for suite in ET.fromstring(report).iter("testsuite"):
+    for suite in suites:
         total += int(suite.get("tests", 0))
         skipped += int(suite.get("skipped", 0))
         failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
@@ -154,7 +168,7 @@ def _commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
     # The page itself is changed by the run; anything else that is not committed is said.
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{PAGE}")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", f":(exclude){PAGE}")
     return git("rev-parse", "--short", "HEAD") + (" and changes" if changed else "")
 
 
@@ -165,14 +179,20 @@ def main(arguments: Sequence[str]) -> int:
         print(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
         return 2
     more = [argument for argument in arguments if argument.startswith("-")]
+    narrowed = bool(more) or any(name in os.environ for name in _NARROWS)
     results = []
     for part in named or PARTS:
         print(f"== {part}", flush=True)
         result = run(part, more)
         results.append(result)
+        print(result.row, flush=True)
+        if result.exit_code == INTERRUPTED:
+            return INTERRUPTED
+        if narrowed:
+            print("(not written: this was no full run of the part)", flush=True)
+            continue
         old = PAGE.read_text() if PAGE.exists() else ""
         PAGE.write_text(page(old, result))
-        print(result.row, flush=True)
     return int(any(result.exit_code for result in results))
 
 

@@ -78,8 +78,6 @@ _CONDITIONS: Mapping[str, Reason] = {
     Condition.RESOURCE_CONSTRAINT: Reason.OVERLOADED,
     Condition.GONE: Reason.BAD_GONE,
 }
-_BLOCKED = "not-acceptable"
-"""What the asker's own server says where the asker has blocked the old address (XEP-0191 3.3)."""
 
 
 def read(reply: ItemsRead | ErrorRead, of: str) -> Answer:
@@ -106,13 +104,19 @@ def read(reply: ItemsRead | ErrorRead, of: str) -> Answer:
     return Answer(named, None, f"statement naming {named}")
 
 
+_BLOCKED = frozenset({Condition.NOT_ACCEPTABLE, Condition.SERVICE_UNAVAILABLE})
+"""What XEP-0191 has a server say: of the asker to the asker, who has blocked the old address, or of
+the old account to whom that one has blocked.  The second may mean that there is no such service at
+all; then each contact learns it from a question of their own."""
+
+
 def _read_error(error: ErrorRead) -> Answer:
     if error.condition == Condition.GONE:
         named = jids.from_uri(error.gone_uri)
         if named is not None:
             return Answer(named, None, f"<gone/> naming {named}")
     reason = _CONDITIONS.get(error.condition, Reason.FETCH_ERROR)
-    personal = error.local or error.condition == _BLOCKED
+    personal = error.local or error.condition in _BLOCKED
     return Answer(None, reason, f"error {error.condition}", personal)
 
 

@@ -23,6 +23,15 @@ class FetchLimits:
     overall: int = 128
 
 
+@dataclass(frozen=True, slots=True)
+class _Flown:
+    """An answer, as whom the question was put, and when."""
+
+    answer: Answer
+    contact: str
+    asked: float
+
+
 class _Lane:
     """The questions to one domain; dropped when nobody uses it."""
 
@@ -45,7 +54,7 @@ class Fetcher:
         self._gauges = gauges
         self._overall = asyncio.Semaphore(limits.overall)
         self._lanes: dict[str, _Lane] = {}
-        self._flights: dict[str, asyncio.Task[tuple[Answer, float]]] = {}
+        self._flights: dict[str, asyncio.Task[_Flown]] = {}
 
     def known(self, old: str, new: str) -> Answer | None:
         """The answer, if nobody has to be asked for it; see :meth:`answer`."""
@@ -64,38 +73,40 @@ class Fetcher:
                 return known
             flight = self._flights.get(key)
             # One that has just ended is there until its callbacks run: to await it would not yield.
-            mine = flight is None or flight.done()
-            if flight is None or mine:
+            if flight is None or flight.done():
+                pause = self._answers.wait(old, contact, self._clock.tick())
+                if pause > 0:
+                    await asyncio.sleep(pause)
+                    continue
                 flight = asyncio.create_task(self._fly(contact, old, new), name=f"fetch {old}")
                 self._flights[key] = flight
                 flight.add_done_callback(lambda done: self._landed(key, done))
-            answer, asked = await asyncio.shield(flight)
-            supports = judge(answer, new) is Reason.VERIFIED
-            if mine or (answer.shareable and (supports or asked >= came)):
-                return answer
+            flown = await asyncio.shield(flight)
+            supports = judge(flown.answer, new) is Reason.VERIFIED
+            for_me = flown.answer.shareable or flown.contact == contact
+            if for_me and (supports or flown.asked >= came):
+                return flown.answer
 
-    def _landed(self, key: str, flight: asyncio.Task[tuple[Answer, float]]) -> None:
+    def _landed(self, key: str, flight: asyncio.Task[_Flown]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
         if not flight.cancelled():
             flight.exception()  # every waiter got it; nobody may be left to
 
-    async def _fly(self, contact: str, old: str, new: str) -> tuple[Answer, float]:
-        """The answer, and when the question was put."""
-        await asyncio.sleep(self._answers.wait(old, self._clock.tick()))
+    async def _fly(self, contact: str, old: str, new: str) -> _Flown:
         domain = jids.domain(old)
         lane = self._lanes.setdefault(domain, _Lane(self._limits.per_domain))
         lane.users += 1
         try:
             async with lane.gate, self._overall:
-                started = self._clock.tick()
+                asked = self._clock.tick()
                 answer = read(await self._ask(contact, old), old)
         finally:
             lane.users -= 1
             if not lane.users:
                 self._lanes.pop(domain, None)
         ended = self._clock.tick()
-        self._answers.note(old, new, answer, ended)
+        self._answers.note(old, new, contact, answer, ended)
         result = answer.failure.value if answer.failure is not None else "statement"
-        self._gauges.fetched(result, ended - started)
-        return answer, started
+        self._gauges.fetched(result, ended - asked)
+        return _Flown(answer, contact, asked)

@@ -76,7 +76,7 @@ class Hook:
         except LinkLost:
             raise
         except RemoteError as error:
-            return ErrorRead(error.condition, local=True)
+            return ErrorRead(error.condition, local=error.condition == Condition.ITEM_NOT_FOUND)
         except LinkError as error:
             return ErrorRead(_LOCAL.get(type(error), Condition.UNDEFINED_CONDITION))
         inner = codecs.inner_iq(answer)

@@ -138,10 +138,12 @@ class Nursery:
                 orders = self._begun()
                 socket.send_fds(orders, [order], [sink.fileno(), theirs])
                 pid, handles, _, _ = socket.recv_fds(orders, 16, 1)
-            if not handles:
-                raise ChildProcessError("the nursery is gone")
-        except BaseException:
+                if not handles:
+                    raise ChildProcessError("the nursery is gone")
+        except BaseException as error:
             os.close(code)
+            if isinstance(error, OSError):  # ChildProcessError is one
+                self._orders = None  # the next start begins another one
             raise
         finally:
             os.close(theirs)

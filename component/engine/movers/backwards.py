@@ -78,12 +78,13 @@ async def withdraw_round(run: Run) -> None:
     if journey.kind is not Kind.ARRIVE and journey.started_at is not None:
         await furnish.offer_no_more(run)
         await run.box.accounts.withdraw(journey.old)
-    waiting = [contact for contact in run.book if contact.state in machine.OPEN]
     roster: Mapping[str, RosterItem] = {}
     if journey.kind is not Kind.AWAY:
-        if any(map(_told, waiting)) and not await run.wait_out(GRACE_SECONDS):
+        told = any(_told(contact) for contact in run.book if contact.state in machine.OPEN)
+        if told and not await run.wait_out(GRACE_SECONDS):
             return
         roster = await run.box.accounts.roster(journey.new)
+    waiting = [contact for contact in run.book if contact.state in machine.OPEN]
     for start in range(0, len(waiting), _AT_ONCE):
         part = waiting[start : start + _AT_ONCE]
         await asyncio.gather(*(_withdraw(run, contact, roster) for contact in part))

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from component.core.conditions import Condition
 from component.core.journey import stages
 from component.core.journey.stages import Word
 from component.core.model import Reason
@@ -18,10 +19,10 @@ log = structlog.get_logger(__name__)
 
 LATELY_SECONDS = 0.2
 """For how long a look at the statement holds while notifications leave."""
-MOST_LOOKS = 5
-"""Looks at an unreadable statement before the journey is paused."""
-MOST_LOOKS_AT_OURS = 60
-"""The same where our own server has troubles that pass by themselves: some minutes."""
+UNREADABLE_SECONDS = 20.0
+"""For how long a statement may be unreadable before the journey is paused."""
+TROUBLE_SECONDS = 300.0
+"""The same where our own server has troubles that pass by themselves."""
 _PASSING = frozenset({Reason.UNREACHABLE.value, Reason.OVERLOADED.value, Reason.FETCH_ERROR.value})
 """Reasons that may be gone a moment later."""
 
@@ -43,14 +44,21 @@ class Guard:
         self._book = book
         self._statement = statement
         self._become = become
-        self._looks = 0
-        """At an unreadable statement, one after the other."""
+        self._failing_since: float | None = None
+        """Since when each look has found it unreadable."""
         self._stood_at = float("-inf")
 
     def look_anew(self) -> None:
         """The journey begins, or goes on: what was seen before it was stopped does not count."""
-        self._looks = 0
+        self._failing_since = None
         self._stood_at = float("-inf")
+
+    def _fails_for(self) -> float:
+        """Seconds since the first of the looks that found it unreadable, with this one."""
+        tick = self._box.clock.tick()
+        if self._failing_since is None:
+            self._failing_since = tick
+        return tick - self._failing_since
 
     async def publish(self) -> bool:
         """Publish, read back as a contact would, and only then let the journey go on (XEP-0283
@@ -68,11 +76,12 @@ class Guard:
             await self._become(Word.UNPUBLISHABLE, error.condition)
             return True
         if reason is None:
-            self._looks = 0
+            self._failing_since = None
             await self._become(Word.READABLE, None)
             return True
-        self._looks += 1
-        if reason in _PASSING and self._looks < MOST_LOOKS:
+        # What one contact could not read, their server may only not know yet.
+        passing = reason in _PASSING or " " in reason
+        if passing and self._fails_for() < UNREADABLE_SECONDS:
             return False
         await self._become(Word.UNPUBLISHABLE, reason)
         return True
@@ -87,20 +96,27 @@ class Guard:
             return True
         reason = await self._statement.unreadable()
         if reason is None:
-            self._looks = 0
+            self._failing_since = None
             self._stood_at = self._box.clock.tick()
             return True
-        self._looks += 1
+        failing = self._fails_for()
         # The journey may have been cancelled while it was read.
         if stages.publishes(book.journey) and reason != Reason.OTHER_JID.value:
             log.warning("the statement was gone; published again", id=book.journey.id)
-            await self._statement.put()
-            if await self._statement.unreadable() is None:
-                return True
+            try:
+                await self._statement.put()
+                if await self._statement.unreadable() is None:
+                    return True
+            except RemoteError as error:
+                if error.condition == Condition.ITEM_NOT_FOUND:
+                    raise  # the account is gone
+                reason = error.condition
         # An old server elsewhere that is down says nothing against the move: nobody is told
         # meanwhile.  Ours is there, so its owner or admin has to know what it does not do.
-        most = MOST_LOOKS if reason not in _PASSING else MOST_LOOKS_AT_OURS
-        lasting = self._looks >= most and (reason not in _PASSING or stages.publishes(book.journey))
+        if reason not in _PASSING:
+            lasting = failing >= UNREADABLE_SECONDS
+        else:
+            lasting = stages.publishes(book.journey) and failing >= TROUBLE_SECONDS
         if lasting or reason == Reason.OTHER_JID.value:
             await self._become(Word.PAUSE, reason)
         return False

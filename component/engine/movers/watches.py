@@ -13,6 +13,7 @@ from component.core.conditions import Condition
 from component.core.journey import stages
 from component.core.journey.model import Journey, JourneyState
 from component.engine.movers.accounts import Accounts
+from component.engine.movers.backwards import to_withdraw
 from component.engine.movers.box import MoverSettings
 from component.engine.movers.ports import JourneyStore
 from component.engine.ports import Clock
@@ -68,8 +69,9 @@ class Watches:
         """
         if jids.domain(user) not in self._hosts:
             return
-        journeys = [run.book.journey for run in self._runs_of(user)]
-        at_work = any(not journey.state.final for journey in journeys)
+        at_work = any(
+            not run.book.journey.state.final or to_withdraw(run.book) for run in self._runs_of(user)
+        )
         messages = await self.leaves_address(user) is not None
         try:
             pending = await self._accounts.watch(

@@ -61,8 +61,8 @@ def why(words: Words, detail: str) -> str:
         return words.say("Its statement now names another address.")
     if reason in _REASONS and reader:
         return words.say(
-            "{jid} is not allowed to read the statement of the old account. Write “resume” to try "
-            "again; if it stops again, please ask the admin.",
+            "{jid} is not allowed to read the statement of the old account. If it stops again, "
+            "please ask the admin.",
             jid=short(reader, 200),
         )
     if reason in _REASONS:

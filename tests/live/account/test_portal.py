@@ -60,7 +60,6 @@ async def test_a_portals_export_is_read(portal_kind: Kind, tmp_path: Path) -> No
     assert plain(found) == plain([JULIET, *KEPT, OLD_ROOM])
 
 
-@pytest.mark.full
 @needs_module
 async def test_a_portal_imports_ours(portal_kind: Kind, tmp_path: Path) -> None:
     here = House(portal_kind, tmp_path / "house", portal(tmp_path, JULIET.jid))

@@ -43,6 +43,7 @@ async def followed(contacts: Iterable[Person], new: Person) -> None:
 def check_never_stopped(old: Person, new: Person, watch: Watch) -> None:
     """See that the move went on all the time."""
     states = {line["journey"]["state"] for line in watch.lines if is_of(old, new)(line)}
+    assert states
     assert not states & {"paused", "cancelled"}, states
     assert not [line for line in old.lines if re.search("is (paused|cancelled)", line.body)]
 

@@ -90,34 +90,46 @@ def test_who_came_back_may_move_on() -> None:
     assert followed.object_to(NEW, "third@x.example", 4) is None
 
 
+ASKER, OTHER = "a@x.example", "b@x.example"
+
+
 def test_a_statement_serves_others_for_a_while() -> None:
     answers = Answers(verified_seconds=60, failure_seconds=10)
-    answers.note(OLD, NEW, naming(NEW), 0)
+    answers.note(OLD, NEW, ASKER, naming(NEW), 0)
     assert answers.lookup(OLD, NEW, 60) == naming(NEW)
     assert answers.lookup(OLD, NEW, 61) is None
-    assert answers.wait(OLD, 0) == 0
+    assert answers.wait(OLD, ASKER, 0) == 0
 
 
 def test_what_does_not_support_a_claim_decides_no_later_one() -> None:
     answers = Answers(failure_seconds=10)
-    answers.note(OLD, NEW, read(ErrorRead("item-not-found"), OLD), 0)
+    answers.note(OLD, NEW, ASKER, read(ErrorRead("item-not-found"), OLD), 0)
     assert answers.lookup(OLD, NEW, 0) is None
-    answers.note(OLD, "eve@evil.example", naming(NEW), 0)
+    answers.note(OLD, "eve@evil.example", ASKER, naming(NEW), 0)
     assert answers.lookup(OLD, "eve@evil.example", 0) is None
     assert answers.lookup(OLD, NEW, 0) == naming(NEW)
+
+
+def test_a_failure_does_not_displace_a_statement() -> None:
+    answers = Answers(verified_seconds=60)
+    answers.note(OLD, NEW, ASKER, naming(NEW), 0)
+    answers.note(OLD, NEW, OTHER, read(ErrorRead("item-not-found"), OLD), 1)
+    assert answers.lookup(OLD, NEW, 2) == naming(NEW)
 
 
 def test_an_account_without_a_statement_is_asked_less_and_less() -> None:
     answers = Answers(failure_seconds=10)
     failure = read(ErrorRead("item-not-found"), OLD)
-    waits = []
+    waits, now = [], 100.0
     for _ in range(6):
-        answers.note(OLD, NEW, failure, 100)
-        waits.append(answers.wait(OLD, 100))
+        answers.note(OLD, NEW, ASKER, failure, now)
+        waits.append(answers.wait(OLD, OTHER, now))
+        now += waits[-1]
     assert waits == [1, 2, 4, 8, 10, 10]
-    assert answers.wait(OLD, 104) == 6
-    answers.note(OLD, NEW, naming(NEW), 100)
-    assert answers.wait(OLD, 100) == 0
+    answers.note(OLD, NEW, ASKER, failure, now + 10)
+    assert answers.wait(OLD, OTHER, now + 10) == 1, "long after the last one it begins anew"
+    answers.note(OLD, NEW, ASKER, naming(NEW), now + 10)
+    assert answers.wait(OLD, OTHER, now + 10) == 0
 
 
 @pytest.mark.parametrize(
@@ -126,21 +138,26 @@ def test_an_account_without_a_statement_is_asked_less_and_less() -> None:
         ErrorRead("forbidden"),
         ErrorRead("resource-constraint"),
         ErrorRead("not-acceptable"),
+        ErrorRead("service-unavailable"),
         ErrorRead("item-not-found", local=True),
     ],
     ids=lambda error: f"{error.condition}{' of our hook' if error.local else ''}",
 )
-def test_what_is_about_one_contact_makes_nobody_wait(refusal: ErrorRead) -> None:
-    """Refused, overloaded, has blocked the old account, has no account any more."""
+def test_what_is_about_one_contact_makes_nobody_else_wait(refusal: ErrorRead) -> None:
+    """Refused, overloaded, has blocked the old account or is blocked by it, has no account."""
     answers = Answers(failure_seconds=10)
-    answers.note(OLD, NEW, read(refusal, OLD), 0)
+    answers.note(OLD, NEW, ASKER, read(refusal, OLD), 0)
     assert answers.lookup(OLD, NEW, 0) is None
-    assert answers.wait(OLD, 0) == 0
+    assert answers.wait(OLD, OTHER, 0) == 0
+    assert answers.wait(OLD, ASKER, 0) == 1
 
 
 def test_answers_are_bounded() -> None:
     answers = Answers(size=2)
     for n in range(3):
-        answers.note(f"u{n}@a.example", NEW, naming(NEW), 0)
+        answers.note(f"u{n}@a.example", NEW, ASKER, naming(NEW), 0)
+        answers.note(f"u{n}@b.example", NEW, ASKER, read(ErrorRead("forbidden"), OLD), 0)
     assert answers.lookup("u0@a.example", NEW, 0) is None
     assert answers.lookup("u2@a.example", NEW, 0) is not None
+    assert answers.wait("u0@b.example", ASKER, 0) == 0
+    assert answers.wait("u2@b.example", ASKER, 0) == 1

@@ -108,6 +108,23 @@ async def test_nor_does_one_whose_account_is_gone() -> None:
     assert results == [Reason.NO_STATEMENT, None, None]
 
 
+async def test_a_refused_contact_is_asked_for_all_requests_at_once() -> None:
+    """However many strangers claim to that contact that the old account has moved."""
+    server = OldServer(
+        lambda contact, old: STATEMENT if contact.startswith("true@") else ErrorRead("forbidden")
+    )
+    server.go.set()
+    asker = fetcher(server)
+    forged = [
+        asyncio.create_task(asker.answer("c@montague.example", OLD, f"n{n}@evil.example"))
+        for n in range(600)
+    ]
+    true = asyncio.create_task(asker.answer("true@montague.example", OLD, NEW))
+    assert (await true).failure is None
+    await asyncio.gather(*forged)
+    assert len(server.asked) <= 4
+
+
 @pytest.mark.parametrize("told", [False, True], ids=["while it is asked", "after the answer"])
 async def test_a_forged_request_does_not_spoil_the_true_one(told: bool) -> None:
     """The statement is published, and announced, after the question that the forger caused."""

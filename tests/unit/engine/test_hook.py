@@ -39,13 +39,14 @@ class FailingWire:
         (LinkBusy("full"), "resource-constraint"),
         (BadStanza("U+0000"), "undefined-condition"),
         (RemoteError("not-allowed"), "not-allowed"),
+        (RemoteError("item-not-found"), "item-not-found"),
     ],
 )
 async def test_a_failure_is_an_answer(error: LinkError, condition: str) -> None:
     hook = Hook(FailingWire(error))
     answer = await hook.statement("romeo@a.example", "juliet@b.example", timeout=1)
-    # What the hook refuses is about the contact: the old account was not asked.
-    assert answer == ErrorRead(condition, local=isinstance(error, RemoteError))
+    # That there is no such user is about the contact: the old account was not asked.
+    assert answer == ErrorRead(condition, local=condition == "item-not-found")
 
 
 async def test_a_lost_stream_is_none() -> None:

@@ -133,7 +133,7 @@ async def test_a_black_hole_is_left_and_tried_again() -> None:
 
     async def script(peer: Peer) -> None:
         attempts.put_nowait(None)
-        await peer.farewell()
+        await peer.reader.read()
 
     with capture_logs() as logs:
         async with linked(script, handshake_timeout=0.05) as harness:

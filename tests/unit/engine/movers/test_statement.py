@@ -154,6 +154,24 @@ def test_a_server_of_ours_that_fails_for_long_is_no_secret(tmp_path: Path) -> No
     play(main())
 
 
+def test_one_that_cannot_be_published_again_pauses_the_move(tmp_path: Path) -> None:
+    """The server lost it while contacts were told, and takes no new one."""
+
+    async def main() -> None:
+        async with opened(tmp_path, rates=Rates(1.0, 1.0, 60.0, 60.0)) as stage:
+            stage.people(*NEIGHBOURS)
+            journey = await stage.begin()
+            await stage.until(lambda: len(stage.server.told) == 1)
+            del stage.server.nodes[OLD]
+            stage.server.pep = False
+            await stage.until_state(journey.id, S.PAUSED)
+            paused = await stage.ended(journey.id)
+            assert paused.detail == "feature-not-implemented"
+            await stage.until(lambda: len(stage.messages.of(Stopped)) == 1)
+
+    play(main())
+
+
 def test_one_that_vanishes_is_published_again(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as stage:

@@ -36,7 +36,7 @@
 
 -define(NS_HOOK, <<"urn:xmpp-moved:hook:0">>).
 -define(NS_MOVED, <<"urn:xmpp:moved:1">>).
--define(VERSION, <<"0.4.0">>).
+-define(VERSION, <<"0.5.0">>).
 -define(FEATURES,
         [<<"watch">>, <<"tombstone">>, <<"answer">>, <<"entries">>, <<"get-entries">>]).
 
@@ -55,6 +55,7 @@ start(Host, _Opts) ->
             {ok, [{hook, roster_in_subscription, mod_moved_hook_divert, in_subscription, 22},
                   {hook, roster_in_subscription, mod_moved_hook_watch, in_subscription, 90},
                   {hook, remove_user, mod_moved_hook_watch, remove_user, 50},
+                  {hook, remove_user, mod_moved_hook_divert, remove_user, 50},
                   %% What others drop is nobody's business.
                   {hook, sm_receive_packet, sm_receive_packet, 90}]};
         {error, _} = Error ->
@@ -112,6 +113,7 @@ reload(_Host, _NewOpts, _OldOpts) -> ok.
 
 -spec init(binary()) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init(Host) ->
+    mod_moved_hook_held:create_table(),
     Table = ets:new(table(Host), [named_table, public, {write_concurrency, true}]),
     %% The instance changes whenever the module starts: what was held before is gone.
     ets:insert(Table, [{instance, p1_rand:get_alphanum_string(20)}, {leaving, unloaded}]),
@@ -141,7 +143,7 @@ sm_receive_packet(#iq{type = get, to = #jid{lresource = <<>>}} = IQ) ->
 sm_receive_packet(Acc) ->
     Acc.
 
-%% True if there was room for one more.
+%% True if there was room for one more (or the same is held already).
 -spec hold(mod_moved_hook_held:held()) -> boolean().
 hold(#{host := Host} = Held) ->
     Counts = supervisor:count_children(table(Host)),
@@ -356,6 +358,7 @@ hello(Host) ->
               {<<"max-held">>, integer_to_binary(option(Host, max_held))},
               {<<"held">>, integer_to_binary(Held)}, {<<"diverted">>, Count(diverted)},
               {<<"taken">>, Count(taken)}, {<<"passed">>, Count(passed)},
+              {<<"joined">>, Count(joined)},
               {<<"watched">>, integer_to_binary(mod_moved_hook_watch:watched(Host))}],
              Released ++ Features ++ Queries ++ Copied)].
 

@@ -6,8 +6,8 @@
 
 -module(mod_moved_hook_divert).
 
-%% hook
--export([in_subscription/2]).
+%% hooks
+-export([in_subscription/2, remove_user/2]).
 %% for mod_moved_hook_held
 -export([answered/2, ended/2]).
 
@@ -24,7 +24,7 @@
 -spec in_subscription(boolean(), presence()) -> boolean() | {stop, false}.
 in_subscription(Acc, #presence{meta = #{moved_hook := released}}) ->
     Acc;
-in_subscription(Acc, #presence{type = subscribe, to = #jid{lresource = <<>>}} = Presence) ->
+in_subscription(Acc, #presence{type = subscribe} = Presence) ->
     try divert(Presence) of
         true -> {stop, false};
         false -> Acc
@@ -33,19 +33,44 @@ in_subscription(Acc, #presence{type = subscribe, to = #jid{lresource = <<>>}} = 
                        [misc:format_exception(2, Class, Reason, Stack)]),
             Acc
     end;
+%% Taken back while it is held: nobody is to see it, nor to answer it.
+in_subscription(Acc, #presence{type = unsubscribe} = Presence) ->
+    [mod_moved_hook_held:finish(Pid, withdrawn)
+     || {_, Pid} <- mod_moved_hook_held:requests(key(Presence))],
+    Acc;
 in_subscription(Acc, _) ->
     Acc.
 
+%% What is held was for somebody who is gone; whoever gets this name next is somebody else.
+-spec remove_user(binary(), binary()) -> any().
+remove_user(User, Server) ->
+    [mod_moved_hook_held:finish(Pid, {released, changed})
+     || Pid <- mod_moved_hook_held:requests_to(jid:nodeprep(User), jid:nameprep(Server))].
+
+-spec key(presence()) -> mod_moved_hook_held:key().
+key(#presence{from = From, to = #jid{luser = LUser, lserver = Host}}) ->
+    {{LUser, Host}, bare(From)}.
+
+%% Whoever is asked already is not asked again: by the same notification, or without one, as servers
+%% repeat a request when their user comes online. Another old address is another question.
 -spec divert(presence()) -> boolean().
 divert(#presence{to = #jid{luser = LUser, lserver = Host} = To} = Presence) ->
-    case moved(old_jid(Presence), Presence) of
-        none ->
+    Old = old_jid(Presence),
+    Held = mod_moved_hook_held:requests(key(Presence)),
+    case lists:keymember(Old, 1, Held) orelse moved(Old, Presence) of
+        {_, _} = Entries ->
+            hold(Entries, [], mod_moved_hook:component_for(Host, LUser), Old, Presence);
+        Moved when Moved == true; Held /= [] ->
+            mod_moved_hook:count(Host, joined),
+            true;
+        none when To#jid.lresource == <<>> ->
             case mod_moved_hook_watch:watcher(To, requests) of
                 none -> false;
-                Watcher -> hold(wanted(Presence), [{<<"watched">>, <<"true">>}], Watcher, Presence)
+                Watcher -> hold(wanted(Presence), [{<<"watched">>, <<"true">>}], Watcher, none,
+                                Presence)
             end;
-        Entries ->
-            hold(Entries, [], mod_moved_hook:component_for(Host, LUser), Presence)
+        _ ->
+            false
     end.
 
 %% The first <old-jid/> of the notification, if it is a bare JID.
@@ -59,18 +84,29 @@ old_jid(Presence) ->
     catch error:_ -> none
     end.
 
-%% XEP-0283 4.3: ignored unless the old address has an approved subscription to the user.
--spec moved(jid:ljid() | none, presence()) -> entries() | none.
+%% XEP-0283 4.3: ignored unless the old address has an approved subscription to the user. Nor may
+%% somebody who is blocked come back under another name: that is whoever may not write, by whatever
+%% kind of list.
+-spec moved(jid:ljid() | none, presence()) -> entries() | none | blocked.
 moved(none, _) ->
+    none;
+moved(_, #presence{to = #jid{lresource = <<_, _/binary>>}}) ->
     none;
 moved(Old, #presence{from = From, to = To}) ->
     New = bare(From),
     Touched = [Old | [New || New /= Old]],
     Items = mod_moved_hook_roster:items(To, Touched),
-    case granted(Old, Items) of
-        true -> {Touched, Items};
-        false -> none
+    case {granted(Old, Items), denied(#message{from = jid:make(Old), to = To})} of
+        {_, true} -> blocked;
+        {true, false} -> {Touched, Items};
+        {false, false} -> none
     end.
+
+%% What the recipient's lists say.
+-spec denied(stanza()) -> boolean().
+denied(Stanza) ->
+    #jid{lserver = Host} = User = xmpp:get_to(Stanza),
+    deny == ejabberd_hooks:run_fold(privacy_check_packet, Host, allow, [User, Stanza, in]).
 
 %% A sender who is approved already needs nobody: the server answers by itself.
 -spec wanted(presence()) -> entries() | none.
@@ -92,11 +128,11 @@ granted(LJid, Items) ->
 -spec bare(jid()) -> jid:ljid().
 bare(Jid) -> jid:tolower(jid:remove_resource(Jid)).
 
--spec hold(entries() | none, [{binary(), binary()}], {binary(), pid()} | none, presence()) ->
-          boolean().
-hold(none, _, _, _) ->
+-spec hold(entries() | none, [{binary(), binary()}], {binary(), pid()} | none,
+           jid:ljid() | none, presence()) -> boolean().
+hold(none, _, _, _, _) ->
     false;
-hold({Touched, Items}, Attrs, {Component, Stream},
+hold({Touched, Items}, Attrs, {Component, Stream}, Old,
      #presence{to = #jid{lserver = Host} = To} = Presence) ->
     [{_, Instance}] = mod_moved_hook:lookup(Host, instance),
     Forwarded = #xmlel{name = <<"forwarded">>, attrs = [{<<"xmlns">>, ?NS_FORWARD}],
@@ -105,36 +141,43 @@ hold({Touched, Items}, Attrs, {Component, Stream},
                                     [Forwarded | mod_moved_hook:items(Items)]),
     Held = #{kind => ?MODULE, host => Host, component => Component, stream => Stream,
              ask => #iq{type = set, from = To, sub_els = [Divert]},
+             request => {key(Presence), Old},
              presence => Presence, touched => Touched, instance => Instance},
     case mod_moved_hook:hold(Held) of
         true ->
             mod_moved_hook:count(Host, diverted),
             true;
         false ->
-            hold({Touched, Items}, Attrs, none, Presence)
+            hold({Touched, Items}, Attrs, none, Old, Presence)
     end;
-hold(_, _, none, #presence{to = #jid{lserver = Host}}) ->
+hold(_, _, none, _, #presence{to = #jid{lserver = Host}}) ->
     mod_moved_hook:count(Host, passed),
     false.
 
 %%% The verdict (section 2) -------------------------------------------------------------------
 
 -spec answered(iq(), mod_moved_hook_held:held()) -> mod_moved_hook_held:result().
-answered(IQ, #{presence := #presence{to = User}, touched := Touched}) ->
+answered(IQ, Held) ->
     case mod_moved_hook:child(<<"take">>, ?NS_HOOK, IQ) of
         none -> {released, verdict};
-        Take -> take(User, mod_moved_hook:child(<<"send">>, ?NS_HOOK, Take), Touched)
+        Take -> take(mod_moved_hook:child(<<"send">>, ?NS_HOOK, Take), Held)
     end.
 
 %% The outcome shows the entries that a send touched, and in any case the sender's, which is the
 %% last of those that were asked about.
--spec take(jid(), xmlel() | none, [jid:ljid()]) -> mod_moved_hook_held:result().
-take(_, none, Touched) ->
-    {taken, Touched};
-take(User, Send, Touched) ->
-    try mod_moved_hook_roster:send(User, Send) of
+-spec take(xmlel() | none, mod_moved_hook_held:held()) -> mod_moved_hook_held:result().
+take(none, #{presence := #presence{to = #jid{luser = LUser, lserver = Host}},
+             touched := Touched} = Held) ->
+    case ejabberd_auth:user_exists(LUser, Host) andalso still(Held) of
+        true -> {taken, Touched};
+        false -> {released, changed}
+    end;
+take(Send, #{presence := #presence{to = User}, touched := Touched} = Held) ->
+    try mod_moved_hook_roster:send(User, Send, fun() -> still(Held) end) of
         {ok, Sent} ->
             {taken, Sent ++ [lists:last(Touched) || not lists:member(lists:last(Touched), Sent)]};
+        {error, Condition, _} when Condition == changed; Condition == 'item-not-found' ->
+            {released, changed};
         {error, Condition, Text} ->
             ?WARNING_MSG("Could not send for ~ts what answers a subscription request: ~ts (~ts)",
                          [jid:encode(User), Condition, Text]),
@@ -145,18 +188,32 @@ take(User, Send, Touched) ->
             {released, 'send-failed'}
     end.
 
+%% Whether what let the request be asked about is so now; the user had time to change it, and the
+%% sender to choose the moment. (The lists know a probe and a request alike, but mod_pres_counter
+%% would count another request.)
+-spec still(mod_moved_hook_held:held()) -> boolean().
+still(#{presence := Presence, request := {_, Old}}) ->
+    not denied(Presence#presence{type = probe})
+        andalso (Old == none orelse is_tuple(moved(Old, Presence))).
+
 %%% The outcome (section 3) -------------------------------------------------------------------
 
 -spec ended(mod_moved_hook_held:result(), mod_moved_hook_held:held()) -> any().
 ended({taken, Touched}, #{host := Host} = Held) ->
     catch mod_moved_hook:count(Host, taken),
     tell(<<"taken">>, [], Touched, Held);
-ended({released, Reason}, #{host := Host, presence := Presence, touched := Touched} = Held) ->
+ended({released, Reason}, #{presence := Presence} = Held) ->
     try mod_moved_hook:release(Presence)
     catch Class:Error:Stack ->
             ?ERROR_MSG("Failed to process a released request:~n** ~ts",
                        [misc:format_exception(2, Class, Error, Stack)])
     end,
+    let_go(Reason, Held);
+ended(withdrawn, Held) ->
+    let_go(withdrawn, Held).
+
+-spec let_go(atom(), mod_moved_hook_held:held()) -> any().
+let_go(Reason, #{host := Host, touched := Touched} = Held) ->
     catch mod_moved_hook:count(Host, {released, Reason}),
     tell(<<"released">>, [{<<"reason">>, atom_to_binary(Reason, utf8)}], Touched, Held).
 

@@ -8,12 +8,15 @@
 %%% What is asked, and what an answer means, is known to the module `kind`. It has
 %%%   answered(iq(), held()) -> result()  for a result of the component;
 %%%   ended(result(), held()) -> any()    called once, at the end.
+%%%
+%%% A subscription request can be found by who asks whom, on every node of a cluster: what else the
+%%% sender says of it meanwhile belongs to it.
 
 -module(mod_moved_hook_held).
 
 -behaviour(gen_server).
 
--export([start_link/1, verdict/3]).
+-export([start_link/1, verdict/3, create_table/0, requests/1, requests_to/2, finish/2]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -include("logger.hrl").
@@ -23,8 +26,16 @@
 
 %% `ask` is the question but for its id and addressee. What else is in there belongs to `kind`.
 -type held() :: #{kind := module(), host := binary(), component := binary(), stream := pid(),
-                  ask => iq(), timeout => timeout(), id => binary(), atom() => any()}.
--type result() :: {taken, any()} | {released, atom()}.
+                  ask => iq(), request => {key(), jid:ljid() | none}, timeout => timeout(),
+                  id => binary(), atom() => any()}.
+-type result() :: {taken, any()} | {released, atom()} | withdrawn.
+
+%% Who is asked, and by whom.
+-type key() :: {{binary(), binary()}, jid:ljid()}.
+
+%% A request, and the old address that it names (none: an ordinary one).
+-record(moved_held, {key :: key() | {{binary(), binary()}, '_'}, old :: jid:ljid() | none | '_',
+                     pid :: pid() | '_'}).
 
 -spec start_link(held()) -> {ok, pid()} | {error, term()}.
 start_link(Held) ->
@@ -35,9 +46,74 @@ start_link(Held) ->
 verdict(Pid, Component, IQ) ->
     gen_server:cast(Pid, {verdict, Component, IQ}).
 
--spec init(held()) -> {ok, held(), {continue, ask}}.
-init(#{host := Host, stream := Stream} = Held) ->
+%%% Requests ----------------------------------------------------------------------------------
+
+-spec create_table() -> any().
+create_table() ->
+    {atomic, ok} = ejabberd_mnesia:create(
+                     ?MODULE, moved_held,
+                     [{ram_copies, [node()]}, {type, bag},
+                      {attributes, record_info(fields, moved_held)}]).
+
+%% Those held of one sender to one user.
+-spec requests(key()) -> [{jid:ljid() | none, pid()}].
+requests(Key) ->
+    [{Old, Pid} || #moved_held{old = Old, pid = Pid} <- mnesia:dirty_read(moved_held, Key),
+                   alive(Pid)].
+
+%% Those held of anybody to a user.
+-spec requests_to(binary(), binary()) -> [pid()].
+requests_to(LUser, Host) ->
+    Pattern = #moved_held{key = {{LUser, Host}, '_'}, _ = '_'},
+    [Pid || #moved_held{pid = Pid} <- mnesia:dirty_select(moved_held, [{Pattern, [], ['$_']}])].
+
+%% A row of a process that could not delete it (its node died) is void; that of a process of this
+%% node before it started anew is even a bad argument. Asking another node costs time, but few
+%% requests come by another node than the one before them.
+-spec alive(pid()) -> boolean().
+alive(Pid) when node(Pid) == node() ->
+    true == (catch is_process_alive(Pid));
+alive(Pid) ->
+    lists:member(node(Pid), ejabberd_cluster:get_nodes())
+        andalso true == rpc:call(node(Pid), erlang, is_process_alive, [Pid], timer:seconds(1)).
+
+%% End it now. When this returns all has been done that had to be; what the component says of it
+%% later changes nothing.
+-spec finish(pid(), result()) -> any().
+finish(Pid, Result) -> catch gen_server:call(Pid, {finish, Result}).
+
+%% False if the same is held already. The supervisor starts one after another, so no two processes
+%% of a node can both find nothing.
+-spec claim(held()) -> boolean().
+claim(#{request := {Key, Old}}) ->
+    case lists:keymember(Old, 1, requests(Key)) of
+        true ->
+            false;
+        false ->
+            mnesia:dirty_write(#moved_held{key = Key, old = Old, pid = self()}),
+            true
+    end;
+claim(_) ->
+    true.
+
+-spec unclaim(held()) -> any().
+unclaim(#{request := {Key, Old}}) ->
+    mnesia:dirty_delete_object(#moved_held{key = Key, old = Old, pid = self()});
+unclaim(_) ->
+    ok.
+
+%%% The process -------------------------------------------------------------------------------
+
+-spec init(held()) -> {ok, held(), {continue, ask}} | ignore.
+init(Held) ->
     process_flag(trap_exit, true),
+    case claim(Held) of
+        true -> start(Held);
+        false -> ignore
+    end.
+
+-spec start(held()) -> {ok, held(), {continue, ask}}.
+start(#{host := Host, stream := Stream} = Held) ->
     %% The node is part of the id: the component's stream may be on another one of the cluster.
     Id = <<"moved-", (ejabberd_cluster:node_id())/binary, "-",
            (p1_rand:get_alphanum_string(20))/binary>>,
@@ -68,13 +144,17 @@ handle_info({'DOWN', _, process, Stream, _}, #{stream := Stream} = Held) ->
 handle_info(_, Held) ->
     {noreply, Held}.
 
--spec handle_call(term(), term(), held()) -> {noreply, held()}.
+-spec handle_call(term(), term(), held()) ->
+          {noreply, held()} | {stop, {shutdown, result()}, ok, held()}.
+handle_call({finish, Result}, _, Held) ->
+    {stop, {shutdown, Result}, ok, Held};
 handle_call(_, _, Held) ->
     {noreply, Held}.
 
 -spec terminate(term(), held()) -> any().
 terminate({shutdown, Result}, #{host := Host, id := Id, kind := Kind} = Held) ->
     catch ets:delete(mod_moved_hook:table(Host), {held, Id}),
+    catch unclaim(Held),
     Kind:ended(Result, Held);
 terminate(shutdown, #{host := Host} = Held) ->
     Leaving = case catch mod_moved_hook:lookup(Host, leaving) of

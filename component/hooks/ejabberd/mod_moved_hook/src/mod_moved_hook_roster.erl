@@ -6,7 +6,7 @@
 
 -module(mod_moved_hook_roster).
 
--export([chosen/2, entries/2, items/2, pending/1, send/2]).
+-export([chosen/2, entries/2, items/2, pending/1, send/2, send/3]).
 
 -include("logger.hrl").
 -include("mod_roster.hrl").
@@ -17,7 +17,8 @@
 %% One presence of a send, and what it did to the entry of its addressee.
 -record(step, {presence :: presence(), before :: #roster{}, later :: #roster{}, push :: boolean()}).
 
--type condition() :: 'bad-request' | 'item-not-found' | 'not-acceptable' | 'internal-server-error'.
+-type condition() :: 'bad-request' | 'item-not-found' | 'not-acceptable' | 'internal-server-error' |
+                     changed.
 -type names() :: #{jid:ljid() => roster_item()}.
 
 %%% Reading -----------------------------------------------------------------------------------
@@ -141,15 +142,18 @@ in_use(_, _) -> false.
 
 %% All or nothing. Returns the touched addresses.
 -spec send(jid(), xmlel()) -> {ok, [jid:ljid()]} | {error, condition(), binary()}.
-send(#jid{luser = LUser, lserver = Host} = User, Send) ->
+send(User, Send) ->
+    send(User, Send, fun() -> true end).
+
+%% The same if Still() is true in the transaction of the change: otherwise the error is "changed".
+-spec send(jid(), xmlel(), fun(() -> boolean())) ->
+          {ok, [jid:ljid()]} | {error, condition(), binary()}.
+send(#jid{luser = LUser, lserver = Host} = User, Send, Still) ->
     case parse(User, Send) of
         {[_ | _] = Presences, Names} when length(Presences) =< 16 ->
-            case {ejabberd_auth:user_exists(LUser, Host),
-                  lists:all(fun(P) -> may_send(User, P) end, Presences)} of
-                {true, true} -> save(User, Presences, Names);
-                {false, _} -> {error, 'item-not-found', <<"no such user">>};
-                _ -> {error, 'not-acceptable',
-                      <<"the server's rules or the user's block list forbid it">>}
+            case ejabberd_auth:user_exists(LUser, Host) of
+                true -> save(User, Presences, Names, Still);
+                false -> {error, 'item-not-found', <<"no such user">>}
             end;
         {_, _} -> {error, 'bad-request', <<"a send takes 1 to 16 presences">>};
         error -> {error, 'bad-request', <<"a send takes presences of the subscription types and "
@@ -192,20 +196,27 @@ may_send(#jid{lserver = Host} = User, Presence) ->
     allow == acl:match_rule(Host, Access, User) andalso
         allow == ejabberd_hooks:run_fold(privacy_check_packet, Host, allow, [User, Presence, out]).
 
--spec save(jid(), [presence()], names()) -> {ok, [jid:ljid()]} | {error, condition(), binary()}.
-save(#jid{luser = LUser, lserver = Host} = User, Presences, Names) ->
+-spec save(jid(), [presence()], names(), fun(() -> boolean())) ->
+          {ok, [jid:ljid()]} | {error, condition(), binary()}.
+save(#jid{luser = LUser, lserver = Host} = User, Presences, Names, Still) ->
     Mod = gen_mod:db_mod(Host, mod_roster),
     LJids = unique([jid:tolower(To) || #presence{to = To} <- Presences]),
-    %% May run more than once, so nothing in here has an effect but what is rolled back.
+    %% Not in the transaction: mod_pres_counter counts in the process that asks, and with SQL that
+    %% is one for all.
+    Allowed = lists:all(fun(P) -> may_send(User, P) end, Presences),
+    %% May run more than once, so nothing in here has an effect but what is rolled back. A refusal
+    %% is a value, and no exit: mnesia and SQL understand those differently.
     F = fun() ->
-                Before = maps:from_list([{LJid, element(2, read(Mod, LUser, Host, LJid))}
-                                         || LJid <- LJids]),
-                {Steps, {Later, _}} = lists:mapfoldl(fun step/2, {Before, Names}, Presences),
-                Written = [write(Mod, maps:get(LJid, Before), maps:get(LJid, Later))
-                           || LJid <- LJids],
-                {Steps, lists:member(true, Written) andalso new_version(Mod, LUser, Host)}
+                case {Still(), Allowed} of
+                    {true, true} -> write_all(Mod, User, Presences, Names, LJids);
+                    {true, false} -> {refused, 'not-acceptable',
+                                      <<"the server's rules or the user's block list forbid it">>};
+                    {false, _} -> {refused, changed, <<"it is no longer as it was">>}
+                end
         end,
     case Mod:transaction(Host, F) of
+        {atomic, {refused, Condition, Text}} ->
+            {error, Condition, Text};
         {atomic, {Steps, Version}} ->
             forget_cached(Mod, LUser, Host, LJids),
             %% mnesia writes its log within two seconds; a server that dies in that time must not
@@ -217,6 +228,14 @@ save(#jid{luser = LUser, lserver = Host} = User, Presences, Names) ->
             ?ERROR_MSG("Could not save the roster of ~ts: ~p", [jid:encode(User), Reason]),
             {error, 'internal-server-error', <<"the roster could not be saved">>}
     end.
+
+-spec write_all(module(), jid(), [presence()], names(), [jid:ljid()]) ->
+          {[#step{}], false | true | binary()}.
+write_all(Mod, #jid{luser = LUser, lserver = Host}, Presences, Names, LJids) ->
+    Before = maps:from_list([{LJid, element(2, read(Mod, LUser, Host, LJid))} || LJid <- LJids]),
+    {Steps, {Later, _}} = lists:mapfoldl(fun step/2, {Before, Names}, Presences),
+    Written = [write(Mod, maps:get(LJid, Before), maps:get(LJid, Later)) || LJid <- LJids],
+    {Steps, lists:member(true, Written) andalso new_version(Mod, LUser, Host)}.
 
 -spec unique([T]) -> [T].
 unique([First | Rest]) -> [First | unique([Other || Other <- Rest, Other /= First])];
