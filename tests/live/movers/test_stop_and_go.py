@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from tests.live.arrange import NS_PUBSUB, publish
 from tests.live.movers.bots import Bots
 from tests.live.movers.cast import Cast, compare, until_roster
@@ -13,7 +15,7 @@ from tests.live.movers.guides import GUIDES, code_of
 from tests.live.movers.moves import is_of, progress_of, states_of, until
 from tests.live.movers.people import PATIENCE, Manner, Person
 from tests.live.movers.stage import NAMES, begin_her, enter_juliet, move_her
-from tests.live.movers.world import Settings, World
+from tests.live.movers.world import BOTS_HOST, Settings, World
 from tests.live.servers.base import COMPONENT_HOST
 from tests.live.servers.differences import Kind
 
@@ -271,6 +273,33 @@ async def test_a_pause_stops_and_resume_goes_on(kind: Kind, world_for: WorldFor)
         await company.bots.until_proven()
         company.check_told_once()
         assert len(company.bots.notifications) == COUNT
+
+
+@pytest.mark.parametrize("domain", [False, True], ids=["jid", "domain"])
+async def test_who_is_blocked_on_the_way_hears_nothing(
+    kind: Kind, world_for: WorldFor, domain: bool
+) -> None:
+    world = await world_for(kind, names=NAMES, settings=SLOW)
+    async with Cast(world) as cast:
+        company = Company(world, cast)
+        await company.bots.open()
+        await cast.enter()
+        async with company.home.orders.watch() as watch:
+            await company.begin()
+            assert "paused" in await company.order("pause")
+            await cast.settled()
+            told = {n.to for n in company.bots.notifications}
+            left = [name for name in company.names if name not in told]
+            assert left
+            for jid in [BOTS_HOST] if domain else left:
+                await company.new.blocks(jid)
+            assert "paused" not in await company.order("resume")
+            await until(watch, company.old, company.new, ("done",))
+        states = await states_of(company.home, company.old, company.new)
+        assert [states[name] for name in left] == ["skipped"] * len(left)
+        await cast.settled()
+        assert {n.to for n in company.bots.notifications} == told
+        assert not {bot for bot, _ in company.bots.asked} - told
 
 
 async def test_cancel_takes_back_what_is_open(kind: Kind, world_for: WorldFor) -> None:
