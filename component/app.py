@@ -159,13 +159,11 @@ class App:
 
     def _contact_side(self) -> ContactSide:
         contacts = self._config.contacts
-        # A true request is looked at within its time, whatever came before it: it may have to wait
-        # for an answer to a question that was put before it came, then for the account's pause.
+        # A true request has to be looked at within its time, whatever was answered before it came.
         pause = min(contacts.failure_cache_seconds, contacts.deadline_seconds / 3)
-        timeout = 0.95 * (contacts.deadline_seconds - pause) / 2
 
         async def ask(contact: str, old: str) -> ItemsRead | ErrorRead:
-            return await self._hook.statement(contact, old, timeout=timeout)
+            return await self._hook.statement(contact, old, timeout=contacts.deadline_seconds)
 
         fetcher = Fetcher(
             ask,
