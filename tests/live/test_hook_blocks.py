@@ -28,13 +28,11 @@ from tests.live.hooked import (
     take_presence,
 )
 from tests.live.servers.base import HookOptions, RosterEntry
-from tests.live.servers.differences import KINDS, Kind
+from tests.live.servers.differences import Kind
 from tests.live.shared import kinds
 from tests.live.topology import Arrangement, Topology
 
-pytestmark = kinds(
-    group="hook", among=[kind for kind in KINDS.values() if kind.name.startswith("prosody")]
-)
+pytestmark = kinds(group="hook")
 
 ONLINE = pytest.mark.parametrize("online", [True, False], ids=["online", "offline"])
 # What stands on the block list: an address, or all of its domain.
