@@ -74,6 +74,13 @@ async def roster(stage: Stage, user: str) -> dict[str, tuple[str | None, str | N
         await client.close()
 
 
+def told(device: Client) -> list[ET.Element]:
+    """What lies in an inbox, but for who came online and went: that may come late over s2s."""
+    found = [received.element for received in device.inbox]
+    availability = (None, "unavailable")
+    return [e for e in found if e.tag != f"{CLIENT}presence" or e.get("type") not in availability]
+
+
 @ONLINE
 @ENTRY
 @WHERE
@@ -101,8 +108,8 @@ async def test_no_send_passes_a_block(
         )
         assert refused.find(f".//{STANZAS}not-acceptable") is not None, kind
     await stage.quiet(device, other)
-    assert not device.inbox
-    assert not other.inbox
+    assert not told(device)
+    assert not told(other)
     assert await roster(stage, user) == before
     assert set(before.values()) == {("both", None)}
 
@@ -125,7 +132,7 @@ async def test_no_verdict_passes_a_block(stage: Stage, domain: bool, online: boo
     assert await outcome(stage.component) == ("released", "send-failed")
     await take_presence(phone or await stage.device_as_it_comes(user), "subscribe", new)
     await stage.quiet(device, mover)
-    assert not device.inbox
+    assert not told(device)
     assert await roster(stage, user) == {old: ("both", None), third: ("both", None)}
 
 
@@ -196,4 +203,4 @@ async def test_no_query_passes_a_block(stage: Stage, domain: bool, online: bool)
         to=user,
     )
     assert got.find(f".//{STANZAS}not-acceptable") is not None, ET.tostring(got, "unicode")
-    assert not device.inbox
+    assert not told(device)

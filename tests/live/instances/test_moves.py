@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.cases import cases
 from tests.live.faults.house import until
 from tests.live.instances import ends
+from tests.live.instances.conftest import ONE_DATABASE
 from tests.live.instances.fleet import NOTICED, Fleet
 from tests.live.movers import crowd as crowds
 from tests.live.movers.cast import Cast
 from tests.live.movers.crowd import Crowd
-from tests.live.servers.differences import Kind
+from tests.live.servers.differences import KINDS, Kind
 from tests.postgres import Postgres
 
 TOLD_BEFORE = 60
@@ -28,13 +30,18 @@ async def journey_is_with(fleet: Fleet, name: str, timeout: float) -> float:
     return await until(there, f"the journey is with {name}", timeout)
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("end", ends.NAMED.values(), ids=ends.NAMED)
+@ONE_DATABASE
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    cases(["prosody-0.12-kill"], [KINDS["prosody-0.12"], KINDS["ejabberd-24.12"]], ends.NAMED),
+    indirect=["kind"],
+)
 async def test_a_move_goes_on_elsewhere(
-    kind: Kind, tmp_path: Path, postgres: Postgres, end: ends.End
+    kind: Kind, tmp_path: Path, postgres: Postgres, way: str
 ) -> None:
     """Two hundred contacts: each is told once, and all of them follow; requests to those who are
     users here are spread over the instances, and fare as any others when one goes."""
+    end = ends.NAMED[way]
     fleet = Fleet(kind, tmp_path, postgres, settings=crowds.SETTINGS)
     async with fleet.running(), Cast(fleet.world) as cast:
         crowd = Crowd(fleet.world, cast)

@@ -12,7 +12,7 @@ import pytest
 from tests.live.cases import cases
 from tests.live.movers.bots import Bots
 from tests.live.movers.cast import Cast
-from tests.live.movers.conftest import WorldFor
+from tests.live.movers.conftest import PAIRS, WorldFor
 from tests.live.movers.crowd import ELSEWHERE, LONG, SETTINGS, Crowd
 from tests.live.movers.guides import GUIDES, PASTED
 from tests.live.movers.moves import is_of, progress_of, until
@@ -93,7 +93,7 @@ async def test_the_component_is_killed_as_a_move_begins(
         assert crowd.told == ELSEWHERE
 
 
-@pytest.mark.full
+@pytest.mark.parametrize("pair", cases(["prosody-0.12+ejabberd-24.12"], PAIRS), indirect=True)
 async def test_both_sides_of_a_move_across_servers_are_killed(
     pair: Kind, world_for: WorldFor
 ) -> None:
