@@ -36,8 +36,8 @@ KINDS_OFTEN = ("prosody-0.12", "ejabberd-24.12")
 """What ``make test`` runs of these, unless a test says otherwise."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before that of all live tests, which gives groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
     """Bring the tests of a kind together, through all files, and let one worker run them.
 
     What needs one house comes first: fewer servers run then.
@@ -50,6 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     found.sort(key=lambda item: (groups.index(_group(item)), "pair" in _params(item)))
     for place, item in zip(places, found, strict=True):
         items[place] = item
+    yield
 
 
 @pytest.hookimpl(wrapper=True)
