@@ -10,6 +10,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from tests.live.daemon import Daemon
+from tests.live.hooked import Stage, on_stage
+from tests.live.servers.base import HookOptions
 from tests.live.servers.differences import KINDS, Kind
 from tests.live.servers.newer import NEWER
 from tests.live.topology import Arrangement, Topology
@@ -146,3 +148,23 @@ def topology_for(
             raise
 
     return lend
+
+
+@pytest.fixture
+async def stage(
+    kind: Kind, shared_topologies: Running, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    """The component connected to the hook, and in no hurry."""
+    async with on_stage(kind, HookOptions(), shared_topologies, tmp_path_factory) as stage:
+        await stage.connect()
+        yield stage
+
+
+@pytest.fixture
+async def hasty(
+    kind: Kind, shared_topologies: Running, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    """The same where the hook waits one second."""
+    async with on_stage(kind, HookOptions(timeout=1), shared_topologies, tmp_path_factory) as stage:
+        await stage.connect()
+        yield stage

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -20,17 +19,14 @@ from tests.live.hooked import (
     block,
     entries,
     notification,
-    on_stage,
     outcome,
     presence,
     send,
     take,
     take_presence,
 )
-from tests.live.servers.base import HookOptions, RosterEntry
-from tests.live.servers.differences import Kind
+from tests.live.servers.base import RosterEntry
 from tests.live.shared import kinds
-from tests.live.topology import Arrangement, Topology
 
 pytestmark = kinds(group="hook")
 
@@ -38,18 +34,6 @@ ONLINE = pytest.mark.parametrize("online", [True, False], ids=["online", "offlin
 # What stands on the block list: an address, or all of its domain.
 ENTRY = pytest.mark.parametrize("domain", [False, True], ids=["jid", "domain"])
 WHERE = pytest.mark.parametrize("contact_host", ["verona.example", CAPULET])
-
-
-@pytest.fixture
-async def stage(
-    kind: Kind,
-    shared_topologies: dict[tuple[str, Arrangement], Topology],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[Stage]:
-    """The component connected, and in no hurry."""
-    async with on_stage(kind, HookOptions(), shared_topologies, tmp_path_factory) as stage:
-        await stage.connect()
-        yield stage
 
 
 async def blocking(stage: Stage, user: str, online: bool, *blocked: str) -> Client | None:

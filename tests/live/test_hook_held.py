@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from tests.live.client import Client
@@ -20,42 +18,18 @@ from tests.live.hooked import (
     entries,
     held,
     notification,
-    on_stage,
     outcome,
     presence,
     send,
     take,
 )
-from tests.live.servers.base import HookOptions, RosterEntry
-from tests.live.servers.differences import Kind
+from tests.live.servers.base import RosterEntry
 from tests.live.shared import kinds
-from tests.live.topology import Arrangement, Topology
 
 pytestmark = kinds(group="hook")
 
 MOVED = "{urn:xmpp:moved:1}moved"
 WHERE = pytest.mark.parametrize("new_host", [HOST, CAPULET])
-Running = dict[tuple[str, Arrangement], Topology]
-
-
-@pytest.fixture
-async def stage(
-    kind: Kind, shared_topologies: Running, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Stage]:
-    """The component connected, and in no hurry."""
-    async with on_stage(kind, HookOptions(), shared_topologies, tmp_path_factory) as stage:
-        await stage.connect()
-        yield stage
-
-
-@pytest.fixture
-async def hasty(
-    kind: Kind, shared_topologies: Running, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Stage]:
-    """The same where the hook waits one second."""
-    async with on_stage(kind, HookOptions(timeout=1), shared_topologies, tmp_path_factory) as stage:
-        await stage.connect()
-        yield stage
 
 
 class Case:

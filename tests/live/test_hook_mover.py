@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator
 from typing import Literal
 
 import pytest
@@ -22,46 +21,20 @@ from tests.live.hooked import (
     answer,
     entries,
     held,
-    on_stage,
     presence,
     send,
     take,
     take_presence,
     watch,
 )
-from tests.live.servers.base import STRANGER_HOST, HookOptions, RosterEntry
-from tests.live.servers.differences import Kind
+from tests.live.servers.base import STRANGER_HOST, RosterEntry
 from tests.live.shared import kinds
-from tests.live.topology import Arrangement, Topology
 
 pytestmark = kinds(group="hook")
 
 EVERYTHING = ("requests", "answers", "messages")
 EVERYWHERE = pytest.mark.parametrize("contact_host", [HOST, "verona.example", CAPULET])
 ONLY_ONCE = pytest.mark.parametrize("contact_host", [HOST, CAPULET])
-
-
-Running = dict[tuple[str, Arrangement], Topology]
-
-
-@pytest.fixture
-async def stage(
-    kind: Kind, shared_topologies: Running, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Stage]:
-    """The component connected, and in no hurry."""
-    async with on_stage(kind, HookOptions(), shared_topologies, tmp_path_factory) as stage:
-        await stage.connect()
-        yield stage
-
-
-@pytest.fixture
-async def hasty(
-    kind: Kind, shared_topologies: Running, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Stage]:
-    """The same where the hook waits one second."""
-    async with on_stage(kind, HookOptions(timeout=1), shared_topologies, tmp_path_factory) as stage:
-        await stage.connect()
-        yield stage
 
 
 def _shape(element: ET.Element) -> object:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -18,30 +17,15 @@ from tests.live.hooked import (
     NS_HOOK,
     Stage,
     answer,
-    on_stage,
     take,
 )
-from tests.live.servers.base import HookOptions, RosterEntry
-from tests.live.servers.differences import Kind
+from tests.live.servers.base import RosterEntry
 from tests.live.shared import kinds
-from tests.live.topology import Arrangement, Topology
 
 pytestmark = kinds(group="hook")
 
 BODY = f"{CLIENT}body"
 MOVED = "I have moved: <xmpp:juliet@new.example>"
-
-
-@pytest.fixture
-async def stage(
-    kind: Kind,
-    shared_topologies: dict[tuple[str, Arrangement], Topology],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[Stage]:
-    """The component connected."""
-    async with on_stage(kind, HookOptions(), shared_topologies, tmp_path_factory) as stage:
-        await stage.connect()
-        yield stage
 
 
 async def watched(stage: Stage, contact_host: str = HOST, state: str = "both") -> tuple[str, str]:
