@@ -58,7 +58,7 @@ class Stage:
         whoever is connected by then is told."""
         async with asyncio.timeout(TIMEOUT):
             while (await self.hello()).get("held") != "0":
-                await asyncio.sleep(0.02)
+                continue
         self.component.inbox.clear()
 
     def account(self, name: str, host: str = HOST) -> str:

@@ -15,6 +15,7 @@ from component.core.notices import Follow
 from component.core.records import MoveRecord
 from component.core.roster import Carry
 from component.core.statement import ErrorRead, ItemsRead
+from component.engine.acting import MeantWire
 from component.engine.contacts import ContactSide, Timing
 from component.engine.fetcher import Fetcher, FetchLimits
 from component.engine.hook import Hook
@@ -49,7 +50,7 @@ class Stage:
 
     async def restart(self) -> None:
         """A component that knows nothing but what is in the store."""
-        hook = Hook(self.server)
+        hook = Hook(MeantWire(self.server))
         metrics = Metrics()
         self.followed = Followed(Policy())
         self.declined = Declined()
@@ -98,6 +99,7 @@ class Stage:
         )
         self.undo = ContactUndo(
             hosts=(HOST,),
+            hook=hook,
             restorer=self.restorer,
             past=self.store,
             followed=self.followed,

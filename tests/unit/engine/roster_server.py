@@ -29,6 +29,8 @@ class RosterServer:
 
     def __init__(self) -> None:
         self.rosters: dict[str, dict[str, RosterItem]] = {}
+        self.tokens: dict[str, str] = {}
+        """Which account has a name."""
         self.statements: dict[str, str] = {}
         self.log: list[str] = []
         self.blocked: set[str] = set()
@@ -74,8 +76,13 @@ class RosterServer:
     def _answer(self, to: str, payload: ET.Element) -> ET.Element:
         if to not in self.rosters:
             raise RemoteError("item-not-found")
+        token = self.tokens.setdefault(to, f"the first {to}")
+        if payload.get("account", token) != token:
+            raise RemoteError("item-not-found")
         iq = ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
-        if payload.tag == tag(NS_HOOK, "send"):
+        if payload.tag == tag(NS_HOOK, "account"):
+            ET.SubElement(iq, tag(NS_HOOK, "account"), {"token": token})
+        elif payload.tag == tag(NS_HOOK, "send"):
             send = ET.SubElement(iq, tag(NS_HOOK, "send"))
             for item in self.send(to, payload):
                 send.append(_item(item))
