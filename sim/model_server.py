@@ -93,7 +93,6 @@ class FakeServer:
     def add(self, user: str, *items: RosterItem) -> None:
         """A user and their roster."""
         self.rosters[user] = {item.jid: item for item in items}
-        self.tokens[user] = f"{user} {next(self._accounts)}"
 
     def remove(self, user: str) -> str:
         """Delete an account with all that is its own; the token that it had."""
@@ -102,6 +101,10 @@ class FakeServer:
         self.blocks.pop(user, None)
         self.nodes.pop(user, None)
         return self.tokens.pop(user)
+
+    def token(self, user: str) -> str:
+        """Which account has this name (hook protocol, section 13)."""
+        return self.tokens.setdefault(user, f"{user} {next(self._accounts)}")
 
     def entry(self, user: str, jid: str) -> RosterItem | None:
         """An entry as it is now."""
@@ -133,7 +136,7 @@ class FakeServer:
         """What a component that serves these hosts is answered."""
         if to not in self.rosters or jids.domain(to) not in hosts:
             raise RemoteError("item-not-found")
-        token = self.tokens.setdefault(to, f"{to} {next(self._accounts)}")
+        token = self.token(to)
         if payload.get("account", token) != token:
             raise RemoteError("item-not-found")
         iq = ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})

@@ -154,7 +154,9 @@ class Stage:
     def divert(self, id_: str, contact: str, old: str, new: str) -> ET.Element:
         """The server's question."""
         iq = ET.Element(tag(NS_COMPONENT, "iq"), {"type": "set", "id": id_, "from": contact})
-        divert = ET.SubElement(iq, tag(NS_HOOK, "divert"), {"instance": "i1"})
+        divert = ET.SubElement(
+            iq, tag(NS_HOOK, "divert"), {"instance": "i1", "account": self.server.token(contact)}
+        )
         forwarded = ET.SubElement(divert, tag(NS_FORWARD, "forwarded"))
         presence = ET.SubElement(
             forwarded,

@@ -57,6 +57,10 @@ class RosterServer:
         """A user's roster now."""
         return dict(self.rosters[user])
 
+    def token(self, user: str) -> str:
+        """Which account has this name (hook protocol, section 13)."""
+        return self.tokens.setdefault(user, f"the first {user}")
+
     async def request(
         self, kind: Literal["get", "set"], to: str, payload: ET.Element, *, timeout: float
     ) -> ET.Element:
@@ -76,7 +80,7 @@ class RosterServer:
     def _answer(self, to: str, payload: ET.Element) -> ET.Element:
         if to not in self.rosters:
             raise RemoteError("item-not-found")
-        token = self.tokens.setdefault(to, f"the first {to}")
+        token = self.token(to)
         if payload.get("account", token) != token:
             raise RemoteError("item-not-found")
         iq = ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
