@@ -96,11 +96,12 @@ class FakeServer:
 
     def remove(self, user: str) -> str:
         """Delete an account with all that is its own; the token that it had."""
-        del self.rosters[user]
+        token = self.token(user)
+        del self.rosters[user], self.tokens[user]
         self.watches.pop(user, None)
         self.blocks.pop(user, None)
         self.nodes.pop(user, None)
-        return self.tokens.pop(user)
+        return token
 
     def token(self, user: str) -> str:
         """Which account has this name (hook protocol, section 13)."""

@@ -16,6 +16,7 @@ from tests.unit.engine.contact_stage import ENTRY, JULIET, NEW, OLD, THIRD, Stag
 from tests.unit.engine.roster_server import HOST
 
 S = Subscription
+OLD_HERE = f"romeo.old@{HOST}"
 
 
 async def moved(stage: Stage, *, mutual: bool = True) -> int:
@@ -202,3 +203,40 @@ async def test_what_was_taken_back_is_not_followed_a_second_time(tmp_path: Path)
         # Another address of the same mover is another move.
         stage.server.statements[OLD] = THIRD
         assert await stage.move(new=THIRD) == "take"
+
+
+@pytest.mark.parametrize("by_admin", [True, False])
+async def test_the_next_owner_of_the_contacts_name(tmp_path: Path, by_admin: bool) -> None:
+    """It is not theirs to take back; nor is it an admin's, for the roster is another one."""
+    async with opened(tmp_path) as stage:
+        stage.server.add(JULIET, ENTRY)
+        record = await moved(stage)
+        stage.server.tokens[JULIET] = "the next"
+        assert not await stage.undo.undoable(JULIET)
+        if by_admin:
+            with pytest.raises(Refused) as error:
+                await stage.undo.undo_any(record)
+            assert error.value.problem is Problem.OTHER_OWNER
+        else:
+            assert await refused(stage, JULIET, record) is Problem.NOT_YOURS
+
+
+@pytest.mark.parametrize("by_admin", [True, False])
+async def test_the_next_owner_of_the_old_name(tmp_path: Path, by_admin: bool) -> None:
+    """An undo would let them see the contact, who means somebody else."""
+    async with opened(tmp_path) as stage:
+        stage.server.add(JULIET, ENTRY)
+        stage.server.add(OLD_HERE, RosterItem(JULIET, S.BOTH))
+        roster = stage.server.rosters[JULIET]
+        roster[OLD_HERE] = replace(ENTRY, jid=OLD_HERE)
+        stage.server.statements[OLD_HERE] = NEW
+        assert await stage.move(old=OLD_HERE) == "take"
+        record = (await stage.records())[-1]
+        assert record.old_account == stage.server.token(OLD_HERE)
+        stage.server.tokens[OLD_HERE] = "the next"
+        if by_admin:
+            with pytest.raises(Refused) as error:
+                await stage.undo.undo_any(record.id)
+            assert error.value.problem is Problem.OTHER_OWNER
+        else:
+            assert await refused(stage, JULIET, record.id) is Problem.OTHER_OWNER
