@@ -134,7 +134,7 @@ hold(none, _, _, _, _) ->
     false;
 hold({Touched, Items}, Attrs, {Component, Stream}, Old,
      #presence{to = #jid{lserver = Host} = To} = Presence) ->
-    [{_, Instance}] = mod_moved_hook:lookup(Host, instance),
+    Instance = mod_moved_hook:instance(Host),
     Forwarded = #xmlel{name = <<"forwarded">>, attrs = [{<<"xmlns">>, ?NS_FORWARD}],
                        children = [xmpp:encode(Presence)]},
     Divert = mod_moved_hook:element(<<"divert">>, [{<<"instance">>, Instance} | Attrs],
@@ -146,6 +146,9 @@ hold({Touched, Items}, Attrs, {Component, Stream}, Old,
     case mod_moved_hook:hold(Held) of
         true ->
             mod_moved_hook:count(Host, diverted),
+            true;
+        joined ->
+            mod_moved_hook:count(Host, joined),
             true;
         false ->
             hold({Touched, Items}, Attrs, none, Old, Presence)
