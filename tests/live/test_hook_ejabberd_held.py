@@ -4,11 +4,15 @@ meanwhile, and whom the user has blocked.
 
 from __future__ import annotations
 
+import asyncio
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.live.client import Client, RawComponent
 from tests.live.hooked import (
@@ -18,6 +22,7 @@ from tests.live.hooked import (
     HOST,
     NS_HOOK,
     STANZAS,
+    TIMEOUT,
     Stage,
     answer,
     entries,
@@ -325,6 +330,50 @@ async def test_a_verdict_about_what_has_changed_is_not_carried_out(
     await move.quiet()
     assert not requests(move.phone)
     assert not [r for r in move.mover.inbox if r.element.get("type") == "subscribed"]
+
+
+async def test_what_another_transaction_is_changing_is_waited_for(
+    postgres_url: str, stage: Stage
+) -> None:
+    """PostgreSQL shows what was there before, and lets it be overwritten afterwards."""
+    where = urlsplit(postgres_url)
+    server = stage.topology.servers["montague"]
+    assert isinstance(server, Ejabberd)
+    stage.stack.callback(server.reload, {})
+    server.reload(
+        {
+            "sql_type": '"pgsql"',
+            "sql_server": f'"{where.hostname}"',
+            "sql_port": str(where.port),
+            "sql_username": f'"{where.username}"',
+            "sql_database": f'"{where.path[1:]}"',
+            "sql_pool_size": "2",
+            "modules.mod_roster.db_type": '"sql"',
+        }
+    )
+    move = await moved(stage, CAPULET)
+    move.mover.send(notification(move.user, move.old))
+    asked = await divert(stage)
+    engine = create_async_engine(postgres_url)
+    try:
+        async with engine.begin() as other, engine.connect() as watching:
+            # As mod_roster has it, at whatever node: she may see the user no longer.
+            change = "UPDATE rosterusers SET subscription = 'T' WHERE jid = :old"
+            await other.execute(text(change), {"old": move.old})
+            follow(stage, asked, move.old, move.new)
+            async with asyncio.timeout(TIMEOUT):
+                while True:
+                    waits = await watching.execute(text("SELECT * FROM pg_locks WHERE NOT granted"))
+                    if waits.all():
+                        break
+                    await asyncio.sleep(0.01)
+        assert await outcome(stage, asked) == ("released", "changed")
+        async with engine.connect() as reading:
+            found = await reading.execute(text("SELECT jid, subscription FROM rosterusers"))
+            assert (move.old, "T") in [tuple(row) for row in found]
+    finally:
+        await engine.dispose()
+    await take_presence(move.phone, "subscribe", move.new)
 
 
 @EVERY_STORAGE

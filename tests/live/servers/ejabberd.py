@@ -190,11 +190,18 @@ class Ejabberd(ChildServer):
         self._help({"do": "roster", "user": user, "host": host, "items": items})
 
     def reload(self, extra: Mapping[str, str]) -> None:
-        """Change ``spec.extra`` while it runs, as ``ejabberdctl reload_config`` does."""
+        """Change ``spec.extra`` while it runs, as ``ejabberdctl reload_config`` does.
+
+        Of a database, ejabberd would keep the connections that it had before.
+        """
+        had = "sql_type" in self.spec.extra
         self.spec.extra.clear()
         self.spec.extra.update(extra)
         self._configure()
-        if (said := self.evaluate("ejabberd_config:reload().")) != "ok":
+        said = self.evaluate("ejabberd_config:reload().")
+        if had:
+            self.evaluate("[ejabberd_sql_sup:stop(Host) || Host <- ejabberd_option:hosts()].")
+        if said != "ok":
             raise ServerError(self._story(f"does not take {extra}: {said}"))
 
     def _configure(self) -> None:

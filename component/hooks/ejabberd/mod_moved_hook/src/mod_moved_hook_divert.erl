@@ -176,7 +176,7 @@ take(none, #{presence := #presence{to = #jid{luser = LUser, lserver = Host}},
         false -> {released, changed}
     end;
 take(Send, #{presence := #presence{to = User}, touched := Touched} = Held) ->
-    try mod_moved_hook_roster:send(User, Send, fun() -> still(Held) end) of
+    try mod_moved_hook_roster:send(User, Send, Touched, fun() -> still(Held) end) of
         {ok, Sent} ->
             {taken, Sent ++ [lists:last(Touched) || not lists:member(lists:last(Touched), Sent)]};
         {error, Condition, _} when Condition == changed; Condition == 'item-not-found' ->
