@@ -18,6 +18,7 @@ from tests.live.client import Client, RawComponent
 from tests.live.hooked import (
     CAPULET,
     CLIENT,
+    FORWARDED,
     HOOK,
     HOST,
     NS_HOOK,
@@ -448,28 +449,71 @@ async def test_who_is_blocked_does_not_come_back_under_another_address(
     assert entries(await phone.roster()) == {old: ("both", None)}
 
 
-async def test_who_may_not_write_is_blocked(stage: Stage) -> None:
+async def privacy(device: Client, item: str, sort: str) -> None:
+    """Make a list of XEP-0016 with one item, and have it for the account or this session."""
+    item = f"<item {item} action='deny' order='1'><message/></item>"
+    for change in (f"<list name='some'>{item}</list>", f"<{sort} name='some'/>"):
+        query = f"<query xmlns='jabber:iq:privacy'>{change}</query>"
+        done = await device.request(query, kind="set")
+        assert done.get("type") == "result"
+
+
+LISTS = pytest.mark.parametrize("sort", ["default", "active"])
+
+
+@LISTS
+async def test_who_may_not_write_is_blocked(stage: Stage, sort: str) -> None:
     """By a list of XEP-0016, which can name kinds of stanzas: older clients block so."""
     move = await moved(stage)
-    item = f"<item type='jid' value='{move.old}' action='deny' order='1'><message/></item>"
-    privacy = "<query xmlns='jabber:iq:privacy'>{}</query>"
-    for change in (f"<list name='some'>{item}</list>", "<default name='some'/>"):
-        done = await move.phone.request(privacy.format(change), kind="set")
-        assert done.get("type") == "result"
+    await privacy(move.phone, f"type='jid' value='{move.old}'", sort)
     move.mover.send(notification(move.user, move.old))
     await take_presence(move.phone, "subscribe", move.new)
     await move.quiet()
     assert not stage.component.inbox
 
 
-async def test_a_request_is_taken_where_only_friends_may_write(stage: Stage) -> None:
+async def test_the_list_of_a_session_counts_while_that_has_it(stage: Stage) -> None:
+    move = await moved(stage)
+    tablet = await stage.device(move.user, "tablet")
+    move.mover.send(notification(move.user, move.old))
+    asked = await divert(stage)
+    await privacy(tablet, f"type='jid' value='{move.old}'", "active")
+    follow(stage, asked, move.old, move.new)
+    assert await outcome(stage, asked) == ("released", "changed")
+    await take_presence(move.phone, "subscribe", move.new)
+    # Neither what the user asks nor what anybody is sent passes it, as none of hers does.
+    everything = f"<item type='jid' value='{move.old}' action='deny' order='1'/>"
+    change = f"<query xmlns='jabber:iq:privacy'><list name='some'>{everything}</list></query>"
+    assert (await tablet.request(change, kind="set")).get("type") == "result"
+    sent = send(presence("subscribe", move.old))
+    refused = await stage.component.request(sent, kind="set", to=move.user)
+    assert refused.find(f".//{STANZAS}not-acceptable") is not None
+    # She declines it, and it is nobody's any more.
+    none = "<query xmlns='jabber:iq:privacy'><active/></query>"
+    assert (await tablet.request(none, kind="set")).get("type") == "result"
+    other = await stage.device(stage.account("j3"))
+    other.send(notification(move.user, move.old))
+    assert (await divert(stage)).find(f".//{FORWARDED}/*[@from='{other.bare}']") is not None
+
+
+async def test_the_list_of_a_session_counts_when_that_is_resumed(stage: Stage) -> None:
+    """The connection may be another one (XEP-0198)."""
+    move = await moved(stage)
+    tablet = await stage.device(move.user, "tablet")
+    come_back = await tablet.resumable()
+    await privacy(tablet, f"type='jid' value='{move.old}'", "active")
+    await come_back()
+    move.mover.send(notification(move.user, move.old))
+    await take_presence(tablet, "subscribe", move.new)
+    await move.quiet()
+    assert not stage.component.inbox
+
+
+@LISTS
+async def test_a_request_is_taken_where_only_friends_may_write(stage: Stage, sort: str) -> None:
     """The new address is nobody's friend yet."""
     move = await moved(stage)
-    item = "<item type='subscription' value='none' action='deny' order='1'><message/></item>"
-    privacy = "<query xmlns='jabber:iq:privacy'>{}</query>"
-    for change in (f"<list name='some'>{item}</list>", "<default name='some'/>"):
-        done = await move.phone.request(privacy.format(change), kind="set")
-        assert done.get("type") == "result"
+    await privacy(move.phone, "type='subscription' value='none'", sort)
     move.mover.send(notification(move.user, move.old))
     asked = await divert(stage)
     follow(stage, asked, move.old, move.new)

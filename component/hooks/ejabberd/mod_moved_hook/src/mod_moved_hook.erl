@@ -56,6 +56,9 @@ start(Host, _Opts) ->
                   {hook, roster_in_subscription, mod_moved_hook_watch, in_subscription, 90},
                   {hook, remove_user, mod_moved_hook_watch, remove_user, 50},
                   {hook, remove_user, mod_moved_hook_divert, remove_user, 50},
+                  %% After mod_privacy (50), which then knows the session's list.
+                  {hook, user_send_packet, mod_moved_hook_divert, user_send_packet, 55},
+                  {hook, c2s_session_resumed, mod_moved_hook_divert, session_resumed, 50},
                   %% What others drop is nobody's business.
                   {hook, sm_receive_packet, sm_receive_packet, 90}]};
         {error, _} = Error ->

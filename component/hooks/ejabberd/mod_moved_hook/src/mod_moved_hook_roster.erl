@@ -196,7 +196,7 @@ decode(El) ->
 may_send(#jid{lserver = Host} = User, Presence) ->
     Access = gen_mod:get_module_opt(Host, mod_roster, access),
     allow == acl:match_rule(Host, Access, User) andalso
-        allow == ejabberd_hooks:run_fold(privacy_check_packet, Host, allow, [User, Presence, out]).
+        mod_moved_hook_divert:allowed(User, Presence, out).
 
 -spec save(jid(), [presence()], names(), [jid:ljid()], fun(() -> boolean())) ->
           {ok, [jid:ljid()]} | {error, condition(), binary()}.
