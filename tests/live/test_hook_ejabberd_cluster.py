@@ -445,6 +445,30 @@ async def test_a_killed_node_loses_nothing_and_the_journal_says_so(
     assert not held(phones[0], "{urn:xmpp:moved:1}moved")
 
 
+@pytest.mark.full
+async def test_a_node_that_hangs_loses_nothing_and_the_journal_says_so(
+    nodes: tuple[Stage, Stage], tmp_path: Path
+) -> None:
+    """As one whose machine or network is gone: nobody is told, and mnesia waits for it at first."""
+    first, second = nodes
+    user, old, new = await silent_move(nodes, second)
+    daemon = Daemon(tmp_path / "component", settings_of(first))
+    first.stack.push_async_callback(daemon.stop)
+    await daemon.start()
+    phone = await first.device(user)
+    (await second.device(new)).send(notification(user, old))
+    await daemon.journal_says(user, lambda found: len(found) == 1, "asked")
+    for stage in nodes:  # a minute would be long
+        evaluate(stage, "net_kernel:set_net_ticktime(8, 0).")
+    server_of(second).freeze()
+    try:
+        await ends(daemon, user, MoveState.HANDED_BACK, Reason.RESTARTED)
+        await take_presence(phone, "subscribe", new)
+    finally:
+        await server_of(second).kill()
+        evaluate(first, "net_kernel:set_net_ticktime(60, 0).")
+
+
 async def ends(daemon: Daemon, user: str, state: MoveState, reason: Reason) -> None:
     """The user's only record ends so."""
     (record,) = await daemon.journal_says(
