@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
+from operator import eq, lt
 from pathlib import Path
 
 import pytest
@@ -219,18 +221,18 @@ async def test_what_comes_at_two_nodes_at_one_moment_is_held_once(
     first.roster(user, RosterEntry(old, "both"))
     devices = await first.device(new), await second.device(new, "tablet")
     before = sum(joined(stage) for stage in nodes)
-    children = [number(stage, "links") for stage in nodes]
+    children = [int(evaluate(stage, CHILDREN)) for stage in nodes]
     with suspended(first, HOLDER), suspended(second, HOLDER):
         for device in devices:
             device.send(notification(user, old))
         for stage in nodes:
-            await more(stage, "messages", 0)
+            await until(stage, MESSAGES, partial(lt, 0))
         stack = ExitStack()
         for stage in nodes:
             stack.enter_context(suspended(stage, "mnesia_tm"))
     with stack:
         for stage, had in zip(nodes, children, strict=True):
-            await more(stage, "links", had)
+            await until(stage, CHILDREN, partial(lt, had))
     await quiet(nodes, *devices)
     (asked,) = [r.element for r in component.inbox if r.element.find(f"{HOOK}divert") is not None]
     assert sum(joined(stage) for stage in nodes) - before == 1
@@ -256,20 +258,15 @@ def suspended(stage: Stage, process: str) -> Iterator[None]:
         evaluate(stage, f"sys:resume({process}).")
 
 
-def number(stage: Stage, what: str) -> int:
-    """How many ``messages`` wait for HOLDER, or how many processes have ``links`` with it."""
-    code = {
-        "messages": "element(2, process_info(whereis({}), message_queue_len)).",
-        "links": "length(element(2, process_info(whereis({}), links))).",
-    }[what]
-    return int(evaluate(stage, code.format(HOLDER)))
+MESSAGES = f"element(2, process_info(whereis({HOLDER}), message_queue_len))."
+CHILDREN = f"length(element(2, process_info(whereis({HOLDER}), links)))."
 
 
-async def more(stage: Stage, what: str, had: int) -> None:
-    """Return when there are more of them than there were."""
+async def until(stage: Stage, code: str, holds: Callable[[int], bool]) -> None:
+    """Return when the number that this code gives at a node is such a one."""
     deadline = asyncio.get_running_loop().time() + TIMEOUT
-    while number(stage, what) <= had:
-        assert asyncio.get_running_loop().time() < deadline, f"no {what}"
+    while not holds(found := int(evaluate(stage, code))):
+        assert asyncio.get_running_loop().time() < deadline, f"{code} {found}"
         await asyncio.sleep(0.01)
 
 
@@ -340,8 +337,8 @@ async def test_the_newest_stream_replaces_those_at_other_nodes(
     if not dead:
         async with asyncio.timeout(TIMEOUT):
             await ended(earlier)
+    await connected(nodes, 1)
     for stage in nodes:
-        assert streams(stage) == 1
         user, old, new = accounts(stage, "romeo", "juliet", "juliet-new")
         stage.roster(user, RosterEntry(old, "both"))
         (await stage.device(new)).send(notification(user, old))
@@ -351,9 +348,10 @@ async def test_the_newest_stream_replaces_those_at_other_nodes(
 STREAMS = f'mod_moved_hook:streams(<<"{COMPONENT_HOST}">>)'
 
 
-def streams(stage: Stage) -> int:
-    """How many the component has, as this node sees it."""
-    return int(evaluate(stage, f"length({STREAMS})."))
+async def connected(nodes: Sequence[Stage], number: int) -> None:
+    """Return when each node knows of so many: one hears a moment later of another's."""
+    for stage in nodes:
+        await until(stage, f"length({STREAMS}).", partial(eq, number))
 
 
 async def ended(component: RawComponent) -> None:
@@ -366,7 +364,7 @@ async def test_of_streams_that_greet_at_one_moment_one_is_left(
     nodes: tuple[Stage, Stage],
 ) -> None:
     components = [await stage.connect() for stage in nodes for _ in range(2)]
-    assert [streams(stage) for stage in nodes] == [4, 4]
+    await connected(nodes, 4)
     for component in components:
         component.send(
             f"<iq type='get' id='H' to='{HOST}' from='{component.jid}'>"
@@ -377,10 +375,9 @@ async def test_of_streams_that_greet_at_one_moment_one_is_left(
         while len(waiting) > 1:
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     waiting.pop().cancel()
-    assert [streams(stage) for stage in nodes] == [1, 1]
+    await connected(nodes, 1)
     (left,) = [component for component in components if component.connected]
-    await left.ping(to=HOST)
-    assert held(left, f"{HOOK}hello")
+    await take(left, f"{HOOK}hello")
 
 
 # A node that dies ------------------------------------------------------------------------------
