@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from datetime import timedelta
 
 import structlog
@@ -139,6 +140,7 @@ class App:
             config.served.hosts,
             deadline=config.contacts.deadline_seconds,
             on_greeted=self._movers.on_up,
+            on_gone=self._on_gone,
         )
         self._pulse = Pulse(store.ping)
         self._upkeep = Upkeep(
@@ -200,6 +202,11 @@ class App:
     def _on_death(self) -> None:
         self._recovery.hurry()
         self._movers.renew_watches()
+
+    async def _on_gone(self, instances: Collection[str]) -> None:
+        self._contacts.abandon(instances)
+        # What contacts said to users there may not have been told.
+        await self._movers.on_up()
 
     @property
     def _alive(self) -> frozenset[str]:

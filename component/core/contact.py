@@ -10,7 +10,9 @@ Rules (XEP-0283 4.3 and 4.4; hook protocol 4.1):
 * a take is durable in the journal before it leaves, a release needs nobody's leave;
 * a mover who returns to the address they left is not followed once more: the entries become what
   they were before they left it;
-* what became of a verdict is what the server says became of it, not what we asked for.
+* what became of a verdict is what the server says became of it, not what we asked for;
+* where it says nothing, the roster tells whether the request was taken.  Whoever held it may have
+  died: what was taken is sent once more, what was not is handed back; twice is as good as once.
 
 The table at the end has every (phase, event) that means something; an event that a phase does not
 list changes nothing (an answer after the deadline, an outcome told twice).
@@ -89,7 +91,9 @@ class JournalFailed:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The component is being stopped."""
+    """The component is being stopped, or whoever held the request is gone: no more time."""
+
+    reason: Reason = Reason.STOPPING
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +167,18 @@ class ReadRoster:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """Send these presences once more: the roster has them, they themselves may not have left."""
+
+    plan: SendPlan
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack:
+    """Give the stanza back to the server (hook protocol, section 6)."""
+
+
+@dataclass(frozen=True, slots=True)
 class PutBack:
     """Bring the entries to what they were before this record; answer with RosterRead."""
 
@@ -193,7 +209,9 @@ class Settle:
     """Mark this one as undone, before the record itself is closed."""
 
 
-Effect = FetchStatement | Journal | Take | Release | ReadRoster | PutBack | Settle
+Effect = (
+    FetchStatement | Journal | Take | Release | ReadRoster | Repeat | HandBack | PutBack | Settle
+)
 
 
 # The machine ----------------------------------------------------------------------------------
@@ -289,6 +307,11 @@ def _on_journalled(case: Case, event: Event) -> Result:
     return replace(case, phase=Phase.TAKING), (Take(case.plan),)
 
 
+def _on_stopping(case: Case, event: Event) -> Result:
+    assert isinstance(event, Stopping)
+    return _released(case, event.reason)
+
+
 def _release_for(reason: Reason) -> Callable[[Case, Event], Result]:
     return lambda case, event: _released(case, reason)
 
@@ -305,8 +328,14 @@ def _on_outcome(case: Case, event: Event) -> Result:
 
 
 def _let_go(case: Case, reason: Reason, detail: str | None = None) -> Result:
+    return _settled(case, _not_followed(case, MoveState.RELEASED, reason, detail))
+
+
+def _not_followed(
+    case: Case, state: MoveState, reason: Reason, detail: str | None = None
+) -> Settle:
     note = Note.ASKS if reason is Reason.ASKED and case.notify else None
-    return _settled(case, Settle(MoveState.RELEASED, reason, detail=detail, note=note))
+    return Settle(state, reason, detail=detail, note=note)
 
 
 def _taken(case: Case, items: tuple[RosterItem, ...]) -> Result:
@@ -352,8 +381,13 @@ def _on_outcome_missing(case: Case, event: Event) -> Result:
 def _on_roster(case: Case, event: Event) -> Result:
     assert isinstance(event, RosterRead)
     if case.plan is not None and carried_out(case.divert, case.plan, event.items):
-        return _taken(case, event.items)
-    return _let_go(case, case.reason or Reason.SERVER)
+        later, effects = _taken(case, event.items)
+        return later, (Repeat(case.plan), *effects)
+    reason = case.reason or Reason.RESTARTED
+    if reason is Reason.VERIFIED:
+        reason = Reason.RESTARTED
+    settle = _not_followed(case, MoveState.HANDED_BACK, reason)
+    return replace(case, phase=Phase.SETTLED), (HandBack(), settle)
 
 
 def _on_put_back(case: Case, event: Event) -> Result:
@@ -377,11 +411,11 @@ _OPEN = (Phase.VERIFYING, Phase.COMMITTING, Phase.TAKING, Phase.RELEASING, Phase
 TABLE: Mapping[tuple[Phase, type], Callable[[Case, Event], Result]] = {
     (Phase.NEW, Diverted): _on_diverted,
     (Phase.NEW, JournalFailed): _release_for(Reason.JOURNAL_FAILED),
-    (Phase.NEW, Stopping): _release_for(Reason.STOPPING),
+    (Phase.NEW, Stopping): _on_stopping,
     (Phase.VERIFYING, StatementAnswered): _on_answer,
     (Phase.VERIFYING, DeadlinePassed): _release_for(Reason.DEADLINE),
     (Phase.VERIFYING, JournalFailed): _release_for(Reason.JOURNAL_FAILED),
-    (Phase.VERIFYING, Stopping): _release_for(Reason.STOPPING),
+    (Phase.VERIFYING, Stopping): _on_stopping,
     (Phase.COMMITTING, Journalled): _on_journalled,
     (Phase.COMMITTING, JournalFailed): _release_for(Reason.JOURNAL_FAILED),
     **{(phase, OutcomeTold): _on_outcome for phase in _OPEN},

@@ -36,6 +36,11 @@ log = structlog.get_logger(__name__)
 
 # Over these limits nothing is written: a flood must not fill the disk either.
 _UNRECORDED = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.DENIED})
+_ENDS = {
+    MoveState.DONE: "followed",
+    MoveState.RELEASED: "released",
+    MoveState.HANDED_BACK: "handed back",
+}
 _FLOODS = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED})
 _TELL_EVERY = 10.0
 """Seconds between log lines on requests beyond the limits: not one for each."""
@@ -186,6 +191,16 @@ class ContactSide:
             run.outcome.cancel()
             self._forget(run)
 
+    def abandon(self, instances: Collection[str]) -> None:
+        """These instances of the hook are no more (a node of a cluster has died), though the stream
+        stands: what they held is settled without waiting for their word."""
+        for run in list(self._open.values()):
+            if run.case.divert.instance in instances and not run.gone:
+                run.gone = True
+                if run.patience is not None:
+                    self._finish_later(run, core.OutcomeMissing())
+                run.stop()
+
     async def stop(self, grace: float) -> None:
         """Release what is not decided and wait up to ``grace`` seconds for outcomes."""
         self._stopping = True
@@ -223,6 +238,11 @@ class ContactSide:
                 divert = run.case.divert
                 items = await self._hook.entries(divert.contact, (divert.old, divert.new))
                 return core.RosterRead(items)
+            case core.Repeat(plan):
+                await self._hook.send(run.case.divert.contact, plan)
+            case core.HandBack():
+                divert = run.case.divert
+                await self._hook.hand_back(divert.contact, divert.stanza)
             case core.PutBack(earlier):
                 row = await run.row()
                 items = await self._restorer.complete_return(
@@ -287,7 +307,7 @@ class ContactSide:
                 if run.outcome.done():
                     return _told(run.outcome.result())
                 if not ask.done():
-                    return core.Stopping()
+                    return core.Stopping(Reason.RESTARTED) if run.gone else core.Stopping()
                 answer = ask.result()
                 await asyncio.shield(row)
         except TimeoutError:
@@ -354,6 +374,8 @@ class ContactSide:
             self._forget(run)  # where the stream went down, the record is recovery's
         elif run.outcome.done():
             self._finish_later(run, _told(run.outcome.result()))
+        elif run.gone:
+            self._finish_later(run, core.OutcomeMissing())
         else:
             wait, loop = self._timing.outcome, asyncio.get_running_loop()
             missing = core.OutcomeMissing()
@@ -384,7 +406,7 @@ class ContactSide:
         # Of a flood, each line would be one for the sender to fill the disk with.
         say = log.debug if effect.reason in _UNRECORDED else log.info
         say(
-            "followed" if effect.state is MoveState.DONE else "released",
+            _ENDS[effect.state],
             contact=divert.contact,
             old=divert.old,
             new=divert.new,

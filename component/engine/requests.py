@@ -24,9 +24,11 @@ class Request:
     outcome: asyncio.Future[Outcome]
     """What the server says became of it; cancelled when the stream is lost."""
     stopped: asyncio.Future[None]
-    """Done when the component stops."""
+    """Done when there is no more time: the component stops, or whoever held it is gone."""
     journal: Journal
     clock: Clock
+    gone: bool = False
+    """Whether the hook instance that held it is no more: nobody will say what became of it."""
     recorded: bool = True
     """Whether the journal is to know of it."""
     decided: float = 0.0

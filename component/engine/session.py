@@ -41,6 +41,7 @@ class Session:
         retry_seconds: float = 30.0,
         again_seconds: float = AGAIN_SECONDS,
         on_greeted: Callable[[], Awaitable[None]] | None = None,
+        on_gone: Callable[[Collection[str]], Awaitable[None]] | None = None,
     ) -> None:
         """Sessions of one component.
 
@@ -49,6 +50,7 @@ class Session:
         :param again_seconds: between looks at records that could not be settled.
         :param on_greeted: called in each session once, when the hooks that are there were greeted
             and what was left over is settled.
+        :param on_gone: called with instances of the hook that are no more while the stream stands.
         """
         self._hook = hook
         self._recovery = recovery
@@ -57,6 +59,7 @@ class Session:
         self._retry_seconds = retry_seconds
         self._again_seconds = again_seconds
         self._on_greeted = on_greeted
+        self._on_gone = on_gone
         self._hellos: dict[str, Hello] = {}
         self._silent: set[str] = set()
         self._full: set[str] = set()
@@ -142,7 +145,7 @@ class Session:
         self._recovered_at = self._tick()
         hellos = self._hellos.items()
         await self._recovery.run(
-            {host: hello.instance for host, hello in hellos},
+            {host: hello.instances for host, hello in hellos},
             {host: hello.timeout for host, hello in hellos},
         )
 
@@ -178,6 +181,12 @@ class Session:
             return
         self._hellos[host] = hello
         self._see_room(host, hello, known)
+        gone = known.instances - hello.instances
+        if gone:
+            log.warning("a node of the server's cluster is gone", host=host, nodes=len(gone))
+            if self._on_gone is not None:
+                await self._on_gone(gone)
+            self._recovery.hurry()
 
     def _see_room(self, host: str, hello: Hello, known: Hello) -> None:
         """While the stream stands, requests pass the hook by for one reason only."""

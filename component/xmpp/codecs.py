@@ -78,6 +78,8 @@ class Hello:
     """Requests that it did not divert, for want of a component or of room."""
     copies: frozenset[str] = frozenset()
     """What the admin lets be carried from an account to another."""
+    instances: frozenset[str] = frozenset()
+    """All that hold requests now: of a cluster, those of every node; this one is among them."""
 
     @property
     def may_upload(self) -> bool:
@@ -210,6 +212,8 @@ def read_hello(iq: ET.Element) -> Hello | None:
             features=frozenset(f.text or "" for f in hello.findall(tag(NS_HOOK, "feature"))),
             passed=int(hello.get("passed", "0")),
             copies=frozenset(c.text or "" for c in hello.findall(tag(NS_HOOK, "copy"))),
+            instances=frozenset(i.text or "" for i in hello.findall(tag(NS_HOOK, "instance")))
+            | {hello.attrib["instance"]},
         )
     except (KeyError, ValueError):
         return None

@@ -46,7 +46,7 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.BUSY: N_("Another move of this account is under way. Let it end, or cancel it first."),
     Problem.UNAVAILABLE: N_("The server does not answer just now. Please try again in a minute."),
     Problem.OTHER_OWNER: N_(
-        "The account of that time was deleted, and its address is somebody else’s now."
+        "The account of that time was deleted, and somebody else has its address now."
     ),
     Problem.NO_CONTACTS: N_("I have no list of contacts for that account."),
     Problem.BAD_RATE: N_("I cannot use that pace. Give a number above zero, or a lower one."),

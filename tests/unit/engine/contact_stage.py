@@ -145,7 +145,7 @@ class Stage:
 
     async def recover(self) -> int:
         """Settle what was left over."""
-        return await self.recovery.run({HOST: self.instance})
+        return await self.recovery.run({HOST: {self.instance}})
 
     async def records(self, contact: str = JULIET) -> list[MoveRecord]:
         """The journal, oldest first."""

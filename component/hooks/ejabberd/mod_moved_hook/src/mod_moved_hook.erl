@@ -24,7 +24,7 @@
 %% hooks
 -export([sm_receive_packet/1, component_send_packet/1, ejabberd_stopping/0]).
 %% for another node of the cluster
--export([verdict/4]).
+-export([verdict/4, instance/1]).
 %% for the other modules
 -export([hold/1, release/1, reply/2, component_for/2, stream/1, streams/1, table/1, lookup/2,
          count/2, option/2, element/3, items/1, child/3, inner/2]).
@@ -59,6 +59,9 @@ start(Host, _Opts) ->
                   {hook, remove_user, mod_moved_hook_watch, remove_user, 50},
                   {hook, remove_user, mod_moved_hook_divert, remove_user, 50},
                   {hook, remove_user, mod_moved_hook_account, remove_user, 60},
+                  %% After mod_privacy (50), which then knows the session's list.
+                  {hook, user_send_packet, mod_moved_hook_divert, user_send_packet, 55},
+                  {hook, c2s_session_resumed, mod_moved_hook_divert, session_resumed, 50},
                   %% What others drop is nobody's business.
                   {hook, sm_receive_packet, sm_receive_packet, 90}]};
         {error, _} = Error ->
@@ -147,14 +150,14 @@ sm_receive_packet(#iq{type = get, to = #jid{lresource = <<>>}} = IQ) ->
 sm_receive_packet(Acc) ->
     Acc.
 
-%% True if there was room for one more (or the same is held already).
--spec hold(mod_moved_hook_held:held()) -> boolean().
+%% True if there was room for one more; joined: the same is held already.
+-spec hold(mod_moved_hook_held:held()) -> boolean() | joined.
 hold(#{host := Host} = Held) ->
     Counts = supervisor:count_children(table(Host)),
     case proplists:get_value(active, Counts) < option(Host, max_held) of
         true ->
-            {ok, _} = supervisor:start_child(table(Host), [Held]),
-            true;
+            {ok, Holder} = supervisor:start_child(table(Host), [Held]),
+            is_pid(Holder) orelse joined;
         false ->
             false
     end.
@@ -221,7 +224,7 @@ order(Host, #iq{type = Type, sub_els = [Payload]} = IQ) when Type == get; Type =
             case {Type, xmpp:encode(Payload), (IQ#iq.to)#jid.luser} of
                 {get, #xmlel{name = <<"hello">>} = Hello, <<>>} ->
                     spawn(fun() ->
-                                  replace(Host, (IQ#iq.from)#jid.lserver, Stream),
+                                  replace((IQ#iq.from)#jid.lserver, Stream),
                                   answer(Host, IQ, Hello)
                           end);
                 {set, #xmlel{name = <<"watch">>} = Watch, <<_, _/binary>>} ->
@@ -236,32 +239,44 @@ order(Host, #iq{type = Type, sub_els = [Payload]} = IQ) when Type == get; Type =
 order(_, IQ) ->
     IQ.
 
-%% One component has one stream: the one that greeted last. ejabberd takes a second one, and then
-%% sends what is for the component to either; the earlier is dead to the component (a connection
-%% that a firewall has forgotten, say), though the kernel may not know that for minutes. Only a
-%% stream that has greeted is ended, for its address has been proved to be the same.
--spec replace(binary(), binary(), pid()) -> any().
-replace(Host, Component, Stream) ->
-    Key = {stream, Component},
-    case lookup(Host, Key) of
-        [{Key, Earlier}] when Earlier /= Stream ->
-            Monitor = monitor(process, Earlier),
-            ejabberd_service:send(Earlier, xmpp:serr_conflict()),
-            ejabberd_service:stop_async(Earlier),
-            receive
-                {'DOWN', Monitor, process, Earlier, noproc} -> ok;
-                {'DOWN', Monitor, process, Earlier, _} ->
-                    ?WARNING_MSG("~ts has connected anew; its earlier stream is ended",
-                                 [Component])
-            after timer:seconds(1) ->
-                    ?WARNING_MSG("~ts has connected anew; its earlier stream is killed",
-                                 [Component]),
-                    exit(Earlier, kill)
-            end;
+%% One component has one stream, in the whole cluster: the one that greeted last. ejabberd takes any
+%% number, and each node then sends what is for the component to one of its own; an earlier one is
+%% dead to the component (a connection that a firewall has forgotten, say), though the kernel may
+%% not know that for minutes. All of them have proved to be the component's.
+-spec replace(binary(), pid()) -> any().
+replace(Component, Stream) ->
+    case streams(Component) of
+        [Stream] ->
+            ok;
         _ ->
-            ok
-    end,
-    catch ets:insert(table(Host), {Key, Stream}).
+            %% Two that greet at the same moment would end each other.
+            global:trans({{?MODULE, Component}, self()},
+                         fun() -> end_others(Component, Stream) end,
+                         ejabberd_cluster:get_nodes())
+    end.
+
+-spec end_others(binary(), pid()) -> any().
+end_others(Component, Stream) ->
+    Streams = streams(Component),
+    [end_stream(Component, Other) || lists:member(Stream, Streams), Other <- Streams,
+                                     Other /= Stream].
+
+-spec end_stream(binary(), pid()) -> any().
+end_stream(Component, Stream) ->
+    Monitor = monitor(process, Stream),
+    ejabberd_service:send(Stream, xmpp:serr_conflict()),
+    ejabberd_service:stop_async(Stream),
+    How = receive {'DOWN', Monitor, process, Stream, _} -> ended
+          after timer:seconds(1) ->
+                  exit(Stream, kill),
+                  receive {'DOWN', Monitor, process, Stream, _} -> killed
+                  after timer:seconds(1) -> left
+                  end
+          end,
+    %% Of one that was killed it would go a moment later, and until then get what is for this one.
+    ejabberd_router:unregister_route(Component, Stream),
+    ?WARNING_MSG("~ts has connected anew; its earlier stream at ~ts is ~ts",
+                 [Component, node(Stream), How]).
 
 -spec verdict(binary(), binary(), binary(), iq()) -> any().
 verdict(Host, Id, Component, IQ) ->
@@ -356,7 +371,7 @@ release(#iq{to = User}, Payload) ->
 -spec hello(binary()) -> answer().
 hello(Host) ->
     Held = proplists:get_value(active, supervisor:count_children(table(Host))),
-    [{_, Instance}] = lookup(Host, instance),
+    [Instance | _] = Instances = instances(Host),
     Count = fun(Key) -> hd([integer_to_binary(N) || {_, N} <- lookup(Host, Key)] ++ [<<"0">>]) end,
     Released = [element(<<"released">>, [{<<"reason">>, atom_to_binary(Reason, utf8)},
                                          {<<"count">>, integer_to_binary(N)}], [])
@@ -375,7 +390,22 @@ hello(Host) ->
               {<<"taken">>, Count(taken)}, {<<"passed">>, Count(passed)},
               {<<"joined">>, Count(joined)},
               {<<"watched">>, integer_to_binary(mod_moved_hook_watch:watched(Host))}],
-             Released ++ Features ++ Queries ++ Copied)].
+             [element(<<"instance">>, [], [{xmlcdata, One}]) || One <- Instances]
+             ++ Released ++ Features ++ Queries ++ Copied)].
+
+%% Those of all nodes, this one's first. What an instance held that is not among them is nobody's,
+%% unless the component gives it back. A node that does not answer counts as gone: what is given
+%% back although it is still held there is one request all the same.
+-spec instances(binary()) -> [binary()].
+instances(Host) ->
+    Others = erpc:multicall(ejabberd_cluster:get_nodes() -- [node()], ?MODULE, instance, [Host],
+                            timer:seconds(2)),
+    [instance(Host) | [Instance || {ok, Instance} <- Others]].
+
+-spec instance(binary()) -> binary().
+instance(Host) ->
+    [{_, Instance}] = lookup(Host, instance),
+    Instance.
 
 %%% Small things ------------------------------------------------------------------------------
 

@@ -94,9 +94,9 @@ ask(Host, IQ) ->
 ask_allowed(Host, #iq{from = User} = IQ) ->
     %% A little longer than the request that may be held for it: its outcome comes first.
     Until = now_ms() + mod_moved_hook:option(Host, timeout) + timer:seconds(1),
-    Reply = case ejabberd_hooks:run_fold(privacy_check_packet, Host, allow, [User, IQ, out]) of
-                allow -> ask_until(IQ, Until, ?TRIES);
-                deny -> xmpp:make_error(IQ, xmpp:err_not_acceptable())
+    Reply = case mod_moved_hook_divert:allowed(User, IQ, out) of
+                true -> ask_until(IQ, Until, ?TRIES);
+                false -> xmpp:make_error(IQ, xmpp:err_not_acceptable())
             end,
     case Reply of
         timeout -> {error, wait, 'remote-server-timeout', <<"no answer in time">>};

@@ -6,9 +6,10 @@
 
 -module(mod_moved_hook_roster).
 
--export([chosen/2, entries/2, items/2, pending/1, send/2, send/3]).
+-export([chosen/2, entries/2, items/2, pending/1, send/2, send/4]).
 
 -include("logger.hrl").
+-include("ejabberd_sql_pt.hrl").
 -include("mod_roster.hrl").
 -include_lib("xmpp/include/xmpp.hrl").
 
@@ -143,16 +144,17 @@ in_use(_, _) -> false.
 %% All or nothing. Returns the touched addresses.
 -spec send(jid(), xmlel()) -> {ok, [jid:ljid()]} | {error, condition(), binary()}.
 send(User, Send) ->
-    send(User, Send, fun() -> true end).
+    send(User, Send, [], fun() -> true end).
 
 %% The same if Still() is true in the transaction of the change: otherwise the error is "changed".
--spec send(jid(), xmlel(), fun(() -> boolean())) ->
+%% Seen: the entries that Still() reads.
+-spec send(jid(), xmlel(), [jid:ljid()], fun(() -> boolean())) ->
           {ok, [jid:ljid()]} | {error, condition(), binary()}.
-send(#jid{luser = LUser, lserver = Host} = User, Send, Still) ->
+send(#jid{luser = LUser, lserver = Host} = User, Send, Seen, Still) ->
     case parse(User, Send) of
         {[_ | _] = Presences, Names} when length(Presences) =< 16 ->
             case ejabberd_auth:user_exists(LUser, Host) of
-                true -> save(User, Presences, Names, Still);
+                true -> save(User, Presences, Names, Seen, Still);
                 false -> {error, 'item-not-found', <<"no such user">>}
             end;
         {_, _} -> {error, 'bad-request', <<"a send takes 1 to 16 presences">>};
@@ -194,11 +196,11 @@ decode(El) ->
 may_send(#jid{lserver = Host} = User, Presence) ->
     Access = gen_mod:get_module_opt(Host, mod_roster, access),
     allow == acl:match_rule(Host, Access, User) andalso
-        allow == ejabberd_hooks:run_fold(privacy_check_packet, Host, allow, [User, Presence, out]).
+        mod_moved_hook_divert:allowed(User, Presence, out).
 
--spec save(jid(), [presence()], names(), fun(() -> boolean())) ->
+-spec save(jid(), [presence()], names(), [jid:ljid()], fun(() -> boolean())) ->
           {ok, [jid:ljid()]} | {error, condition(), binary()}.
-save(#jid{luser = LUser, lserver = Host} = User, Presences, Names, Still) ->
+save(#jid{luser = LUser, lserver = Host} = User, Presences, Names, Seen, Still) ->
     Mod = gen_mod:db_mod(Host, mod_roster),
     LJids = unique([jid:tolower(To) || #presence{to = To} <- Presences]),
     %% Not in the transaction: mod_pres_counter counts in the process that asks, and with SQL that
@@ -207,6 +209,7 @@ save(#jid{luser = LUser, lserver = Host} = User, Presences, Names, Still) ->
     %% May run more than once, so nothing in here has an effect but what is rolled back. A refusal
     %% is a value, and no exit: mnesia and SQL understand those differently.
     F = fun() ->
+                lock(Mod, LUser, Host, lists:usort(Seen ++ LJids)),
                 case {Still(), Allowed} of
                     {true, true} -> write_all(Mod, User, Presences, Names, LJids);
                     {true, false} -> {refused, 'not-acceptable',
@@ -228,6 +231,21 @@ save(#jid{luser = LUser, lserver = Host} = User, Presences, Names, Still) ->
             ?ERROR_MSG("Could not save the roster of ~ts: ~p", [jid:encode(User), Reason]),
             {error, 'internal-server-error', <<"the roster could not be saved">>}
     end.
+
+%% Mnesia keeps what a transaction has read; in SQL others may change it until it is written, also in
+%% mod_roster's own transactions. So a first statement that changes nothing keeps the entries. (All
+%% in one order, or two would wait for each other.)
+-spec lock(module(), binary(), binary(), [jid:ljid()]) -> any().
+lock(mod_roster_sql, LUser, LServer, LJids) ->
+    lists:foreach(
+      fun(LJid) ->
+              SJID = jid:encode(LJid),
+              ejabberd_sql:sql_query_t(
+                ?SQL("update rosterusers set subscription=subscription"
+                     " where username=%(LUser)s and %(LServer)H and jid=%(SJID)s"))
+      end, LJids);
+lock(_, _, _, _) ->
+    ok.
 
 -spec write_all(module(), jid(), [presence()], names(), [jid:ljid()]) ->
           {[#step{}], false | true | binary()}.
