@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 from component.core import jids
 from component.core.model import Divert, Reason
 
+MAX_REQUEST = 8192
+"""Bytes of a request, as the journal would keep it; one of a mover has some hundred."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -79,6 +82,8 @@ class Gate:
             return Reason.DENIED
         if open_requests > policy.max_open:
             return Reason.OVERLOADED
+        if len(divert.stanza.encode()) > MAX_REQUEST:
+            return Reason.TOO_LARGE
         if not self._buckets.take(jids.domain(jids.key(divert.new)), now):
             return Reason.RATE_LIMITED
         return None

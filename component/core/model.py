@@ -104,6 +104,7 @@ class Reason(StrEnum):
     TOO_MANY_INTO = "too-many-old-jids-into-new-jid"
     RATE_LIMITED = "rate-limited"
     DENIED = "domain-denied"
+    TOO_LARGE = "request-too-large"
     OVERLOADED = "overloaded"
     JOURNAL_FAILED = "journal-failed"
     STOPPING = "component-stopping"

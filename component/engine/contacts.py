@@ -33,8 +33,8 @@ from component.xmpp.errors import LinkError, LinkLost
 log = structlog.get_logger(__name__)
 
 # Over these limits nothing is written: a flood must not fill the disk either.
-_UNRECORDED = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.DENIED})
-_FLOODS = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED})
+_FLOODS = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.TOO_LARGE})
+_UNRECORDED = _FLOODS | {Reason.DENIED}
 _TELL_EVERY = 10.0
 """Seconds between log lines on requests beyond the limits: not one for each."""
 

@@ -16,6 +16,7 @@ from component.engine.movers.accounts import Accounts
 from component.engine.movers.backwards import to_withdraw
 from component.engine.movers.box import MoverSettings
 from component.engine.movers.ports import JourneyStore
+from component.engine.movers.tombstones import Tombstones
 from component.engine.ports import Clock
 from component.xmpp.errors import RemoteError
 
@@ -49,6 +50,7 @@ class Watches:
         clock: Clock,
         settings: MoverSettings,
         hosts: Collection[str],
+        tombstones: Tombstones,
         runs_of: Callable[[str], list[Run]],
         mine: Callable[[str], bool] = lambda _: True,
     ) -> None:
@@ -59,6 +61,7 @@ class Watches:
         self._clock = clock
         self._settings = settings
         self._hosts = hosts
+        self._tombstones = tombstones
         self._runs_of = runs_of
         self._mine = mine
 
@@ -69,6 +72,7 @@ class Watches:
         """
         if jids.domain(user) not in self._hosts:
             return
+        await self._tombstones.renew(user)
         at_work = any(
             not run.book.journey.state.final or to_withdraw(run.book) for run in self._runs_of(user)
         )
@@ -98,8 +102,9 @@ class Watches:
     async def renew_all(self) -> None:
         """After a reconnect: every old account whose contacts are still told where it went.
 
-        Journeys at work renew their own; paused ones do not work.
+        Journeys at work renew their own; paused ones do not work.  And who left.
         """
+        await self._tombstones.tell_all()
         users: set[str] = set()
         at_work: set[str] = set()
         since = self._clock.now() - self._settings.statement

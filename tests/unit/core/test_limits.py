@@ -50,6 +50,13 @@ def test_gate() -> None:
     assert gate(requests_per_minute=0) is Reason.RATE_LIMITED
 
 
+def test_a_large_request_is_not_looked_at() -> None:
+    gate = Gate(Policy())
+    for text, refused in (("x" * 8192, None), ("x" * 8193, Reason.TOO_LARGE)):
+        assert gate.admit(divert(stanza=text), open_requests=1, now=0.0) is refused
+    assert gate.admit(divert(stanza="ü" * 4097), open_requests=1, now=0.0) is Reason.TOO_LARGE
+
+
 def test_an_old_jid_moves_once() -> None:
     followed = Followed(Policy(window_seconds=100))
     assert followed.object_to(OLD, NEW, 0) is None

@@ -19,7 +19,7 @@ local add_items, send_as, blocked = roster_lib.add_items, roster_lib.send_as, ro
 local link = module:require "link";
 local connected, authority = link.connected, link.authority;
 local watches = module:require "watch"(link, add_items, blocked);
-module:require "tombstone"(link);
+local tombstones = module:require "tombstone"(link);
 module:require "reborn";
 local copying = module:require "copy";
 
@@ -27,7 +27,7 @@ local xmlns_hook = "urn:xmpp-moved:hook:0";
 local xmlns_moved = "urn:xmpp:moved:1";
 local xmlns_forward = "urn:xmpp:forward:0";
 local hook_version = "0.5.0";
-local features = { "watch", "tombstone", "answer", "entries", "get-entries" };
+local features = { "watch", "tombstone", "answer", "entries", "get-entries", "tombstones" };
 
 -- What a component may ask as a user (4.3): the namespace of the payload.
 local query_namespaces = {
@@ -382,6 +382,19 @@ module:hook("iq/host", function (event)
 end, 1000);
 
 module:hook("iq-get/host/"..xmlns_hook..":hello", hello);
+
+module:hook("iq-set/host/"..xmlns_hook..":tombstones", function (event)
+	local origin, stanza = event.origin, event.stanza;
+	local component = authority(origin);
+	if not component then return; end
+	local ok, condition, why = tombstones.set(component, stanza.tags[1]);
+	if not ok then
+		refuse(origin, stanza, condition, why);
+	else
+		origin.send(st.reply(stanza));
+	end
+	return true;
+end);
 
 module:hook_global("server-stopping", function () link.give_up("stopping"); end, 1000);
 function module.unload() link.give_up("unloaded"); end
