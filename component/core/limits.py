@@ -156,6 +156,42 @@ class Followed:
             self._into.pop(new, None)
 
 
+class Repeats:
+    """How often a contact was taken from one address to another, or back, in the last day.
+
+    There, back, and there again: who changes their mind is followed.  Beyond that each turn would
+    be a change of the roster, a message and a row for nothing.
+    """
+
+    TURNS = 3
+    SECONDS = 86400.0
+
+    def __init__(self, size: int = 100_000) -> None:
+        self._size = size
+        self._turns: OrderedDict[tuple[str, frozenset[str]], tuple[float, ...]] = OrderedDict()
+
+    def note(self, divert: Divert, at: float) -> None:
+        """A contact was taken along at ``at`` (seconds since the epoch)."""
+        key = self._key(divert)
+        self._turns[key] = (*self._lately(key, at), at)
+        self._turns.move_to_end(key)
+        if len(self._turns) > self._size:
+            self._turns.popitem(last=False)
+
+    def object_to(self, divert: Divert, now: float) -> Reason | None:
+        """The reason against doing so once more, or None.  ``now``: epoch seconds."""
+        turns = len(self._lately(self._key(divert), now))
+        return Reason.BACK_AND_FORTH if turns >= self.TURNS else None
+
+    def _lately(self, key: tuple[str, frozenset[str]], now: float) -> tuple[float, ...]:
+        return tuple(at for at in self._turns.get(key, ()) if at > now - self.SECONDS)
+
+    @staticmethod
+    def _key(divert: Divert) -> tuple[str, frozenset[str]]:
+        pair = frozenset((jids.key(divert.old), jids.key(divert.new)))
+        return jids.key(divert.contact), pair
+
+
 class Declined:
     """What contacts took back: the same move is not followed for them a second time.
 

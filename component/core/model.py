@@ -105,6 +105,8 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate-limited"
     DENIED = "domain-denied"
     TOO_LARGE = "request-too-large"
+    BACK_AND_FORTH = "back-and-forth"
+    """The contact was taken between the two addresses often enough for a day."""
     OVERLOADED = "overloaded"
     JOURNAL_FAILED = "journal-failed"
     STOPPING = "component-stopping"

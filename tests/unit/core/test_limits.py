@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from component.core.answers import Answers
-from component.core.limits import Buckets, Followed, Gate, Policy
+from component.core.limits import Buckets, Followed, Gate, Policy, Repeats
 from component.core.model import Reason
 from component.core.statement import ErrorRead, read
 from tests.unit.core.samples import NEW, OLD, divert, naming
@@ -95,6 +95,23 @@ def test_who_came_back_may_move_on() -> None:
     assert followed.object_to(NEW, "third@x.example", 2) is Reason.ALREADY_MOVED
     followed.note(OLD, NEW, 3)
     assert followed.object_to(NEW, "third@x.example", 4) is None
+
+
+def test_there_and_back_a_few_times_a_day() -> None:
+    repeats = Repeats(size=2)
+    there, back = divert(), divert(old=NEW, new=OLD)
+    for at, turn in enumerate((there, back, there)):
+        assert repeats.object_to(turn, at) is None
+        repeats.note(turn, at)
+    for turn in (there, back):
+        assert repeats.object_to(turn, 3) is Reason.BACK_AND_FORTH
+    assert repeats.object_to(divert(contact="other@x.example"), 3) is None
+    assert repeats.object_to(divert(new="third@x.example"), 3) is None
+    assert repeats.object_to(back, 86400) is None
+    repeats.note(back, 86400)
+    for n in range(2):
+        repeats.note(divert(contact=f"{n}@x.example"), 86400)
+    assert len(repeats._turns) == 2
 
 
 ASKER, OTHER = "a@x.example", "b@x.example"
