@@ -23,7 +23,7 @@ class Policy:
     allow_domains: frozenset[str] = frozenset()
     deny_domains: frozenset[str] = frozenset()
     requests_per_minute: int = 600
-    """Diverted requests for each mover's domain."""
+    """Diverted requests for each mover's domain; a sender, and a contact, has a part of it."""
     max_open: int = 5000
     max_old_into_new: int = 5
     window_seconds: float = 30 * 86400.0
@@ -54,11 +54,26 @@ class Buckets:
 
 
 class Gate:
-    """Decides before any work is done whether a request may be looked at."""
+    """Decides before any work is done whether a request may be looked at.
+
+    What one sender, and what one contact, may take of a domain's share comes first: so neither one
+    user of a large server, nor one of ours who is sent much, uses it up for the others there.
+    """
+
+    PART = 5
+    """One sender, or contact, has this part of a domain's share."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._buckets = Buckets(policy.requests_per_minute, policy.remembered_domains)
+        size = policy.remembered_domains
+        self._senders, self._contacts, self._domains = (Buckets(0, size) for _ in range(3))
+        self._set_rates()
+
+    def _set_rates(self) -> None:
+        whole = self._policy.requests_per_minute
+        self._domains.set_rate(whole)
+        for buckets in (self._senders, self._contacts):
+            buckets.set_rate(-(-whole // self.PART))
 
     def set_domains(self, allow: frozenset[str], deny: frozenset[str]) -> None:
         """Put other lists of domains in force."""
@@ -70,7 +85,7 @@ class Gate:
         self._policy = replace(
             policy, allow_domains=mine.allow_domains, deny_domains=mine.deny_domains
         )
-        self._buckets.set_rate(policy.requests_per_minute)
+        self._set_rates()
 
     def admit(self, divert: Divert, *, open_requests: int, now: float) -> Reason | None:
         """None to go on, or the reason to release at once.  ``now`` is monotonic seconds."""
@@ -84,9 +99,14 @@ class Gate:
             return Reason.OVERLOADED
         if len(divert.stanza.encode()) > MAX_REQUEST:
             return Reason.TOO_LARGE
-        if not self._buckets.take(jids.domain(jids.key(divert.new)), now):
-            return Reason.RATE_LIMITED
-        return None
+        sender = jids.key(divert.new)
+        domain = jids.domain(sender)
+        within = (
+            self._senders.take(sender, now)
+            and self._contacts.take(f"{jids.key(divert.contact)} {domain}", now)
+            and self._domains.take(domain, now)
+        )
+        return None if within else Reason.RATE_LIMITED
 
 
 class Followed:

@@ -18,6 +18,7 @@ pytestmark = kinds(group="authority")
 LARGE = "<status>" + "x" * 200_000 + "</status>"
 MANY = 5
 TURNS = 8
+SHARE = 50
 PATIENCE = 30.0
 
 
@@ -76,6 +77,26 @@ async def test_there_and_back_again_and_again(house_for: HouseFor) -> None:
     assert len(told) == 3
     rows = await house.daemon.moves(contact)
     assert [row.state for row in rows] == [MoveState.DONE] * 3
+
+
+async def test_one_user_of_a_large_server(house_for: HouseFor) -> None:
+    """Who sends more than the whole server may leaves the others of it their share."""
+    house = await house_for((("limits.per_domain_per_minute", SHARE),))
+    old, new, forger = (house.unique(name, STRANGER_HOST) for name in ("old", "new", "forger"))
+    olds = [house.unique("claimed", STRANGER_HOST) for _ in range(10)]
+    said = dict.fromkeys(olds, statement(new)) | {old: statement(new)}
+    domain = Domain(house.server.spec.address, lambda account, _iq: said[account])
+    await domain.open()
+    house.stack.push_async_callback(domain.close)
+    for _ in range(2 * SHARE // len(olds)):
+        contact = house.account("juliet", *(RosterEntry(jid, "both") for jid in olds))
+        for jid in olds:
+            domain.asks(forger, contact, moved(jid))
+    friend = house.account("friend", RosterEntry(old, "both"))
+    domain.asks(new, friend, moved(old))
+    await domain.until(partial(_follows, domain, friend, new, 1), "a follow")
+    limited = "xmpp_moved_moves_total{reason=rate-limited,verdict=release}"
+    assert (await house.metrics())[limited] >= SHARE
 
 
 def _follows(domain: Domain, contact: str, new: str, times: int) -> bool:

@@ -50,6 +50,26 @@ def test_gate() -> None:
     assert gate(requests_per_minute=0) is Reason.RATE_LIMITED
 
 
+def asked_by(gate: Gate, times: int, **request: str) -> int:
+    """How many of so many requests at once are looked at; ``%`` is replaced by their number."""
+    numbered = ({k: v.replace("%", str(n)) for k, v in request.items()} for n in range(times))
+    return sum(
+        gate.admit(divert(**one), open_requests=1, now=0.0) is None  # type: ignore[arg-type]
+        for one in numbered
+    )
+
+
+def test_one_user_does_not_use_up_the_share_of_a_domain() -> None:
+    gate = Gate(Policy(requests_per_minute=100))
+    assert asked_by(gate, 500, new="mallory@large.example", contact="c%@x.example") == 20
+    assert asked_by(gate, 500, new="m%@large.example", contact="colluding@x.example") == 20
+    assert asked_by(gate, 1, new="juliet@large.example", contact="c1@x.example") == 1
+    # What they were refused cost the others nothing; nor who is sent much from elsewhere.
+    assert asked_by(gate, 1, new="juliet@other.example", contact="colluding@x.example") == 1
+    assert asked_by(gate, 500, new="n%@large.example", contact="d%@x.example") == 59
+    assert asked_by(gate, 1, new="late@large.example", contact="late@x.example") == 0
+
+
 def test_a_large_request_is_not_looked_at() -> None:
     gate = Gate(Policy())
     for text, refused in (("x" * 8192, None), ("x" * 8193, Reason.TOO_LARGE)):
