@@ -154,7 +154,6 @@ def mover_side(
         store.journeys,
         shared.teller,
         clock,
-        settings,
         hosts,
         shared.contacts.on_divert,
         shared.contacts.on_outcome,

@@ -76,6 +76,9 @@ class FakeServer:
         self.nodes: dict[str, Node] = {}
         self.blocks: dict[str, set[str]] = {}
         self.watches: dict[str, frozenset[str]] = {}
+        self.left: set[str] = set()
+        """Whom the hook asks about once their account is gone."""
+        self._stale: set[str] = set()
         self.told: list[Told] = []
         self.log: list[str] = []
         self.up = True
@@ -135,6 +138,9 @@ class FakeServer:
 
     def answer(self, hosts: tuple[str, ...], to: str, payload: ET.Element) -> ET.Element:
         """What a component that serves these hosts is answered."""
+        if to in hosts and payload.tag == tag(NS_HOOK, "tombstones"):
+            self._told_of(payload)
+            return ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
         if to not in self.rosters or jids.domain(to) not in hosts:
             raise RemoteError("item-not-found")
         token = self.token(to)
@@ -160,6 +166,17 @@ class FakeServer:
             case _:
                 raise RemoteError("feature-not-implemented")
         return iq
+
+    def _told_of(self, tombstones: ET.Element) -> None:
+        """Who left (section 11)."""
+        if tombstones.get("begin") == "true":
+            self._stale = set(self.left)
+        for account in tombstones.iter(tag(NS_HOOK, "account")):
+            jid = account.get("jid", "")
+            (self.left.discard if account.get("state") == "removed" else self.left.add)(jid)
+            self._stale.discard(jid)
+        if tombstones.get("end") == "true":
+            self.left -= self._stale
 
     # Presences ----------------------------------------------------------------------------------
 

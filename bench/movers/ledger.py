@@ -121,6 +121,10 @@ class Ledger:
         journey = self.journeys.get(self._newest.get(old, 0))
         return journey if journey is not None and journey.state in _PUBLISHED else None
 
+    async def left(self) -> Collection[str]:
+        """The accounts that have a successor."""
+        return {old for old in self._newest if await self.successor(old) is not None}
+
     async def last_started(self, old_or_new: str) -> Sequence[Journey]:
         """Journeys of an account that were started, newest first."""
         found = await self.list(account=old_or_new, limit=len(self.journeys))

@@ -230,7 +230,8 @@ class LimitsSection(Section):
         default=600,
         ge=1,
         le=1_000_000,
-        description="Requests followed per minute for new addresses of one domain.",
+        description="Requests followed per minute for new addresses of one domain. A fifth of it\n"
+        "for each of these addresses, and for each contact whom they ask.",
     )
     max_open_requests: int = Field(
         default=5000, ge=1, le=1_000_000, description="Requests being decided at once."

@@ -96,6 +96,7 @@ class MoveRecord:
     old_item: RosterItem
     new_item: RosterItem | None
     stanza: str
+    """The request as it came; empty once the record is final."""
     noticed_at: datetime | None = None
     """When the contact was told of the change."""
     undone_at: datetime | None = None

@@ -14,7 +14,7 @@ import structlog
 from component.core import contact as core
 from component.core import jids
 from component.core.contact import Case, Event
-from component.core.limits import Declined, Followed, Gate
+from component.core.limits import Declined, Followed, Gate, Repeats
 from component.core.model import NOBODYS, Divert, Reason
 from component.core.records import MoveState, Settlement, VerdictRecord
 from component.core.roster import Carry
@@ -35,13 +35,15 @@ from component.xmpp.errors import LinkError, LinkLost
 log = structlog.get_logger(__name__)
 
 # Over these limits nothing is written: a flood must not fill the disk either.
-_UNRECORDED = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.DENIED})
 _ENDS = {
     MoveState.DONE: "followed",
     MoveState.RELEASED: "released",
     MoveState.HANDED_BACK: "handed back",
 }
-_FLOODS = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED})
+_FLOODS = frozenset(
+    {Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.TOO_LARGE, Reason.BACK_AND_FORTH}
+)
+_UNRECORDED = _FLOODS | {Reason.DENIED}
 _TELL_EVERY = 10.0
 """Seconds between log lines on requests beyond the limits: not one for each."""
 
@@ -90,6 +92,7 @@ class ContactSide:
         self._gate = gate
         self._followed = followed
         self._declined = declined
+        self._repeats = Repeats()
         self._preferences = preferences
         self._restorer = restorer
         self._notices = notices
@@ -160,6 +163,7 @@ class ContactSide:
         self._count()
         objection = self._gate.admit(divert, open_requests=len(self._open), now=self._clock.tick())
         objection = objection or self._declined.object_to(divert)
+        objection = objection or self._repeats.object_to(divert, self._clock.now().timestamp())
         if objection in _FLOODS:
             self._flooded(objection, divert.new)
         run.recorded = objection not in _UNRECORDED
@@ -401,6 +405,7 @@ class ContactSide:
         if effect.state is MoveState.DONE:
             now = self._clock.now().timestamp()
             self._followed.note(divert.old, divert.new, now)
+            self._repeats.note(divert, now)
         if run.answer is not None:
             self._gauges.outcome(self._clock.tick() - run.decided)
         # Of a flood, each line would be one for the sender to fill the disk with.

@@ -39,6 +39,12 @@ _PUBLISHED = (
     JourneyState.SETTLING.value,
     JourneyState.DONE.value,
 )
+_LED_AWAY = and_(
+    JourneyRow.kind.in_((Kind.AWAY.value, Kind.BOTH.value)),
+    JourneyRow.state.in_(_PUBLISHED),
+    JourneyRow.old_account.is_distinct_from(NOBODYS),
+    JourneyRow.new_account.is_distinct_from(NOBODYS),
+)
 
 
 class Journeys:
@@ -253,19 +259,24 @@ class Journeys:
         """The newest journey away from ``old`` that has published its statement, if any."""
         wanted = (
             select(JourneyRow)
-            .where(
-                JourneyRow.old == old,
-                JourneyRow.kind.in_((Kind.AWAY.value, Kind.BOTH.value)),
-                JourneyRow.state.in_(_PUBLISHED),
-                JourneyRow.old_account.is_distinct_from(NOBODYS),
-                JourneyRow.new_account.is_distinct_from(NOBODYS),
-            )
+            .where(JourneyRow.old == old, _LED_AWAY)
             .order_by(JourneyRow.id.desc())
             .limit(1)
         )
         async with self._database.reading() as session:
             row = (await session.scalars(wanted)).first()
             return None if row is None else rows.journey_of(row)
+
+    async def left(self) -> frozenset[str]:
+        """The accounts that have a :meth:`successor`."""
+        found: set[str] = set()
+        async with self._database.reading() as session:
+            stream = await session.stream_scalars(
+                select(JourneyRow.old).where(_LED_AWAY).distinct()
+            )
+            async for part in stream.partitions(_READ_CHUNK):
+                found.update(part)
+        return frozenset(found)
 
     async def last_started(self, old_or_new: str) -> Found:
         """Journeys of this account (old or new) that were started, the last started first."""

@@ -142,6 +142,7 @@ _SETTLE = (
         detail=bindparam("b_detail"),
         settled_at=bindparam("b_at"),
         noticed_at=bindparam("b_noticed_at"),
+        stanza="",  # whoever sent it chose its length; only what is open may be handed back
     )
 )
 _EXPLAIN = insert(_audit)

@@ -46,6 +46,9 @@ REASONS: Final[dict[Reason, str]] = {
     "([limits] per_domain_per_minute).",
     Reason.DENIED: "The domain of the old or the new address is not allowed "
     "([contacts] allow_domains, deny_domains).",
+    Reason.TOO_LARGE: "The request was larger than any that a mover's client makes.",
+    Reason.BACK_AND_FORTH: "This user was taken from one address to the other, and back, often "
+    "enough for a day.",
     Reason.OVERLOADED: "Too many requests were open at once ([limits] max_open_requests).",
     Reason.JOURNAL_FAILED: "The database could not record the decision, so nothing was done.",
     Reason.STOPPING: "xmpp-moved was being stopped.",

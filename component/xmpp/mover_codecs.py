@@ -74,6 +74,15 @@ class Wrote:
     lang: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Somebody asks for the statement of an account that is no more."""
+
+    account: str
+    asker: str | None
+    """Who asks, without a resource; None: the hook did not say."""
+
+
 def is_watched(iq: ET.Element) -> bool:
     """Whether a divert is there because its user is watched."""
     payload = iq.find(tag(NS_HOOK, "divert"))
@@ -134,10 +143,10 @@ def read_wrote(iq: ET.Element, hosts: Collection[str]) -> Wrote:
     return Wrote(user, sender, wrote.get("lang") or None)
 
 
-def read_tombstone(iq: ET.Element, hosts: Collection[str]) -> str:
+def read_tombstone(iq: ET.Element, hosts: Collection[str]) -> Sought:
     """The missing account whose statement somebody asks for.
 
-    :raises StanzaError: the asker is not the server of that account.
+    :raises StanzaError: the question is not the server's of that account.
     """
     asked = iq.find(tag(NS_HOOK, "tombstone"))
     jid = None if asked is None else jids.bare_of(asked.get("jid"))
@@ -147,7 +156,7 @@ def read_tombstone(iq: ET.Element, hosts: Collection[str]) -> str:
         raise StanzaError(
             Condition.FORBIDDEN, "auth", "only the server of that account may ask this"
         )
-    return jid
+    return Sought(jid, None if asked is None else jids.entity(asked.get("asker")))
 
 
 def read_deleted(message: ET.Element, hosts: Collection[str]) -> tuple[str, str | None]:
@@ -188,6 +197,19 @@ def write_answer(lang: str, text: str) -> ET.Element:
     answer = ET.Element(tag(NS_HOOK, "answer"), {tag(NS_XML, "lang"): lang})
     answer.text = text[:1024]
     return answer
+
+
+def write_tombstones(
+    left: Iterable[str] = (), *, removed: Iterable[str] = (), begin: bool = False, end: bool = False
+) -> ET.Element:
+    """A piece of the list of those who left, or a change of it (hook protocol, section 11)."""
+    edges = {name: "true" for name, on in (("begin", begin), ("end", end)) if on}
+    element = ET.Element(tag(NS_HOOK, "tombstones"), edges)
+    for jid in left:
+        ET.SubElement(element, tag(NS_HOOK, "account"), {"jid": jid})
+    for jid in removed:
+        ET.SubElement(element, tag(NS_HOOK, "account"), {"jid": jid, "state": "removed"})
+    return element
 
 
 def write_gone(new: str) -> ET.Element:

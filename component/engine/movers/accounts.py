@@ -7,7 +7,7 @@ errors included; a stream that is down raises LinkLost.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from component.core.conditions import Condition
@@ -120,6 +120,22 @@ class Accounts(Asking):
         wanted = mover_codecs.write_watch(requests=requests, answers=answers, messages=messages)
         answer = await self._wire.request("set", user, wanted, timeout=self._timeout)
         return mover_codecs.read_pending(answer)
+
+    async def tell_left(
+        self,
+        host: str,
+        left: Iterable[str] = (),
+        *,
+        removed: Iterable[str] = (),
+        begin: bool = False,
+        end: bool = False,
+    ) -> None:
+        """Tell the hook of a host who left, so that it asks about nobody else.
+
+        :param begin, end: from one to the other they are all; else a change.
+        """
+        payload = mover_codecs.write_tombstones(left, removed=removed, begin=begin, end=end)
+        await self._wire.request("set", host, payload, timeout=self._timeout)
 
     async def approve(self, user: str, senders: Sequence[str]) -> tuple[RosterItem, ...]:
         """Grant requests that stand on the user's roster; the entries as they are now."""

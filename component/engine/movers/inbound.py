@@ -13,7 +13,6 @@ import structlog
 from component.core.journey.model import ContactState
 from component.core.model import PresenceKind, SendPlan, Step, same_account
 from component.core.notices import NewAddress
-from component.engine.movers.box import MoverSettings
 from component.engine.movers.ports import JourneyStore, MoverGauges, NoGauges
 from component.engine.movers.run import Run
 from component.engine.movers.service import Movers
@@ -43,7 +42,6 @@ class Inbound:
         store: JourneyStore,
         teller: Teller,
         clock: Clock,
-        settings: MoverSettings,
         hosts: Collection[str],
         contact_divert: Callable[[ET.Element], Awaitable[ET.Element]],
         contact_outcome: Callable[[ET.Element], Awaitable[None]],
@@ -53,7 +51,6 @@ class Inbound:
         self._store = store
         self._teller = teller
         self._clock = clock
-        self._settings = settings
         self._hosts = hosts
         self._contact_divert = contact_divert
         self._contact_outcome = contact_outcome
@@ -146,12 +143,6 @@ class Inbound:
 
     async def on_tombstone(self, iq: ET.Element) -> ET.Element | None:
         """Somebody asks for the statement of an account that is no more (XEP-0283 4.3, gone)."""
-        jid = mover_codecs.read_tombstone(iq, self._hosts)
-        if not self._settings.tombstones:
-            return None
-        try:
-            journey = await self._store.successor(jid)
-        except StoreError as error:
-            log.warning("a tombstone cannot be looked up", error=str(error))
-            return None
-        return None if journey is None else mover_codecs.write_gone(journey.new)
+        sought = mover_codecs.read_tombstone(iq, self._hosts)
+        new = await self._movers.tombstones.successor(sought)
+        return None if new is None else mover_codecs.write_gone(new)

@@ -89,6 +89,9 @@ class JourneyStore(Protocol):
     async def successor(self, old: str) -> Journey | None:
         """The move that led away from this account, if one did and stands."""
 
+    async def left(self) -> Collection[str]:
+        """The accounts that have a :meth:`successor`."""
+
     async def last_started(self, old_or_new: str) -> Sequence[Journey]:
         """Journeys of an account that were started, newest first."""
 

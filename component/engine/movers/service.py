@@ -44,8 +44,9 @@ from component.engine.movers.handovers import Handovers
 from component.engine.movers.housekeeping import Housekeeping
 from component.engine.movers.orders import explained
 from component.engine.movers.ports import Carrier, JourneyStore, MoverGauges, NoGauges
-from component.engine.movers.run import Run
+from component.engine.movers.run import RETRY_SECONDS, Run
 from component.engine.movers.runs import Runs
+from component.engine.movers.tombstones import Tombstones
 from component.engine.movers.watches import Watches
 from component.engine.ports import Clock, Teller
 from component.engine.preferences import Preferences
@@ -98,7 +99,17 @@ class Movers:
         self.pace = Pace(settings.rates, self._hosts)
         self.paused = False
         """An admin holds everything."""
-        self.watches = Watches(accounts, store, clock, settings, self._hosts, self.runs.of, watches)
+        self.tombstones = Tombstones(accounts, store, clock, settings, self._hosts)
+        self.watches = Watches(
+            accounts,
+            store,
+            clock,
+            settings,
+            self._hosts,
+            self.tombstones,
+            self.runs.of,
+            watches,
+        )
         self.housekeeping = Housekeeping(
             accounts,
             store,
@@ -151,10 +162,13 @@ class Movers:
             return
 
         async def renew() -> None:
-            try:
-                await self.watches.renew_all()
-            except (LinkError, StoreError) as error:
-                log.warning("old accounts are not watched yet", error=str(error))
+            while True:
+                try:
+                    await self.watches.renew_all()
+                    return
+                except (LinkError, StoreError) as error:
+                    log.warning("old accounts are not watched yet", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
 
         self._stop_renewing()
         task = asyncio.create_task(renew(), name="renew watches")
@@ -206,7 +220,11 @@ class Movers:
 
     def reconfigure(self, settings: MoverSettings) -> None:
         """Put other settings in force; the overall rate and the domains are the admin's."""
-        switched = settings.answer_senders is not self._settings.answer_senders
+        before = self._settings
+        switched = (settings.answer_senders, settings.tombstones) != (
+            before.answer_senders,
+            before.tombstones,
+        )
         self._configured = settings.rates
         self._settings.take_over(settings)
         self._set_rates()
@@ -356,6 +374,10 @@ class Movers:
         for journey in await self._store.list(account=jid):
             if journey.new == jid and journey.new_account == NOBODYS and self.serves(journey.old):
                 await self._lead_nowhere(journey)
+        try:
+            await self.watches.renew(jid)
+        except LinkError as error:
+            log.warning("the hook is told later where nobody goes", jid=jid, error=str(error))
 
     async def _lead_nowhere(self, journey: Journey) -> None:
         """Take back a statement that names an address which anybody can have now."""

@@ -17,6 +17,7 @@ from component.engine.movers.accounts import Accounts
 from component.engine.movers.backwards import to_withdraw
 from component.engine.movers.box import MoverSettings
 from component.engine.movers.ports import JourneyStore
+from component.engine.movers.tombstones import Tombstones
 from component.engine.ports import Clock
 from component.xmpp.errors import RemoteError
 
@@ -50,6 +51,7 @@ class Watches:
         clock: Clock,
         settings: MoverSettings,
         hosts: Collection[str],
+        tombstones: Tombstones,
         runs_of: Callable[[str], list[Run]],
         mine: Callable[[str], bool] = lambda _: True,
     ) -> None:
@@ -60,6 +62,7 @@ class Watches:
         self._clock = clock
         self._settings = settings
         self._hosts = hosts
+        self._tombstones = tombstones
         self._runs_of = runs_of
         self._mine = mine
 
@@ -70,6 +73,7 @@ class Watches:
         """
         if jids.domain(user) not in self._hosts:
             return
+        await self._tombstones.renew(user)
         working = [
             run.book.journey
             for run in self._runs_of(user)
@@ -107,8 +111,9 @@ class Watches:
     async def renew_all(self) -> None:
         """After a reconnect: every old account whose contacts are still told where it went.
 
-        Journeys at work renew their own; paused ones do not work.
+        Journeys at work renew their own; paused ones do not work.  And who left.
         """
+        await self._tombstones.tell_all()
         users: set[str] = set()
         at_work: set[str] = set()
         since = self._clock.now() - self._settings.statement

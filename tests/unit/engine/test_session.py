@@ -68,6 +68,21 @@ async def test_a_module_that_is_loaded_a_moment_later_is_greeted_soon(tmp_path: 
         assert greeter.asked == 3
 
 
+async def test_a_host_whose_hook_comes_late_is_told_what_the_others_were(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        greeter, told = Greeter(), []
+
+        async def tell() -> None:
+            told.append(len(session.hellos))
+
+        greeter.absent = 1
+        session = Session(
+            Hook(greeter), stage.recovery, (HOST, "other.example"), deadline=45.0, on_greeted=tell
+        )
+        await asyncio.wait_for(session.on_up(), 5.0)
+        assert told == [1, 2]
+
+
 async def test_requests_that_find_no_room_are_told_once(tmp_path: Path) -> None:
     async with opened(tmp_path) as stage:
         greeter = Greeter()

@@ -20,14 +20,16 @@ local link = module:require "link";
 local connected, authority = link.connected, link.authority;
 local token = module:require "reborn".token;
 local watches = module:require "watch"(link, add_items, blocked, token);
-module:require "tombstone"(link);
+local tombstones = module:require "tombstone"(link);
 local copying = module:require "copy";
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";
 local xmlns_moved = "urn:xmpp:moved:1";
 local xmlns_forward = "urn:xmpp:forward:0";
 local hook_version = "0.6.0";
-local features = { "watch", "tombstone", "answer", "entries", "get-entries", "account" };
+local features = {
+	"watch", "tombstone", "answer", "entries", "get-entries", "tombstones", "account";
+};
 
 -- What a component may ask as a user (4.3): the namespace of the payload.
 local query_namespaces = {
@@ -401,6 +403,19 @@ module:hook("iq/host", function (event)
 end, 1000);
 
 module:hook("iq-get/host/"..xmlns_hook..":hello", hello);
+
+module:hook("iq-set/host/"..xmlns_hook..":tombstones", function (event)
+	local origin, stanza = event.origin, event.stanza;
+	local component = authority(origin);
+	if not component then return; end
+	local ok, condition, why = tombstones.set(component, stanza.tags[1]);
+	if not ok then
+		refuse(origin, stanza, condition, why);
+	else
+		origin.send(st.reply(stanza));
+	end
+	return true;
+end);
 
 module:hook_global("server-stopping", function () link.give_up("stopping"); end, 1000);
 function module.unload() link.give_up("unloaded"); end

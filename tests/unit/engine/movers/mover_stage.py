@@ -184,7 +184,6 @@ class Stage:
             journeys,
             self.messages,
             self.clock,
-            self.settings,
             (HOST,),
             _unexpected,
             _unexpected,
