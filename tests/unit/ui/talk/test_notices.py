@@ -86,7 +86,8 @@ def test_every_notice_in_every_language(language: str) -> None:
 def test_every_problem_and_check_in_every_language(language: str) -> None:
     words = Words(language)
     for problem in Problem:
-        assert phrases.problem(words, Refused(problem, jid="a@b", condition="x"))
+        facts = {"jid": "a@b", "condition": "x", "old": "a@b", "new": "c@d"}
+        assert phrases.problem(words, Refused(problem, **facts))
     for name in CheckName:
         for ok in (True, False):
             assert phrases.check(words, journey(), Check(name, ok, {}))
