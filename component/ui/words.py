@@ -56,7 +56,7 @@ REASONS: Final[dict[Reason, str]] = {
     Reason.NOT_WANTED: "This user has chosen that nobody who moves is followed for them.",
     Reason.ASKED: "The old account itself names the new address, and this user has chosen to "
     "decide in person.",
-    Reason.UNDONE: "The change was taken back: the roster entries are what they were before it.",
+    Reason.UNDONE: "The change was taken back; its lines say what the roster entries became.",
 }
 """Why a request was followed or not."""
 

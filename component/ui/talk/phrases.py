@@ -177,10 +177,9 @@ def problem(words: Words, refused: Refused) -> str:
 
 
 def differences(words: Words, found: Sequence[Difference]) -> str:
-    """What is not as it was before a move that was undone, each on a line."""
-    lines = [words.say("Not all of it is as it was before:")]
-    lines += [f"• {words.say(_CAUSES[one.cause], jid=one.jid)}" for one in found]
-    return "\n".join(lines)
+    """What is not as it was before a move that was undone."""
+    sentences = [words.say(_CAUSES[one.cause], jid=one.jid) for one in found]
+    return " ".join([words.say("Not all of it is as it was before:"), *sentences])
 
 
 _CAUSES: Final[dict[Cause, str]] = {
