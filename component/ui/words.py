@@ -52,6 +52,8 @@ REASONS: Final[dict[Reason, str]] = {
     Reason.STOPPING: "xmpp-moved was being stopped.",
     Reason.SERVER: "The server let the request pass without waiting for us any longer.",
     Reason.SEND_REFUSED: "The server refused to change the roster.",
+    Reason.SHARED: "The old account itself names the new address, but its entry comes from a "
+    "shared group of the server: that is the admin's to change.",
     Reason.RESTARTED: "xmpp-moved or the server was restarted while the request was open.",
     Reason.NOT_WANTED: "This user has chosen that nobody who moves is followed for them.",
     Reason.ASKED: "The old account itself names the new address, and this user has chosen to "
