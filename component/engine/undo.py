@@ -97,6 +97,17 @@ class _Watch:
     superseded: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """A restoration that was carried out."""
+
+    found: tuple[RosterItem, ...]
+    """The entries as they were until now."""
+    now: tuple[RosterItem, ...]
+    foreign: frozenset[str] = frozenset()
+    """Entries that are not the contact's to change: an admin's, from a shared group."""
+
+
 class Restorer:
     """Carries restorations out.
 
@@ -178,36 +189,22 @@ class Restorer:
         """
         return await self._past.undone(record.id, at, changes, Reason.UNDONE, reopens=reopens)
 
-    async def put_back(
-        self, contact: str, was: Before, left: Before | None = None
-    ) -> tuple[tuple[RosterItem, ...], tuple[RosterItem, ...]]:
+    async def put_back(self, contact: str, was: Before, left: Before | None = None) -> PutBack:
         """Bring the contact's entries to what they were.
 
         What one entry's server or the user's block list refuses is left out and shows in what is
         read back.
 
         :param left: what the move left of them (:func:`component.core.restore.restore`).
-        :returns: the entries of both JIDs as they were until now, and as they are now.
         :raises LinkError: the stream was lost, or the user is gone; doing it again goes on.
         """
         with self._watching(contact, was) as watch:
             found = await self._hook.entries(contact, was)
-            return found, await self._restore(contact, was, found, watch, left)
-
-    async def _restore(
-        self,
-        contact: str,
-        was: Before,
-        found: tuple[RosterItem, ...],
-        watch: _Watch,
-        left: Before | None,
-    ) -> tuple[RosterItem, ...]:
-        """Make of the entries that were found those that were; returns them as they are now."""
-        plan = restore(was, found, left)
-        if plan.nothing:
-            return found
-        await self._carry_out(contact, plan, watch)
-        return await self._hook.entries(contact, was)
+            plan = restore(was, found, left)
+            if plan.nothing:
+                return PutBack(found, found)
+            foreign = await self._carry_out(contact, plan, watch)
+            return PutBack(found, await self._hook.entries(contact, was), foreign)
 
     async def complete_return(
         self, record_id: int, earlier: MoveRecord, *, superseded: bool = False
@@ -229,30 +226,37 @@ class Restorer:
             left = None if known is None else deed(*known).left
             later = await self._past.has_later(contact, record_id, was)
             found = await self._hook.entries(contact, was)
-            newer = superseded or watch.superseded or later
+            overtaken = superseded or watch.superseded or later
             wanted = _seen_by(item for item in was.values() if item is not None)
-            if newer or _seen_by(found) != wanted:
+            if overtaken or _seen_by(found) != wanted:
                 log.info("a later state stands: nothing is put back", id=record_id)
                 return found
-            return await self._restore(contact, was, found, watch, left)
+            plan = restore(was, found, left)
+            if plan.nothing:
+                return found
+            await self._carry_out(contact, plan, watch)
+            return await self._hook.entries(contact, was)
 
-    async def _carry_out(self, contact: str, plan: Restoration, watch: _Watch) -> None:
+    async def _carry_out(self, contact: str, plan: Restoration, watch: _Watch) -> frozenset[str]:
+        """Returns the entries that are not the user's to change."""
+        foreign: set[str] = set()
         if plan.send is not None and not watch.superseded:
             await self._send(contact, plan.send)
         for item in plan.entries:
             if watch.superseded:
-                return
+                return frozenset(foreign)
             try:
                 await self._hook.set_entry(contact, item)
             except RemoteError as error:
-                _refused("set", contact, item.jid, error)
+                _refused("set", contact, item.jid, error, foreign)
         for jid in plan.remove:
             if watch.superseded:
-                return
+                return frozenset(foreign)
             try:
                 await self._hook.remove_entry(contact, jid)
             except RemoteError as error:
-                _refused("remove", contact, jid, error)
+                _refused("remove", contact, jid, error, foreign)
+        return frozenset(foreign)
 
     async def _send(self, contact: str, plan: SendPlan) -> None:
         """All in one roster save; where that is refused, each address for itself.
@@ -378,10 +382,11 @@ class ContactUndo:
         if standing is not None:
             raise Refused(Problem.NEWER, id=str(standing.id), old=standing.old, new=standing.new)
         was, left = worked_out(record, others), deed(record, audit).left
-        found, now = await self._restorer.put_back(record.contact, was, left)
-        plan = restore(was, now, left)
-        if not plan.nothing:
-            kept = ", ".join(sorted(plan.jids))
+        back = await self._restorer.put_back(record.contact, was, left)
+        now, plan = back.now, restore(was, back.now, left)
+        plan = replace(plan, left=plan.left | back.foreign)
+        if plan.jids - back.foreign:
+            kept = ", ".join(sorted(plan.jids - back.foreign))
             raise Refused(Problem.UNAVAILABLE, why=f"the server did not change {kept}")
         granted = any(i.jid == record.old and i.subscription.grants for i in now)
         if granted and jids.domain(record.old) in self._hosts:
@@ -390,7 +395,7 @@ class ContactUndo:
         await self._restorer.taken_back(
             record,
             self._clock.now(),
-            _changes(record, audit, found, now),
+            _changes(record, audit, back.found, now, plan.left),
             reopens=None if again is None else again.id,
         )
         self._followed.forget(record.old, record.new)
@@ -417,8 +422,10 @@ def _changes(
     audit: Sequence[AuditRecord],
     was: Sequence[RosterItem],
     now: Sequence[RosterItem],
+    left: Collection[str],
 ) -> tuple[Change, ...]:
-    """What the undo changed.  Where a crash hid the first half, the audit of the move knows it.
+    """What the undo changed.  Where a crash hid the first half, the audit of the move knows it,
+    unless the entry was left as the contact had made it.
 
     At least one line, also where the contact had done it all by hand: it was undone by order.
     """
@@ -428,7 +435,7 @@ def _changes(
     changes = []
     for jid in before(record):
         earlier = until_now.get(jid)
-        if earlier == after.get(jid):
+        if earlier == after.get(jid) and jid not in left:
             earlier = left_by_move.get(jid, earlier)
         if earlier != after.get(jid):
             changes.append(Change(jid, earlier, after.get(jid)))
@@ -442,7 +449,12 @@ def _seen_by(items: Iterable[RosterItem]) -> set[str]:
     return {item.jid for item in items if item.subscription.grants}
 
 
-def _refused(what: str, contact: str, jid: str, error: RemoteError) -> None:
+def _refused(
+    what: str, contact: str, jid: str, error: RemoteError, foreign: set[str] | None = None
+) -> None:
+    """Log it; an entry from a shared group is the admin's (hook protocol 5)."""
+    if foreign is not None and error.condition == Condition.NOT_ALLOWED:
+        foreign.add(jid)
     log.warning(
         "the server refuses a part of a restoration",
         part=what,

@@ -323,6 +323,26 @@ async def test_what_the_contact_removed_stays_removed(tmp_path: Path, by_admin: 
         assert [n.differences for n in told] == ([undone.differences] if by_admin else [])
 
 
+async def test_the_audit_says_only_what_the_undo_did(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        record = await moved(stage)
+        del stage.server.rosters[JULIET][OLD]
+        await stage.undo.undo(JULIET, record)
+        found = await stage.store.get(record)
+        assert found is not None
+        assert [row.jid for row in found[1] if row.reason is Reason.UNDONE] == [NEW]
+
+
+async def test_an_entry_that_has_become_an_admins_is_left_and_named(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        record = await moved(stage)
+        stage.server.shared.add(NEW)
+        undone = await stage.undo.undo(JULIET, record)
+        assert undone.differences == (Difference(NEW, Cause.CHANGED),)
+        assert stage.server.roster(JULIET)[OLD] == ENTRY
+        assert stage.server.roster(JULIET)[NEW].subscription is S.BOTH
+
+
 @pytest.mark.parametrize("jid", [OLD, NEW])
 async def test_what_the_contact_renamed_keeps_its_name(tmp_path: Path, jid: str) -> None:
     async with opened(tmp_path) as stage:
