@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from component.core.journey.access import NO_WHITELIST
 from component.core.journey.model import (
     Check,
     CheckName,
@@ -60,6 +61,11 @@ def why(words: Words, detail: str) -> str:
     :param detail: a journey's: what became of the statement, perhaps with the contact who could
         not read it, or the condition of an error.
     """
+    if detail == NO_WHITELIST:
+        return words.say(
+            "The server cannot keep your new address from those whom you left out, so it was not "
+            "published. Begin again and tell everyone, or let everyone read it."
+        )
     reason, _, reader = detail.partition(" ")
     if reason == Reason.OTHER_JID.value:
         return words.say("Its statement now names another address.")
