@@ -37,7 +37,7 @@ from tests.live.shared import kept, kinds
 pytestmark = kinds()
 
 HOUSEHOLDS = 12
-_numbers = count(1)
+Home = tuple[Server, Iterator[int]]
 
 
 def member(name: str, number: int) -> str:
@@ -45,8 +45,8 @@ def member(name: str, number: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def server(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests of this file, with a group for each household: Romeo and Juliet."""
+def home(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A server for all tests of this file, with a group for each household, and their numbers."""
     address = free_address()
     folder = tmp_path_factory.mktemp("shared") / "montague"
     folder.mkdir()
@@ -65,7 +65,7 @@ def server(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
         if isinstance(server, Ejabberd):
             for number in range(1, HOUSEHOLDS + 1):
                 server.evaluate(_group(number))
-        yield server
+        yield server, count(1)
 
 
 def _group(number: int) -> str:
@@ -82,14 +82,14 @@ def _group(number: int) -> str:
 class Household:
     """Romeo, who has Juliet by the group and his nurse by himself; Juliet's other account."""
 
-    def __init__(self, server: Server, stack: AsyncExitStack) -> None:
-        self.server, self.stack = server, stack
-        number = next(_numbers)
+    def __init__(self, home: Home, stack: AsyncExitStack) -> None:
+        self.server, self.stack = home[0], stack
+        number = next(home[1])
         assert number <= HOUSEHOLDS
         self.romeo, self.juliet = member("romeo", number), member("juliet", number)
         self.nurse, self.new = member("nurse", number), member("new", number)
         for jid in (self.romeo, self.juliet, self.nurse, self.new):
-            server.add_user(jid)
+            self.server.add_user(jid)
 
     async def begin(self, *more: RosterEntry) -> Household:
         self.server.set_roster(self.romeo, [RosterEntry(self.nurse, "both", "Nurse"), *more])
@@ -140,9 +140,9 @@ class Household:
 
 
 @pytest.fixture
-async def house(server: Server) -> AsyncIterator[Household]:
+async def house(home: Home) -> AsyncIterator[Household]:
     async with AsyncExitStack() as stack:
-        yield Household(server, stack)
+        yield Household(home, stack)
 
 
 def follow(old: str, new: str) -> str:
