@@ -23,7 +23,16 @@ from component.core import jids
 from component.core.conditions import Condition
 from component.core.journey.model import Problem, Refused
 from component.core.limits import Declined, Followed
-from component.core.model import Divert, Reason, RosterItem, SendPlan, Step, Subscription
+from component.core.model import (
+    NOBODYS,
+    Divert,
+    Reason,
+    RosterItem,
+    SendPlan,
+    Step,
+    Subscription,
+    same_account,
+)
 from component.core.records import AuditRecord, Change, MoveRecord, MoveState
 from component.core.restore import (
     Before,
@@ -40,6 +49,7 @@ from component.core.restore import (
     taken_back_by,
     worked_out,
 )
+from component.engine.acting import acting_for
 from component.engine.hook import Hook
 from component.engine.movers.orders import explained
 from component.engine.ports import Clock
@@ -151,17 +161,19 @@ class Restorer:
         """
         if divert.new_item is None:
             return None
-        return await self._earlier(divert.contact, old=divert.new, new=divert.old)
+        return await self._earlier(divert, old=divert.new, new=divert.old)
 
     async def earlier_than(self, record: MoveRecord) -> MoveRecord | None:
         """As :meth:`earlier`, for a request in the journal."""
         if record.new_item is None:
             return None
-        return await self._earlier(record.contact, old=record.new, new=record.old)
+        return await self._earlier(record, old=record.new, new=record.old)
 
-    async def _earlier(self, contact: str, *, old: str, new: str) -> MoveRecord | None:
-        found = await self._past.latest_done(contact, old=old, new=new)
-        if found is None:
+    async def _earlier(
+        self, asked: Divert | MoveRecord, *, old: str, new: str
+    ) -> MoveRecord | None:
+        found = await self._past.latest_done(asked.contact, old=old, new=new)
+        if found is None or not _of_one_owner(found, asked):
             return None
         was = worked_out(found, await self.related(found))
         old_item = was[old] or RosterItem(old, Subscription.NONE)
@@ -173,7 +185,7 @@ class Restorer:
         :raises StoreError: the journal cannot be read.
         """
         found = await self._past.related(record.contact, (record.old, record.new))
-        return [deed(*one) for one in found]
+        return [deed(*one) for one in found if _of_one_owner(one[0], record)]
 
     async def taken_back(
         self,
@@ -281,8 +293,12 @@ class Restorer:
     async def regain(self, record: MoveRecord) -> None:
         """Let the old account see the contact again; it has to be a user of this server.
 
+        Whoever has its name since gets nothing; nor does it where its token was not kept.
+
         :raises LinkLost: the stream is down.
         """
+        if record.old_account in (None, NOBODYS):
+            return
         try:
             items = await self._hook.entries(record.old, (record.contact,))
             plan = regain_plan(record, items[0] if items else None)
@@ -302,6 +318,7 @@ class ContactUndo:
         self,
         *,
         hosts: Collection[str],
+        hook: Hook,
         restorer: Restorer,
         past: Past,
         followed: Followed,
@@ -311,6 +328,7 @@ class ContactUndo:
     ) -> None:
         """``hosts``: where the hook lets us act for users."""
         self._hosts = frozenset(hosts)
+        self._hook = hook
         self._restorer = restorer
         self._past = past
         self._followed = followed
@@ -328,7 +346,12 @@ class ContactUndo:
         with_state = MoveState.DONE.value
         with explained():
             found = await self._past.list_moves(limit=SHOWN, contact=contact, state=with_state)
-        return [r for r in found if r.undone_at is None and not self._too_late(r)]
+            now = await self._hook.account(contact) if found else None
+        return [
+            r
+            for r in found
+            if r.undone_at is None and not self._too_late(r) and same_account(r.account, now)
+        ]
 
     async def undo(self, asker: str, record_id: int) -> Undone:
         """Take back a change of the asker's own roster.
@@ -352,6 +375,7 @@ class ContactUndo:
         record, _ = await self._get(record_id)
         if asker is not None and jids.key(asker) != jids.key(record.contact):
             raise Refused(Problem.NOT_YOURS, id=str(record_id))
+        await self._same_owners(record, asker)
         async with self._locks.setdefault(record.contact, asyncio.Lock()):
             record, audit = await self._get(record_id)
             if record.state is not MoveState.DONE or record.undone_at is not None:
@@ -359,7 +383,8 @@ class ContactUndo:
                 raise Refused(Problem.WRONG_STATE, id=str(record_id), state=state)
             if asker is not None and self._too_late(record):
                 raise Refused(Problem.TOO_LATE, id=str(record_id))
-            with explained():
+            accounts = {record.contact: record.account, record.old: record.old_account}
+            with explained(), acting_for(accounts):
                 found = await self._take_back(record, audit)
             log.info("undone", id=record.id, by="the contact" if asker else "an admin")
         if asker is None:
@@ -372,6 +397,30 @@ class ContactUndo:
                 differences=found,
             )
         return Undone((await self._get(record_id))[0], found)
+
+    async def _same_owners(self, record: MoveRecord, asker: str | None) -> None:
+        """Both accounts of then have to be whose names they have now, as far as they are here.
+
+        :raises Refused: NOT_YOURS where the asker has only the contact's name; OTHER_OWNER.
+        """
+        if not same_account(record.account, await self._account(record.contact)):
+            if asker is not None:
+                raise Refused(Problem.NOT_YOURS, id=str(record.id))
+            raise Refused(Problem.OTHER_OWNER, jid=record.contact)
+        # One that is gone may come back to nothing; one that is another's must not be let in.
+        if record.old_account is not None and jids.domain(record.old) in self._hosts:
+            now = await self._account(record.old)
+            if now is not None and now != record.old_account:
+                raise Refused(Problem.OTHER_OWNER, jid=record.old)
+
+    async def _account(self, jid: str) -> str | None:
+        with explained():
+            try:
+                return await self._hook.account(jid)
+            except RemoteError as error:
+                if error.condition != Condition.ITEM_NOT_FOUND:
+                    raise
+                return None
 
     async def _take_back(
         self, record: MoveRecord, audit: Sequence[AuditRecord]
@@ -442,6 +491,11 @@ def _changes(
     if not changes:
         changes.append(Change(record.old, after.get(record.old), after.get(record.old)))
     return tuple(changes)
+
+
+def _of_one_owner(other: MoveRecord, record: Divert | MoveRecord) -> bool:
+    """Whether both are of one account, and not of two who had its name one after the other."""
+    return record.account is None or same_account(other.account, record.account)
 
 
 def _seen_by(items: Iterable[RosterItem]) -> set[str]:
