@@ -83,6 +83,8 @@ class FakeServer:
         self.log: list[str] = []
         self.up = True
         self.whitelists = True
+        self.odd: set[str] = set()
+        """Addresses that a whitelist cannot take."""
         self.pep = True
         self.gate: Callable[[str], Awaitable[None]] = _pass
         """Awaited before and after each request: faults and crashes come from here."""
@@ -365,7 +367,10 @@ class FakeServer:
             del self.nodes[user]
             self.log.append(f"{user} withdraws")
         elif order.tag == tag(NS_PUBSUB_OWNER, "affiliations"):
-            node.members.update(child.get("jid", "") for child in order)
+            members = {child.get("jid", "") for child in order}
+            if members & self.odd:
+                return _error("jid-malformed")
+            node.members.update(members)
         elif kind == "set":
             self.nodes[user] = replace(node, access=_access_in(order))
         else:

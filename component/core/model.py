@@ -127,6 +127,8 @@ class Reason(StrEnum):
     STOPPING = "component-stopping"
     SERVER = "released-by-server"
     SEND_REFUSED = "send-refused-by-server"
+    SHARED = "entry-is-the-admins"
+    """Verified, but the old entry comes from a shared group: the admin's, and not to be changed."""
     RESTARTED = "restarted"
     NOT_WANTED = "not-wanted"
     """The contact has chosen that nothing is followed."""

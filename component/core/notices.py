@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from component.core.journey.model import Journey, Progress
+from component.core.restore import Difference
 
 
 class Follow(StrEnum):
@@ -62,6 +63,8 @@ class ContactRestored:
     name: str | None
     old: str
     new: str
+    differences: tuple[Difference, ...] = ()
+    """What is not as it was before."""
 
 
 # To a mover -------------------------------------------------------------------------------------

@@ -152,10 +152,10 @@ class ContactSide:
             ),
             epoch=self._epoch,
             started=self._clock.tick(),
+            at=self._clock.now(),
             outcome=loop.create_future(),
             stopped=loop.create_future(),
             journal=self._journal,
-            clock=self._clock,
         )
         self._open[divert.request_id] = run
         if self._stopping:

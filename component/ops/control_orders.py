@@ -106,7 +106,9 @@ async def _undo(orders: AdminOrders, request: Request) -> Any:
 
 
 async def _undo_followed(orders: AdminOrders, request: Request) -> Any:
-    return record_dict(await orders.undo_any_followed(request.id))
+    undone = await orders.undo_any_followed(request.id)
+    differences = [{"jid": one.jid, "cause": one.cause.value} for one in undone.differences]
+    return {**record_dict(undone.record), "differences": differences}
 
 
 async def _pause_all(orders: AdminOrders, request: Request) -> Any:

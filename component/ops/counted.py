@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from component.core.journey.model import JourneyContact, Progress
-from component.core.records import MoveRecord
+from component.core.restore import Undone
 from component.engine.movers.orders import AdminOrders, RunTime
 
 
@@ -48,7 +48,7 @@ class CountedOrders:
         self._count("undo")
         return await self._orders.undo_any(journey)
 
-    async def undo_any_followed(self, record: int) -> MoveRecord:
+    async def undo_any_followed(self, record: int) -> Undone:
         """See :class:`AdminOrders`."""
         self._count("undo-followed")
         return await self._orders.undo_any_followed(record)

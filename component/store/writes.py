@@ -273,15 +273,20 @@ def undo(
     reason: str,
     changes: Changes,
     holder: Holder = ALONE,
+    reopens: int | None = None,
 ) -> bool:
     """Mark a move that is DONE as taken back and explain how; False where it is not, or was.
 
     Nobody works on it any more, so anybody may; of several one does.
+
+    :param reopens: one that is taken back no longer.
     """
     found = connection.execute(_UNDOABLE, {"b_id": id_}).first()
     if found is None:
         return False
     connection.execute(_UNDO, {"b_id": id_, "b_at": at, "b_holder": holder.name})
+    if reopens is not None:
+        connection.execute(_UNDO, {"b_id": reopens, "b_at": None, "b_holder": holder.name})
     if changes:
         row = _Row(MoveState.DONE, found.contact, found.evidence)
         connection.execute(_EXPLAIN, _audit_rows(id_, at, reason, changes, row))

@@ -288,13 +288,13 @@ async def _undo(path: str, url: str, target: Target, *, ask: bool) -> None:
             return
         record = await control.ask("undo-followed", id=target.id)
     from component.ui.terminal import printable
+    from component.ui.words import difference_words
 
-    typer.echo(
-        printable(
-            f"Move {target} is undone: the roster of {record['contact']} has "
-            f"{record['old']} and {record['new']} as before."
-        )
-    )
+    found = [difference_words(one["jid"], one["cause"]) for one in record.get("differences", ())]
+    end = f"has {record['old']} and {record['new']} as before."
+    if found:
+        end = f"is not as before in this: {'; '.join(found)}."
+    typer.echo(printable(f"Move {target} is undone: the roster of {record['contact']} {end}"))
 
 
 async def _question(url: str, target: Target) -> str:

@@ -250,6 +250,8 @@ class Problem(StrEnum):
     TOO_MANY_CODES = "too-many-codes"
     TOO_LATE = "too-late"
     """The time for an undo is over."""
+    NEWER = "newer"
+    """A newer move of one of the addresses has to be undone first: ``id``, ``old``, ``new``."""
     PROOF_MISSING = "proof-missing"
     """An undo between servers: the new account has to state first that it moves back."""
     BUSY = "busy"

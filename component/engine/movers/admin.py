@@ -10,7 +10,7 @@ import structlog
 from component.core import jids
 from component.core.journey.model import JourneyContact, JourneyState, Problem, Progress, Refused
 from component.core.journey.stages import Word
-from component.core.records import MoveRecord
+from component.core.restore import Undone
 from component.engine.movers.drafts import Domains
 from component.engine.movers.orders import RunTime, explained
 from component.engine.movers.ports import JourneyStore
@@ -105,7 +105,7 @@ class Admin:
             raise Refused(Problem.WRONG_STATE, state=JourneyState.UNDONE.value)
         return await self._movers.order(run, Word.UNDO)
 
-    async def undo_any_followed(self, record: int) -> MoveRecord:
+    async def undo_any_followed(self, record: int) -> Undone:
         """See :class:`AdminOrders`."""
         return await self._contact_undo.undo_any(record)
 

@@ -26,6 +26,7 @@ from component.core.journey.model import (
 from component.core.model import Subscription
 from component.core.notices import Settings
 from component.core.records import MoveRecord
+from component.core.restore import Undone
 from component.store.errors import StoreError
 from component.xmpp.errors import LinkError
 
@@ -142,8 +143,11 @@ class MoverOrders(Protocol):
     async def followed(self, asker: str) -> Sequence[MoveRecord]:
         """Automatic changes of the asker's roster that can still be undone, newest first."""
 
-    async def undo_followed(self, asker: str, record: int) -> MoveRecord:
-        """Undo one: the roster entries as they were; raises NOT_YOURS, TOO_LATE, WRONG_STATE."""
+    async def undo_followed(self, asker: str, record: int) -> Undone:
+        """Undo one: the roster entries as they were, and what is not as it was.
+
+        Raises NOT_YOURS, TOO_LATE, WRONG_STATE, NEWER.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,7 @@ class AdminOrders(Protocol):
     async def undo_any(self, journey: int) -> Progress:
         """As :meth:`MoverOrders.undo`, whatever the time."""
 
-    async def undo_any_followed(self, record: int) -> MoveRecord:
+    async def undo_any_followed(self, record: int) -> Undone:
         """As :meth:`MoverOrders.undo_followed`, for any user."""
 
     async def run_time(self) -> RunTime:

@@ -66,7 +66,7 @@ class Run:
         self._fresh = True
         """Nothing is known of what happened before: watch, and look."""
         self._worked = False
-        self.statement = Statement(box, book, self._note)
+        self.statement = Statement(box, book, self._note, self.save)
         self._guard = Guard(box, book, self.statement, self.become)
         self.notifier = Notifier(self)
         self.way_back_stated = False

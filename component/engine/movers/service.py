@@ -33,6 +33,7 @@ from component.core.journey.stages import Word
 from component.core.model import NOBODYS, Reason, same_account
 from component.core.notices import Settings
 from component.core.records import MoveRecord
+from component.core.restore import Undone
 from component.core.statement import judge
 from component.engine.acting import acting_for
 from component.engine.movers import backwards
@@ -428,7 +429,7 @@ class Movers:
         with explained():
             return await self._contact_undo.undoable(asker)
 
-    async def undo_followed(self, asker: str, record: int) -> MoveRecord:
+    async def undo_followed(self, asker: str, record: int) -> Undone:
         """See :class:`MoverOrders`."""
         with explained():
             return await self._contact_undo.undo(asker, record)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Any
+
+import structlog
 
 from component.core import jids
 from component.core.journey import access as access_rules
 from component.core.journey import contacts as machine
-from component.core.journey.model import Access, Kind
+from component.core.journey.model import Access, ContactState, Kind
 from component.core.model import Reason
 from component.core.statement import judge
 from component.engine.movers.accounts import Accounts
@@ -16,26 +19,40 @@ from component.engine.movers.book import Book
 from component.engine.movers.box import Box
 from component.xmpp.errors import RemoteError
 
+log = structlog.get_logger(__name__)
+
 
 async def publish(
-    accounts: Accounts, user: str, new: str, access: Access, readers: Iterable[str]
-) -> Access:
+    accounts: Accounts,
+    user: str,
+    new: str,
+    access: Access,
+    readers: Iterable[str],
+    *,
+    left_out: bool = False,
+) -> tuple[Access, tuple[str, ...]]:
     """Publish a user's statement for these readers (XEP-0283 4.1).
 
-    :returns: the access model that it got: a server without whitelists gets ``presence``, for
-        which the XEP asks.
-    :raises RemoteError: the user's server refuses; after a refusal that may pass (``wait``) no
-        other access model is tried.
+    An address that the server cannot put on a whitelist is left out of it.  A server without
+    whitelists gets ``presence``, for which the XEP asks, unless somebody is left out: they would
+    read where the user goes.
+
+    :param left_out: whether somebody who sees the user's presence is not to read it.
+    :returns: the access model that it got, and the readers who are not on the whitelist.
+    :raises RemoteError: the user's server refuses, or (:data:`access_rules.NO_WHITELIST`) has no
+        whitelists where one is needed; after a refusal that may pass (``wait``) no other access
+        model is tried.
     """
     try:
-        await accounts.publish(user, new, access, readers)
+        return access, await accounts.publish(user, new, access, readers)
     except RemoteError as error:
         if access is not Access.WHITELIST or error.type == "wait":
             raise
         await accounts.withdraw(user)
+        if left_out:
+            raise RemoteError(access_rules.NO_WHITELIST, text=error.condition) from error
         await accounts.publish(user, new, Access.PRESENCE)
-        return Access.PRESENCE
-    return access
+        return Access.PRESENCE, ()
 
 
 MOST_READERS = 5
@@ -46,12 +63,20 @@ class Statement:
     """What the old account says, or has to say.
 
     :param note: writes down something about the journey, durably.
+    :param save: does so with contacts that have changed.
     """
 
-    def __init__(self, box: Box, book: Book, note: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(
+        self,
+        box: Box,
+        book: Book,
+        note: Callable[..., Awaitable[Any]],
+        save: Callable[[], Awaitable[None]],
+    ) -> None:
         self._box = box
         self._book = book
         self._note = note
+        self._save = save
         self._neighbours: list[str] | None = None
         self._reader: str | None = None
         """Whoever could read it last, besides its owner."""
@@ -59,12 +84,23 @@ class Statement:
     async def put(self) -> None:
         """Publish it, for the readers that the journey's access model lets in.
 
+        A contact whom the server cannot let in could not prove the move: it is the mover's to tell.
+
         :raises RemoteError: the old account's server refuses.
         """
         journey = self._book.journey
         access = journey.access or Access.PRESENCE
         readers = access_rules.readers(self._book, journey.new)
-        given = await publish(self._box.accounts, journey.old, journey.new, access, readers)
+        left_out = ContactState.SKIPPED in {contact.state for contact in self._book}
+        given, refused = await publish(
+            self._box.accounts, journey.old, journey.new, access, readers, left_out=left_out
+        )
+        for contact in map(self._book.get, refused):
+            if contact is not None and contact.state in machine.UNSENT:
+                log.warning("the server cannot let a contact read", contact=contact.jid)
+                given_up = replace(contact, state=ContactState.GIVEN_UP, due_at=None)
+                self._book.put(replace(given_up, error=access_rules.NOT_LISTED))
+        await self._save()
         if given is not access:
             await self._note(access=given)
 

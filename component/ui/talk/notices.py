@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from component.core.journey.model import ContactState, JourneyState, Kind, Progress
 from component.core.notices import (
     AllFollowed,
@@ -18,6 +20,7 @@ from component.core.notices import (
     TimeOver,
     UndoneTold,
 )
+from component.core.restore import Difference
 from component.ui.talk import phrases
 from component.ui.talk.language import N_, Words
 from component.ui.talk.pages import short
@@ -96,10 +99,23 @@ def _contact(words: Words, notice: ContactMoved | ContactAsks | ContactRestored)
                 **facts,
             )
         case ContactRestored():
-            return words.say(
-                "Undone: your contact list is as it was before {name} moved from {old} to {new}.",
-                **facts,
-            )
+            return restored_text(words, notice.name, notice.old, notice.new, notice.differences)
+
+
+def restored_text(
+    words: Words, name: str | None, old: str, new: str, differences: Sequence[Difference]
+) -> str:
+    """A contact's change was undone; what is not as it was before is named."""
+    facts = {"name": short(name) if name else old, "old": old, "new": new}
+    if not differences:
+        return words.say(
+            "Undone: your contact list is as it was before {name} moved from {old} to {new}.",
+            **facts,
+        )
+    text = words.say(
+        "Undone: your contact list no longer follows {name} from {old} to {new}.", **facts
+    )
+    return f"{text} {phrases.differences(words, differences)}"
 
 
 # To a mover -----------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ async def test_interrupted_between_the_two_records(tmp_path: Path) -> None:
         await went_away(stage)
         assert await stage.move(old=NEW, new=OLD, before_outcome=stage.side.on_down) == "take"
         (first, _) = await stage.records()
-        await stage.restorer.put_back(first)
+        await stage.restorer.put_back(JULIET, {OLD: first.old_item, NEW: first.new_item})
         await stage.restorer.taken_back(first, stage.clock.now())
         await stage.restart()
         await stage.recover()
@@ -245,3 +245,18 @@ async def test_one_that_comes_while_answers_are_late(
         assert roster[NEW].subscription.grants
         assert not roster[OLD].subscription.grants
         assert all(record.state is MoveState.DONE for record in await stage.records())
+
+
+@pytest.mark.parametrize("renamed", [OLD, NEW])
+async def test_a_return_leaves_the_names_that_the_contact_gave_meanwhile(
+    tmp_path: Path, renamed: str
+) -> None:
+    async with opened(tmp_path) as stage:
+        await went_away(stage)
+        roster = stage.server.rosters[JULIET]
+        roster[renamed] = replace(roster[renamed], name="Mine", groups=())
+        assert await stage.move(old=NEW, new=OLD) == "take"
+        now = stage.server.roster(JULIET)
+        assert (now[renamed].name, now[renamed].groups) == ("Mine", ())
+        assert now[OLD].subscription is S.BOTH
+        assert renamed == OLD or now[NEW].subscription is S.NONE

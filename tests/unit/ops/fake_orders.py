@@ -20,6 +20,7 @@ from component.core.journey.model import (
 )
 from component.core.model import Reason, RosterItem, Subscription
 from component.core.records import MoveRecord, MoveState
+from component.core.restore import Difference, Undone
 from component.engine.movers.orders import RunTime
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -98,6 +99,7 @@ class FakeOrders:
         self.moves = {move.journey.id: move for move in moves}
         self.settings = RunTime(overall_per_second=20.0, allow_domains=(), deny_domains=("x.y",))
         self.records = {3: followed(3)}
+        self.differences: tuple[Difference, ...] = ()
         self.watchers: set[asyncio.Queue[Progress | None]] = set()
         self.watchers_changed = asyncio.Condition()
         self.fault: Exception | None = None
@@ -127,10 +129,10 @@ class FakeOrders:
     async def undo_any(self, journey: int) -> Progress:
         return self.change(journey, JourneyState.UNDOING)
 
-    async def undo_any_followed(self, record: int) -> MoveRecord:
+    async def undo_any_followed(self, record: int) -> Undone:
         if record not in self.records:
             raise Refused(Problem.NO_SUCH_RECORD, id=str(record))
-        return self.records[record]
+        return Undone(self.records[record], self.differences)
 
     async def run_time(self) -> RunTime:
         return self.settings

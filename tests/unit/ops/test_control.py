@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from component.core.journey.model import JourneyState, Progress
+from component.core.restore import Cause, Difference
 from component.engine.movers.orders import AdminOrders
 from component.ops.control import LINE_BYTES, ControlServer
 from component.ops.control_json import Unreadable, progress_dict, progress_from
@@ -44,8 +45,10 @@ async def test_orders_and_their_answers(client: Client, orders: FakeOrders) -> N
     for order, state in (("pause", "paused"), ("resume", "notifying"), ("undo", "undoing")):
         done = await client.ask({"order": order, "id": 7})
         assert done["result"]["journey"]["state"] == state
+    orders.differences = (Difference("a@b", Cause.CHANGED),)
     record = await client.ask({"order": "undo-followed", "id": 3})
     assert record["result"]["contact"] == "juliet@capulet.example"
+    assert record["result"]["differences"] == [{"jid": "a@b", "cause": "changed"}]
 
 
 async def test_all_are_paused_and_resumed_and_nothing_else_changes(

@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from component.core.journey.model import ContactState, JourneyState, Progress
+from component.core.restore import Cause, Difference
 from component.engine.movers.orders import RunTime
 from component.ui.watch import ENDED_KEPT, Board, achieved, progress_line, state_words
 from tests.unit.ops.fake_orders import FakeOrders, journey, progress
@@ -74,6 +75,15 @@ def test_a_followed_contact_is_undone(
         0,
         "Move 3 is undone: the roster of juliet@capulet.example has romeo@old.example and "
         "romeo@new.example as before.\n",
+    )
+    component.orders.differences = tuple(
+        Difference(jid, cause) for jid, cause in zip("ab", Cause, strict=True)
+    )
+    result = command("--config", config_file, "undo", "3")
+    assert result.out == (
+        "Move 3 is undone: the roster of juliet@capulet.example is not as before in this: a was "
+        "changed since, and is left so; b was asked to let itself be seen again, and has not "
+        "answered.\n"
     )
 
 

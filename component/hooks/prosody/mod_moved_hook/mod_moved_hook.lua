@@ -90,15 +90,16 @@ local function granted(item)
 	return item and (item.subscription == "from" or item.subscription == "both");
 end
 
--- Whether a request is still what it was when we asked about it.
-local function stands(entry)
-	if entry.gone or token(entry.username) ~= entry.account then return false; end
+-- What speaks against doing what was decided: the request is no longer what it was when we asked about
+-- it, or the entry of the old address is the admin's and not the user's to change. nil: nothing.
+local function against(entry)
+	if entry.gone or token(entry.username) ~= entry.account then return "changed"; end
 	local roster = rostermanager.load_roster(entry.username, module.host);
-	if entry.old and not granted(roster[entry.old]) then return false; end
+	if entry.old and not granted(roster[entry.old]) then return "changed"; end
 	for _, address in ipairs(entry.jids) do
-		if blocked(entry.username, address) then return false; end
+		if blocked(entry.username, address) then return "changed"; end
 	end
-	return true;
+	if entry.old and roster_lib.shared(roster[entry.old]) then return "shared"; end
 end
 
 -- First of all at its end: what is given back must not meet itself.
@@ -116,15 +117,15 @@ local function on_verdict(entry, answer, reason)
 	end
 	local send, touched = take:get_child("send", xmlns_hook), nil;
 	if send then
-		local ok, jids, condition, why = pcall(send_as, entry.username, send, function () return stands(entry); end);
+		local ok, jids, condition, why = pcall(send_as, entry.username, send, function () return not against(entry); end);
 		if not ok or not jids then
 			module:log("warn", "could not do what was decided about a request of %s to %s: %s",
 				entry.jids[#entry.jids], entry.user, tostring(why or condition or jids));
-			return release(entry, stands(entry) and "send-failed" or "changed");
+			return release(entry, against(entry) or "send-failed");
 		end
 		touched = jids;
-	elseif not stands(entry) then
-		return release(entry, "changed");
+	elseif against(entry) then
+		return release(entry, against(entry));
 	end
 	counters.taken = counters.taken + 1;
 	tell_outcome(entry, "taken", nil, touched);
@@ -300,6 +301,13 @@ local function as_if_online(username, roster, call, ...)
 	if not ok then error(err, 0); end
 end
 
+-- Of an entry that is shared, mod_roster would make the user's own, and store it.
+local function sets_shared(roster, query)
+	for item in query:childtags("item", "jabber:iq:roster") do
+		if roster_lib.shared(roster[jid.prep(item.attr.jid)]) then return true; end
+	end
+end
+
 function requests.query(origin, stanza, payload)
 	local inner = payload:get_child("iq", "jabber:client");
 	local kind, tag = inner and inner.attr.type, inner and inner.tags[1];
@@ -316,6 +324,10 @@ function requests.query(origin, stanza, payload)
 	elseif query_count >= link.max_held then
 		return refuse(origin, stanza, "resource-constraint", "too many queries at once");
 	end
+	local roster = rostermanager.load_roster(username, module.host);
+	if kind == "set" and tag.attr.xmlns == "jabber:iq:roster" and to == user and sets_shared(roster, tag) then
+		return refuse(origin, stanza, "not-allowed", "the entry comes from a shared group");
+	end
 	local id = new_id();
 	local iq = strip(st.clone(inner));
 	iq.attr.id, iq.attr.from, iq.attr.to = id, user, to;
@@ -326,7 +338,6 @@ function requests.query(origin, stanza, payload)
 		end);
 	};
 	query_count = query_count + 1;
-	local roster = rostermanager.load_roster(username, module.host);
 	local session = stand_in(username, roster, function (reply)
 		-- Handlers of this server answer the session instead of routing.
 		if queries[id] and reply.attr and reply.attr.id == id then answer_query(id, reply); end

@@ -55,8 +55,22 @@ local function copy_item(item)
 	return copy;
 end
 
+-- Entries that the admin has put on the user's roster when it was loaded, over what the user may have
+-- there (mod_groups): they are not the user's to change, and never stored.
+local function shared(item)
+	return item ~= nil and item.persist == false;
+end
+
+local function any_shared(roster)
+	for contact, item in pairs(roster) do
+		if contact and shared(item) then return true; end
+	end
+	return false;
+end
+
 -- One write for all entries, whatever the storage: a full write where that is all it can do, the
--- changed keys where it can do that (core.rostermanager saves once per presence).
+-- changed keys where it can do that (core.rostermanager saves once per presence). The changed ones
+-- alone, too, where others are shared: what is stored under those is read again and stays.
 local function save(username, roster, jids, versions)
 	local metadata = roster[false];
 	if metadata.broken then return nil, "the roster could not be loaded"; end
@@ -64,10 +78,14 @@ local function save(username, roster, jids, versions)
 	if version ~= true then metadata.version = (version or 0) + versions; end
 	local store = storagemanager.open(module.host, "roster", "map");
 	local ok, err;
-	if store.keyval_store then
+	if store.keyval_store and not any_shared(roster) then
 		ok, err = store.keyval_store:set(username, roster);
 	else
-		local keys = { [false] = metadata };
+		-- A version of true is the word of mod_groups that there is none, and not to be stored.
+		local stored = {};
+		for k, v in pairs(metadata) do stored[k] = v; end
+		if version == true then stored.version = nil; end
+		local keys = { [false] = stored };
 		for _, contact in ipairs(jids) do keys[contact] = roster[contact] or store.remove; end
 		ok, err = store:set_keys(username, keys);
 	end
@@ -169,9 +187,12 @@ local function send_as(username, send, may)
 		local item = copy_item(roster[to]) or { subscription = "none", groups = {} };
 		local was = item.subscription;
 		local granted, was_pending = was == "from" or was == "both", pending[to] ~= nil;
-		local changed = machine[kind][was] ~= was;
-		item.subscription = machine[kind][was];
-		if kind == "subscribe" and (was == "none" or was == "from") and not item.ask then
+		local fixed = shared(item);
+		local changed = not fixed and machine[kind][was] ~= was;
+		if changed then item.subscription = machine[kind][was]; end
+		if fixed then
+			if kind == "subscribed" then pending[to] = nil; end
+		elseif kind == "subscribe" and (was == "none" or was == "from") and not item.ask then
 			item.ask, changed = "subscribe", true;
 		elseif kind == "unsubscribe" and item.ask then
 			item.ask, changed = nil, true;
@@ -190,7 +211,9 @@ local function send_as(username, send, may)
 		end
 		table.insert(actions, {
 			presence = presence; push = changed and pushes[#pushes];
-			route = kind ~= "unsubscribed" or granted or was_pending; granted = granted;
+			-- What is not ended here is not to be ended there.
+			route = fixed and kind:sub(1, 2) ~= "un" or not fixed and (kind ~= "unsubscribed" or granted or was_pending);
+			granted = granted;
 			receives = item.subscription == "to" or item.subscription == "both";
 		});
 	end
@@ -270,7 +293,9 @@ local function set_entries(username, entries)
 	for _, address in ipairs(jids) do
 		local tag, item = wanted[address], copy_item(roster[address]);
 		before[address] = item or false;
-		if tag.attr.subscription ~= "remove" then
+		if shared(item) then -- the admin's
+			module:log("debug", "%s has %s by a shared group: left as it is", user, address);
+		elseif tag.attr.subscription ~= "remove" then
 			local new = copy_item(item) or { subscription = "none" };
 			new.name, new.groups = tag.attr.name, {};
 			for group in tag:childtags("group", "jabber:iq:roster") do new.groups[group:get_text()] = true; end
@@ -320,6 +345,7 @@ local function chosen(username, entries)
 end
 
 return {
+	shared = shared;
 	set_entries = set_entries;
 	chosen = chosen;
 	strip = strip;
