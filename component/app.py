@@ -137,7 +137,7 @@ class App:
             self._recovery,
             config.served.hosts,
             deadline=config.contacts.deadline_seconds,
-            on_greeted=self._movers.on_up,
+            on_greeted=self._on_greeted,
         )
         self._pulse = Pulse(store.ping)
         self._upkeep = Upkeep(
@@ -203,6 +203,15 @@ class App:
     @property
     def _alive(self) -> frozenset[str]:
         return self._peers.alive if self._peers else frozenset({self._config.component.jid})
+
+    async def _on_greeted(self) -> None:
+        self._see_counters()
+        await self._movers.on_up()
+
+    def _see_counters(self) -> None:
+        """Whether one of our own servers drops what its users are sent too fast."""
+        counters = [hello.counter for hello in self._session.hellos.values() if hello.counter]
+        self._movers.see_counters(counters)
 
     async def _on_up(self) -> None:
         self.metrics.link_up(True)
@@ -286,6 +295,7 @@ class App:
 
     async def take_figures(self) -> None:
         """Take the figures that nobody reports; raises StoreError."""
+        self._see_counters()  # an option of a server's may have changed
         figures, pace = self.metrics.movers, self._movers.pace
         figures.contacts(self._movers.contact_counts())
         figures.ways_back_held(self._inbound.awaited)

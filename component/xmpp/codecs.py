@@ -78,6 +78,9 @@ class Hello:
     """Requests that it did not divert, for want of a component or of room."""
     copies: frozenset[str] = frozenset()
     """What the admin lets be carried from an account to another."""
+    counter: tuple[int, float] | None = None
+    """Of subscription presences, so many in so many seconds are let through of one stream, and
+    more are dropped (ejabberd's mod_pres_counter); None: no such bound."""
 
     @property
     def may_upload(self) -> bool:
@@ -209,9 +212,14 @@ def read_hello(iq: ET.Element) -> Hello | None:
             features=frozenset(f.text or "" for f in hello.findall(tag(NS_HOOK, "feature"))),
             passed=int(hello.get("passed", "0")),
             copies=frozenset(c.text or "" for c in hello.findall(tag(NS_HOOK, "copy"))),
+            counter=_counter(hello.find(tag(NS_HOOK, "counter"))),
         )
     except (KeyError, ValueError):
         return None
+
+
+def _counter(found: ET.Element | None) -> tuple[int, float] | None:
+    return None if found is None else (int(found.attrib["count"]), float(found.attrib["seconds"]))
 
 
 def read_statement(inner: ET.Element) -> ItemsRead:

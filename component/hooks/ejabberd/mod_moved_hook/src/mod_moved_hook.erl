@@ -360,7 +360,20 @@ hello(Host) ->
               {<<"taken">>, Count(taken)}, {<<"passed">>, Count(passed)},
               {<<"joined">>, Count(joined)},
               {<<"watched">>, integer_to_binary(mod_moved_hook_watch:watched(Host))}],
-             Released ++ Features ++ Queries ++ Copied)].
+             Released ++ Features ++ Queries ++ Copied ++ counter(Host))].
+
+%% mod_pres_counter drops what comes faster, of one stream or session, without a word.
+-spec counter(binary()) -> [xmlel()].
+counter(Host) ->
+    case gen_mod:is_loaded(Host, mod_pres_counter) of
+        true ->
+            Count = gen_mod:get_module_opt(Host, mod_pres_counter, count),
+            Interval = gen_mod:get_module_opt(Host, mod_pres_counter, interval),
+            [element(<<"counter">>, [{<<"count">>, integer_to_binary(Count)},
+                                     {<<"seconds">>, integer_to_binary(max(1, Interval div 1000))}], [])];
+        false ->
+            []
+    end.
 
 %%% Small things ------------------------------------------------------------------------------
 
