@@ -211,6 +211,8 @@ class _Domain:
     """Who was asked once more, and when."""
     answered: bool = False
     trusted: bool = False
+    rushed: bool = False
+    """It has been told faster than at first."""
     slow_until: float = 0.0
     """It drops what comes faster."""
     probing: bool = False
@@ -377,6 +379,7 @@ class Pace:
         full = len(found.last) >= found.worth
         if full and now - found.raised_at >= found.minute and found.fast.per_minute < most:
             self._set_rate(found, min(found.fast.per_minute * 2, most), now)
+            found.rushed = True
 
     def approved(self, domain: str, now: float) -> bool:
         """A way back was approved; False where that may have been dropped there.
@@ -420,6 +423,11 @@ class Pace:
         """Whether silence there may mean that a request was dropped: others did answer."""
         found = self._domains.get(domain)
         return domain not in self._near and not (found is not None and found.trusted)
+
+    def rushed(self, domain: str) -> bool:
+        """Whether it was told faster than at first, and is not known to take that."""
+        found = self._domains.get(domain)
+        return found is not None and found.rushed and not found.trusted
 
     def has_answered(self, domain: str) -> bool:
         """Whether anybody there has answered, to any journey."""

@@ -198,10 +198,12 @@ class Notifier:
         """Whether the way back of a contact that accepted, or our approval, may have been lost.
 
         It may where no answer came to our first request, somebody was cut off since the last, or
-        our own server drops what its users are sent too fast.
+        the contact's server or ours may have dropped it, which was told faster than at first: a
+        person who accepts several requests in one minute floods their own server.
         """
         counted = self._run.box.settings.rates.counted
-        lost = contact.attempts > 1 or counted or self._cut_off_since(contact.jid)
+        dropped = counted or self._run.box.pace.rushed(jids.domain(contact.jid))
+        lost = contact.attempts > 1 or dropped or self._cut_off_since(contact.jid)
         return machine.owed(contact) or (lost and machine.asks_back(contact))
 
     def _may_be_dropped(self, jid: str) -> bool:
