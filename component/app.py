@@ -241,6 +241,11 @@ class App:
                     host: f"{hello.version} in {hello.server} {hello.server_version}"
                     for host, hello in self._session.hellos.items()
                 },
+                "counters": {
+                    host: hello.counter
+                    for host, hello in self._session.hellos.items()
+                    if hello.counter is not None
+                },
                 "hosts_without_hook": missing,
                 "journal": trouble or "writable",
                 "open_requests": self._contacts.open_requests,

@@ -206,6 +206,11 @@ async def test_movers_on_a_default_ejabberd_of_ours(
         assert set((await states_of(home, old, new)).values()) == {"mutual"}
         await until_mutual(contacts, new, scale.patience)
         assert not dropped(server, since)
+        code, text = await home.running_daemon.run_command("check")
+        words = " ".join(text.split())
+        assert code == 0, text
+        assert f"montague.example: 5 of one stream in {scale.interval:g} s" in words
+        assert "give mod_pres_counter count: 200" in words
 
 
 @OURS
