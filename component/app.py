@@ -146,7 +146,8 @@ class App:
             self._pulse,
             config.served.hosts,
             health=self.health,
-            ready=lambda: self._session.ready,
+            # Whatever is missing still, whoever waits for the start need wait no longer.
+            started=lambda: self._session.greeted or self._link.trouble is not None,
             look=self._session.look,
             figures=self.take_figures,
             prune=self.prune,
