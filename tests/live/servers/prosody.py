@@ -44,6 +44,7 @@ MODULES = (
     "offline",
     "test_fault",
     "test_saves",
+    "test_roles",
 )
 
 

@@ -21,6 +21,7 @@ local connected, authority = link.connected, link.authority;
 local watches = module:require "watch"(link, add_items, blocked);
 module:require "tombstone"(link);
 module:require "reborn";
+module:require "restrict"(link.is_component);
 local copying = module:require "copy";
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";
