@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 
 from component.config import Config
 from component.core.records import CheckLine
-from component.engine.check import Check
+from component.engine.check import Check, counter_line
 from component.engine.clock import SystemClock
 from component.engine.handover.leftovers import Leftover, leftovers
 from component.engine.hook import Hook
@@ -118,6 +118,8 @@ def _from_health(config: Config, said: dict[str, Any]) -> Iterator[CheckLine]:
         hook = said["hooks"].get(host)
         remedy = None if hook else "see the log of the running one: it names what to install"
         yield CheckLine(f"hook on {host}", bool(hook), hook or "none", remedy)
+        if (counter := said.get("counters", {}).get(host)) is not None:
+            yield counter_line(host, *counter)
     fine = said["journal"] == "writable"
     yield CheckLine("database", fine, said["journal"], None if fine else "see its log")
     yield _handovers(int(said.get("handovers_left_over", 0)), "its log names the moves")

@@ -23,8 +23,23 @@ NOBODY = "xmpp-moved-check-nobody"
 CLOCK_TOLERANCE = 30.0
 """Seconds that our clock and the server's may differ; the journal's times mean little beyond."""
 
+COUNTER_A_MINUTE = 200
+"""Presences a minute that no move exceeds: three for a contact, and one contact a second."""
+
 NS_TIME = "urn:xmpp:time"
 INSTALL = "run: xmpp-moved hook prosody|ejabberd --to DIR, and do what it prints"
+
+
+def counter_line(host: str, count: int, seconds: float) -> CheckLine:
+    """What is let through of one stream (ejabberd's mod_pres_counter); enough or not, it works."""
+    found = f"{count} of one stream in {seconds:g} s, more are dropped without a word"
+    if count >= COUNTER_A_MINUTE * seconds / 60.0:
+        return CheckLine(f"subscription presences on {host}", True, found)
+    remedy = (
+        "moves of this host's users, and contacts here, are told slowly: in ejabberd.yml, give "
+        f"mod_pres_counter count: {COUNTER_A_MINUTE} and interval: 60 (or take it out)"
+    )
+    return CheckLine(f"subscription presences on {host}", True, found, remedy)
 
 
 class Check:
@@ -51,6 +66,8 @@ class Check:
             server = f"{hello.server} {hello.server_version}"
             yield CheckLine(f"hook on {host}", True, f"{hello.version} in {server}")
             yield self._divert(host, hello)
+            if hello.counter is not None:
+                yield counter_line(host, *hello.counter)
             yield await self._send(host)
             yield await self._query(host, hello)
         for host in hosts:

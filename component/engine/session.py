@@ -68,6 +68,8 @@ class Session:
         self._epoch = 0
         self._up = False
         self._greeting = False
+        self.greeted = False
+        """Every host was asked once, in this session or one before, whatever came of it."""
 
     @property
     def hellos(self) -> Mapping[str, Hello]:
@@ -102,6 +104,7 @@ class Session:
         try:
             while not self.ready and epoch == self._epoch:
                 greeted = await self._greet(complained)
+                self.greeted = True
                 await self._recover()
                 first, self._recovered = not self._recovered, True
                 if (first or greeted) and self._on_greeted is not None:

@@ -30,6 +30,7 @@ from component.ui.talk.language import Languages
 from component.ui.talk.moving import Moving
 from component.ui.talk.running import Running
 from component.ui.talk.things import Things
+from tests.unit.core.journey.test_pace import simulate
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -214,18 +215,18 @@ def _shown(value: object) -> str:
 
 def test_the_pace_table() -> None:
     rows = re.findall(
-        r"^\| (\d+) on (?:(your own)|(one|\d+)) (?:other )?servers? \| (.+) \|$",
+        r"^\| (\d+) on (?:(your own)|(one|\d+)) (?:other )?servers? \| (.+) \| (.+) \|$",
         MOVING.read_text(),
         re.MULTILINE,
     )
     assert len(rows) == 7
-    for number, own, servers, words in rows:
+    for number, own, servers, *told in rows:
         count = 1 if own or servers == "one" else int(servers)
         each = [(f"s{n}.example", int(number) // count) for n in range(count)]
-        near = [name for name, _ in each] if own else []
-        seconds = estimate(each, Rates(), near)
-        minutes = {"a few seconds": 0.1, "half a minute": 0.5}.get(words)
-        if minutes is None:
-            assert words == f"{math.ceil(seconds / 60)} minutes", (number, servers, seconds)
-        else:
-            assert seconds <= minutes * 60, (number, seconds)
+        near = tuple(name for name, _ in each) if own else ()
+        most = estimate(each, Rates(), near)
+        for words, seconds in zip(told, (most, simulate(dict(each), near=near).end), strict=True):
+            minutes = math.ceil(seconds / 60)
+            fits = f"{minutes} minutes" if minutes < 120 else f"{math.ceil(minutes / 60)} hours"
+            named = {"a few seconds": 6.0, "half a minute": 30.0}.get(words)
+            assert words == fits if named is None else seconds <= named, (number, servers, seconds)

@@ -171,9 +171,11 @@ class Progress:
     counts: Mapping[ContactState, int]
     total: int
     seconds_left: float | None
-    """Until everybody was notified once; None where that cannot be said."""
+    """Until everybody was notified, second tries included; None where that cannot be said."""
     by_hand: tuple[str, ...] = ()
     """Contacts that were given up or refused: the mover's to do."""
+    again: int = 0
+    """Contacts that may not have got it, and are told again."""
 
 
 def count(states: Iterable[ContactState]) -> Counter[ContactState]:

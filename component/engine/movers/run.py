@@ -144,6 +144,8 @@ class Run:
         now, tick = self.box.clock.now(), self.box.clock.tick()
         domain = jids.domain(heard.sender)
         withdrawn = self.notifier.heard_from(heard.sender)
+        # What only answers a withdrawal says that the domain lives, and nothing of the contact.
+        answering = "" if withdrawn else heard.sender
         event: machine.Event
         if heard.kind is None:
             condition = heard.condition or Condition.UNDEFINED_CONDITION
@@ -152,10 +154,10 @@ class Run:
                 self.box.pace.failed(domain, tick)
                 self.notifier.cut_off(domain)
             else:
-                self.box.pace.answered(domain, tick)
+                self.box.pace.answered(domain, tick, self.book.journey.id, answering)
         else:
             event = machine.Heard(heard.kind, heard.item)
-            self.box.pace.answered(domain, tick)
+            self.box.pace.answered(domain, tick, self.book.journey.id, answering)
         if heard.user != self.speaker or self.book.journey.state is JourneyState.UNDOING:
             pass  # the next look tells
         elif not (withdrawn and heard.kind is PresenceKind.UNSUBSCRIBED):
@@ -188,10 +190,7 @@ class Run:
 
     async def found(self, jid: str, item: RosterItem | None) -> None:
         """The new account's entry of a contact whose way back was approved, as it is now."""
-        self.notifier.approved(jid)
-        self.box.pace.answered(jids.domain(jid), self.box.clock.tick())
-        now = self.box.clock.now()
-        self.book.apply(jid, machine.Found(item), now, self.box.settings.schedule)
+        self.notifier.approved(jid, item)
         self.wake()
         await self.save()
 

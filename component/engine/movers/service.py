@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 import structlog
@@ -28,7 +28,7 @@ from component.core.journey.model import (
     Progress,
     Refused,
 )
-from component.core.journey.pace import Pace
+from component.core.journey.pace import ANSWERS, Pace
 from component.core.journey.stages import Word
 from component.core.model import NOBODYS, Reason, same_account
 from component.core.notices import Settings
@@ -93,6 +93,7 @@ class Movers:
         self._configured = settings.rates
         self._overall = settings.rates.overall_per_second
         self._instances = 1
+        self._counted = False
         self._up = asyncio.Event()
         self.runs = Runs(store, claims, lambda book: Run(self._box, book))
         self._renewing: set[asyncio.Task[None]] = set()
@@ -244,6 +245,17 @@ class Movers:
             self._instances = max(1, instances)
             self._set_rates()
 
+    def see_counters(self, counters: Iterable[tuple[int, float]]) -> None:
+        """What our own servers' counters let pass of one stream: presences, in so many seconds.
+
+        One that passes what our highest rate brings is none to us.
+        """
+        needed = ANSWERS * self._configured.domain_per_minute_max / 60.0
+        counted = any(count < needed * seconds for count, seconds in counters)
+        if counted != self._counted:
+            self._counted = counted
+            self._set_rates()
+
     def _set_rates(self) -> None:
         whole, share = self._configured, self._instances
         self._settings.rates = replace(
@@ -251,6 +263,7 @@ class Movers:
             overall_per_second=whole.overall_per_second / share,
             domain_per_minute=whole.domain_per_minute / share,
             domain_per_minute_max=whole.domain_per_minute_max / share,
+            counted=self._counted,
         )
         self.pace.set_rates(self._settings.rates)
         self.pace.set_overall(self._overall / share)

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 50
-SEND_MAX = 16
-"""Presences that the hook takes in one send (hook protocol, section 4)."""
+SEND_MAX = 5
+"""Approvals in one send: what ejabberd's mod_pres_counter, on by default, passes at once.
+
+The hook takes 16 (hook protocol, section 4), and refuses all of them where the server does one."""
 _LEFT = frozenset(
     {
         JourneyState.PUBLISHED,

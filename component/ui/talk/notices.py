@@ -26,6 +26,8 @@ from component.ui.talk.language import N_, Words
 from component.ui.talk.pages import short
 
 _BLOCKS = 20
+_TELLING = (JourneyState.NOTIFYING, JourneyState.SETTLING)
+"""Where people are told, for the first time or again."""
 _SETTLED = (ContactState.ACCEPTED, ContactState.MUTUAL)
 _SHOWN = 20
 """Addresses that a message names before it says how many more there are."""
@@ -163,11 +165,19 @@ def progress_text(words: Words, progress: Progress, *, mine: bool = True) -> str
         f"{bar(done, total)} " + words.say("{done} of {total}", done=done, total=total),
         *phrases.counts(words, progress),
     ]
-    if progress.seconds_left and journey.state is JourneyState.NOTIFYING:
+    if progress.seconds_left and journey.state in _TELLING:
         lines.append(
             words.say(
-                "Everybody will have been told in {time}.",
+                "Everybody will have been told within {time}.",
                 time=words.duration(progress.seconds_left),
+            )
+        )
+    if progress.again:
+        lines.append(
+            words.say_n(
+                "One of them may not have got it, so I tell them again.",
+                "{n} of them may not have got it, so I tell them again.",
+                progress.again,
             )
         )
     lines += _by_hand(words, progress)

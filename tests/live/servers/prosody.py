@@ -45,6 +45,7 @@ MODULES = (
     "user_account_management",
     "test_fault",
     "test_saves",
+    "test_roles",
 )
 
 

@@ -51,7 +51,7 @@ def test_defaults(tmp_path: Path) -> None:
         "failed_minutes": 5.0,
         "per_mover_per_second": 1.0,
         "overall_per_second": 20.0,
-        "domain_per_minute": 4,
+        "domain_per_minute": 2,
         "domain_per_minute_max": 60,
         "retry_hours": (1.0, 6.0, 24.0, 72.0, 168.0),
         "look_seconds": 30.0,

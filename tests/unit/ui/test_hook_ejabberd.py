@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from component.engine.check import COUNTER_A_MINUTE, counter_line
 from component.hooks.installer import Installed, InstallError, install_ejabberd
 from component.hooks.lines import HookSetup, ejabberd_commands, ejabberd_lines
 
@@ -50,6 +51,20 @@ def test_the_secret_is_not_shown_unasked() -> None:
     text = ejabberd_lines(setup)
     assert 'password: "PUT THE SECRET HERE" # the content of /x' in text
     assert yaml.safe_load(text)
+
+
+def test_the_counter_that_debian_has_on_is_named() -> None:
+    text = ejabberd_lines(HookSetup("moved.example", ["example.org"]))
+    assert "mod_pres_counter" not in yaml.safe_load(text)["modules"], "the admin's own is there"
+    raised = yaml.safe_load(text.replace("#  mod", "  mod").replace("#    co", "    co"))
+    assert raised["modules"]["mod_pres_counter"] == {"count": COUNTER_A_MINUTE}
+
+
+@pytest.mark.parametrize(("count", "warned"), [(5, True), (199, True), (200, False)])
+def test_check_warns_of_a_counter(count: int, warned: bool) -> None:
+    line = counter_line("example.org", count, 60.0)
+    assert line.ok, "it works, slowly"
+    assert (line.remedy is not None) is warned
 
 
 def test_commands_compile_the_module() -> None:

@@ -120,6 +120,7 @@ end
 
 return {
 	timeout = timeout; max_held = max_held;
+	is_component = function (name) return is_component[name]; end;
 	connected = connected; connected_all = connected_all; component_for = component_for; authority = authority;
 	follow = follow; ask = ask; drop = drop; take_answer = take_answer; give_up = give_up;
 	waiting = function (kind) return waiting[kind] or 0; end;

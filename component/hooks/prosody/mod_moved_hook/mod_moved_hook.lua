@@ -21,6 +21,7 @@ local connected, authority = link.connected, link.authority;
 local token = module:require "reborn".token;
 local watches = module:require "watch"(link, add_items, blocked, token);
 local tombstones = module:require "tombstone"(link);
+module:require "restrict"(link.is_component);
 local copying = module:require "copy";
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";

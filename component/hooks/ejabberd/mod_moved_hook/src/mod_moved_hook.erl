@@ -412,7 +412,7 @@ hello(Host) ->
               {<<"joined">>, Count(joined)},
               {<<"watched">>, integer_to_binary(mod_moved_hook_watch:watched(Host))}],
              [element(<<"instance">>, [], [{xmlcdata, One}]) || One <- Instances]
-             ++ Released ++ Features ++ Queries ++ Copied)].
+             ++ Released ++ Features ++ Queries ++ Copied ++ counter(Host))].
 
 %% Those of all nodes, this one's first. What an instance held that is not among them is nobody's,
 %% unless the component gives it back. A node that does not answer counts as gone: what is given
@@ -427,6 +427,19 @@ instances(Host) ->
 instance(Host) ->
     [{_, Instance}] = lookup(Host, instance),
     Instance.
+
+%% mod_pres_counter drops what comes faster, of one stream or session, without a word.
+-spec counter(binary()) -> [xmlel()].
+counter(Host) ->
+    case gen_mod:is_loaded(Host, mod_pres_counter) of
+        true ->
+            Count = gen_mod:get_module_opt(Host, mod_pres_counter, count),
+            Interval = gen_mod:get_module_opt(Host, mod_pres_counter, interval),
+            [element(<<"counter">>, [{<<"count">>, integer_to_binary(Count)},
+                                     {<<"seconds">>, integer_to_binary(max(1, Interval div 1000))}], [])];
+        false ->
+            []
+    end.
 
 %%% Small things ------------------------------------------------------------------------------
 
