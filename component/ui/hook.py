@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PROSODY_FILE = Path("/etc/prosody/conf.d/moved.cfg.lua")
 EJABBERD_FILE = Path("/etc/ejabberd/ejabberd.yml")
 SNIKKET = Path("/snikket/prosody")
-"""Where Snikket's container has the folder prosody of its data; it includes each *.cfg.lua there."""
+"""The folder prosody of Snikket's data, in its container; each *.cfg.lua there is included."""
 _PROSODY_VERSIONS = ("/usr/lib/prosody/prosody.version", "/usr/local/lib/prosody/prosody.version")
 
 
@@ -196,8 +196,8 @@ def _beside_others(setup: HookSetup, file: Path) -> HookSetup:
         return replace(setup, found=True)
     if not setup.appends and (taken := next((f for f in named if named[f] is not None), None)):
         raise InstallError(
-            f"{taken} sets plugin_paths, and a second one would replace it: name one of its folders "
-            f"with --to, or add {setup.folder} there"
+            f"{taken} sets plugin_paths, and a second one would replace it: name one of its "
+            f"folders with --to, or add {setup.folder} there"
         )
     return setup
 
