@@ -1,4 +1,4 @@
-"""What a user may not do for want of a role, or in an isolated host, no order gets done for them."""
+"""What a user may not do for want of a role, or in an isolated host, is not done for them."""
 
 from __future__ import annotations
 
