@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from component.hooks.lines import EJABBERD_BEGIN, EJABBERD_END
 from tests.live.client import RawComponent
 from tests.live.daemon import Daemon
 from tests.live.servers.addresses import free_address
-from tests.live.servers.base import COMPONENT_HOST, ServerSpec
+from tests.live.servers.base import COMPONENT_HOST, COMPONENT_SECRET, ServerSpec
 from tests.live.servers.differences import KINDS, Kind
 from tests.live.servers.ejabberd import Ejabberd
 from tests.live.servers.prosody import HOOK_MODULES, MODULES, lua_value
@@ -105,6 +106,59 @@ async def test_prosody_loads_it_and_keeps_what_it_had(kind: Kind, tmp_path: Path
     async with machine.running():
         code, said = await machine.say("check")
         assert code == 1, said
+
+
+SHELL = {
+    "modules_enabled": lua_value([*MODULES, "admin_shell"]),
+    "modules_disabled": lua_value(["tls", "s2s_auth_certs", "http"]),
+}
+"""What ``prosodyctl shell`` needs."""
+
+
+@kinds(among=PROSODIES)
+async def test_two_components_and_a_reload(kind: Kind, tmp_path: Path) -> None:
+    """Each component's section loads the module, whichever comes first."""
+    served = f"moved_hook_hosts = {{ {lua_value(HOST)} }}"
+    section = (
+        f'\ncomponent_secret = {lua_value(COMPONENT_SECRET)}\nmodules_enabled = {{ "moved_hook" }}'
+    )
+    machine = Machine(
+        kind,
+        tmp_path,
+        f'Component "a.example"{section}\n{served}\n'
+        f'Component "b.example"{section}\n{served}\n'
+        f'Component "c.example"\ncomponent_secret = {lua_value(COMPONENT_SECRET)}\n',
+        **SHELL,
+    )
+
+    async def obeyed() -> set[str]:
+        found = set()
+        for name in ("a.example", "b.example", "c.example"):
+            component = RawComponent(name, name, machine.address)
+            await component.open()
+            answer = await component.request("<hello xmlns='urn:xmpp-moved:hook:0'/>", to=HOST)
+            if answer.get("type") == "result":
+                found.add(name)
+            await component.close()
+        return found
+
+    # The one of 0.12 speaks to both.
+    prosodyctl = str(KINDS["prosody-0.12"].program.with_name("prosodyctl"))
+    async with machine.running():
+        assert await obeyed() == {"a.example", "b.example"}
+        for where in ([HOST], ["a.example"], []):
+            words = ["shell", "module", "reload", "moved_hook", *where]
+            done = await asyncio.create_subprocess_exec(
+                prosodyctl,
+                "--config",
+                str(machine.folder / "prosody.cfg.lua"),
+                *words,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            said, _ = await done.communicate()
+            assert done.returncode == 0, said.decode()
+            assert await obeyed() == {"a.example", "b.example"}, (where, said.decode())
 
 
 @kinds(among=[KINDS["prosody-13.0"]])

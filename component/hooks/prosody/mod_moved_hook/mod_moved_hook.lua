@@ -26,7 +26,7 @@ local connected, authority = link.connected, link.authority;
 local watches = module:require "watch"(link, add_items, blocked);
 module:require "tombstone"(link);
 module:require "reborn";
-local copying = module:require "copy"(link);
+local copying = module:require "copy";
 local beside = module:require "beside";
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";
