@@ -83,6 +83,10 @@ class Hello:
     counter: tuple[int, float] | None = None
     """Of subscription presences, so many in so many seconds are let through of one stream, and
     more are dropped (ejabberd's mod_pres_counter); None: no such bound."""
+    unloaded: tuple[str, ...] = ()
+    """Modules that the server's configuration names for this host and that are not there."""
+    unasked: tuple[str, ...] = ()
+    """Permissions that it gives to some roles only and that no module asks for."""
 
     @property
     def may_upload(self) -> bool:
@@ -218,6 +222,8 @@ def read_hello(iq: ET.Element) -> Hello | None:
             instances=frozenset(i.text or "" for i in hello.findall(tag(NS_HOOK, "instance")))
             | {hello.attrib["instance"]},
             counter=_counter(hello.find(tag(NS_HOOK, "counter"))),
+            unloaded=tuple(m.text or "" for m in hello.findall(tag(NS_HOOK, "unloaded"))),
+            unasked=tuple(p.text or "" for p in hello.findall(tag(NS_HOOK, "unasked"))),
         )
     except (KeyError, ValueError):
         return None

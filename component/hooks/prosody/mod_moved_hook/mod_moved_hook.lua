@@ -6,6 +6,11 @@
 -- the component's verdict says; whatever goes wrong, the request is processed as if this module were
 -- not there. docs/hook-protocol.md has every stanza.
 
+if module:get_host_type() == "component" then
+	module:require "loader";
+	return;
+end
+
 local st = require "util.stanza";
 local jid = require "util.jid";
 local set = require "util.set";
@@ -23,6 +28,7 @@ local watches = module:require "watch"(link, add_items, blocked, token);
 local tombstones = module:require "tombstone"(link);
 module:require "restrict"(link.is_component);
 local copying = module:require "copy";
+local beside = module:require "beside";
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";
 local xmlns_moved = "urn:xmpp:moved:1";
@@ -309,6 +315,12 @@ local function sets_shared(roster, query)
 	end
 end
 
+-- `xmpp-moved check` asks whether requests of users get out, as a user whom nobody is.
+local function checks(username, kind, tag, to)
+	return username == "xmpp-moved-check-nobody" and kind == "get" and jid.host(to) == to
+		and tag.attr.xmlns == "http://jabber.org/protocol/disco#info" and not prosody.hosts[to];
+end
+
 function requests.query(origin, stanza, payload)
 	local inner = payload:get_child("iq", "jabber:client");
 	local kind, tag = inner and inner.attr.type, inner and inner.tags[1];
@@ -320,7 +332,7 @@ function requests.query(origin, stanza, payload)
 		return refuse(origin, stanza, "not-allowed", "this namespace may not be queried as a user");
 	elseif not copying.may(kind, tag, to == user) then
 		return refuse(origin, stanza, "not-allowed", "moved_hook_copy does not let this be carried");
-	elseif not user_exists(username, module.host) then
+	elseif not user_exists(username, module.host) and not checks(username, kind, tag, to) then
 		return refuse(origin, stanza, "item-not-found", "no such user");
 	elseif query_count >= link.max_held then
 		return refuse(origin, stanza, "resource-constraint", "too many queries at once");
@@ -370,6 +382,8 @@ local function hello(event)
 	end
 	for namespace in pairs(query_namespaces) do reply:text_tag("query", namespace); end
 	for _, part in ipairs(copying.parts()) do reply:text_tag("copy", part); end
+	for _, name in ipairs(beside.unloaded()) do reply:text_tag("unloaded", name); end
+	for _, name in ipairs(beside.unasked()) do reply:text_tag("unasked", name); end
 	origin.send(reply:reset());
 	return true;
 end

@@ -33,7 +33,8 @@ query(#iq{to = #jid{lserver = Host} = User}, Payload) ->
             Own = jid:tolower(To) == jid:tolower(User),
             case {lists:member(xmpp:get_ns(SubEl), namespaces()),
                   may(Type, SubEl, Own, mod_moved_hook:option(Host, copy)),
-                  ejabberd_auth:user_exists(User#jid.luser, Host)} of
+                  ejabberd_auth:user_exists(User#jid.luser, Host)
+                  orelse checks(User, Type, SubEl, To)} of
                 {true, true, true} ->
                     case Own andalso Type == set andalso sets_shared(User, SubEl) of
                         true -> {error, cancel, 'not-allowed',
@@ -62,6 +63,14 @@ sets_shared(User, #xmlel{children = Children} = Payload) ->
                           mod_moved_hook_roster:is_shared(User, jid:tolower(Jid));
                      (_) -> false
                   end, Children).
+
+%% `xmpp-moved check` asks whether requests of users get out, as a user whom nobody is.
+-spec checks(jid(), get | set, xmlel(), jid()) -> boolean().
+checks(#jid{luser = <<"xmpp-moved-check-nobody">>}, get, SubEl,
+       #jid{luser = <<>>, lresource = <<>>, lserver = To}) ->
+    xmpp:get_ns(SubEl) == ?NS_DISCO_INFO andalso not ejabberd_router:is_my_route(To);
+checks(_, _, _, _) ->
+    false.
 
 %% Whether the admin lets a payload be sent as the user, to the user's own account or somebody else.
 -spec may(get | set, xmlel(), boolean(), [atom()]) -> boolean().
