@@ -27,12 +27,16 @@ say "taking the libraries together"
 tree=$work/tree
 libraries=$tree/usr/lib/xmpp-moved
 "$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile \
-    --no-warn-script-location --target "$libraries" "$work/source"
+    --no-warn-script-location --target "$libraries" "$work/source[postgres]"
 rm -rf "$libraries/bin" "$libraries/share"
 # Not needed to run, and a third of the size.
 find "$libraries" -type d \( -name tests -o -name test -o -name __pycache__ \) \
     -path "$libraries/*/*" -prune -exec rm -rf {} +
 find "$libraries" \( -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' \) -delete
+# Byte code, since no command may write it there later: without it each one compiles all that it
+# imports.  Unchecked, because the times of the files change when they are packed.
+"$work/venv/bin/python" -m compileall -q -j 0 -s "$tree" -p / \
+    --invalidation-mode unchecked-hash "$libraries"
 
 version=$("$work/venv/bin/python" -c "
 import sys; sys.path.insert(0, '$libraries')

@@ -1,0 +1,307 @@
+"""The machines of the test: servers as Debian and Snikket configure them, and their domains."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import shutil
+from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.certificates import Authority
+from tests.machines import readme, snikket
+from tests.machines.machine import CACHE, ROOT, Machine, Network, inside, layers
+from tests.machines.people import Somebody
+
+T = TypeVar("T")
+PASSWORD = "wherefore art thou"
+_SOURCES = (
+    "component",
+    "packaging",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+    "config.example.toml",
+)
+DATA = (
+    "/dev",
+    "/etc/.pwd.lock",
+    "/proc",
+    "/root",
+    "/run",
+    "/snikket/prosody/prosody.log",
+    "/tmp",
+    "/var/cache",
+    "/var/lib/apt",
+    "/var/lib/systemd",
+    "/var/log",
+    "/var/tmp",
+)
+"""What changes on any machine by itself, and is left out where before and after are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A server in the version that a suite has.
+
+    :ivar block: the README's block that installs us beside it; ``remove``: the one that removes.
+    :ivar data: what the server writes while users use it.
+    """
+
+    name: str
+    suite: str
+    packages: tuple[str, ...]
+    domain: str
+    block: str
+    remove: str
+    unit: str
+    data: tuple[str, ...]
+
+    @property
+    def layers(self) -> tuple[Path, Path]:
+        """Its root; see :func:`~tests.machines.machine.layers`."""
+        return layers(self.suite, self.name, self.packages)
+
+
+_PYTHON = ("python3-venv",)
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "prosody-0.12",
+            "bookworm",
+            ("prosody", *_PYTHON),
+            "montague.test",
+            "prosody",
+            "remove-prosody",
+            "prosody",
+            ("/var/lib/prosody",),
+        ),
+        Kind(
+            "prosody-13.0",
+            "trixie",
+            ("prosody", *_PYTHON),
+            "capulet.test",
+            "prosody",
+            "remove-prosody",
+            "prosody",
+            ("/var/lib/prosody",),
+        ),
+        Kind(
+            "ejabberd-24.12",
+            "trixie",
+            ("ejabberd", *_PYTHON),
+            "verona.test",
+            "ejabberd",
+            "remove-ejabberd",
+            "ejabberd",
+            ("/var/lib/ejabberd",),
+        ),
+        Kind(
+            "snikket",
+            "trixie",
+            ("prosody", "prosody-modules", *_PYTHON),
+            "mantua.test",
+            "snikket",
+            "remove-prosody",
+            "prosody",
+            ("/snikket/prosody", "/var/lib/prosody"),
+        ),
+    )
+}
+
+
+@functools.cache
+def sources() -> Path:
+    """A copy of the tree that is tested, without what builds leave in one."""
+    folder = CACHE / "source"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in _SOURCES:
+        here = ROOT / name
+        if here.is_dir():
+            leave = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(here, folder / name, ignore=leave)
+        else:
+            shutil.copy(here, folder / name)
+    return folder
+
+
+@functools.cache
+def package(suite: str) -> Path:
+    """A folder with the Debian package of the tree that is tested, built in that suite."""
+    folder, cache = CACHE / f"dist-{suite}", CACHE / "pip"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    cache.mkdir(exist_ok=True)
+    inside(
+        layers(suite, "build", _PYTHON),
+        "export PIP_CACHE_DIR=/srv/cache\n/srv/source/packaging/build-deb.sh /srv/dist",
+        folders={sources(): "/srv/source", folder: "/srv/dist", cache: "/srv/cache"},
+    )
+    return folder
+
+
+class House:
+    """A machine with a server that somebody runs already, its domain, and its users."""
+
+    def __init__(self, world: World, kind: Kind) -> None:
+        self.kind = kind
+        self.domain = kind.domain
+        self.component = f"moved.{kind.domain}"
+        self._world = world
+        self.machine = Machine(
+            world.network,
+            kind.name.replace(".", "-"),
+            kind.domain,
+            kind.layers,
+            files={
+                "/usr/local/share/ca-certificates/test.crt": world.authority.file.read_text(),
+            },
+            shared={package(kind.suite): "/srv/dist"},
+        )
+        self._users: dict[str, Somebody] = {}
+
+    def set_up(self) -> None:
+        """Boot it, and make the server what an administrator has: a domain with a certificate."""
+        self.machine.boot()
+        parts = (self.domain, f"groups.{self.domain}", f"share.{self.domain}")
+        made = self._world.authority.issue(self.kind.name, *parts)
+        chain, key = made.chain.read_text(), made.key.read_text()
+        if self.kind.unit == "ejabberd":
+            self._set_up_ejabberd(key + chain)
+        else:
+            self._set_up_prosody(chain, key)
+
+    def _set_up_ejabberd(self, both: str) -> None:
+        machine, config = self.machine, "/etc/ejabberd/ejabberd.yml"
+        text = machine.read(config)
+        assert "\nhosts:\n  - localhost\n" in text, text[:2000]
+        machine.run(
+            *("sed", "-i", f"s/^  - localhost$/  - {self.domain}/", config),
+        )
+        machine.write("/etc/ejabberd/ejabberd.pem", both)
+        machine.sh(
+            "chown root:ejabberd /etc/ejabberd/ejabberd.pem; chmod 640 /etc/ejabberd/ejabberd.pem"
+        )
+        machine.sh("systemctl restart ejabberd")
+        machine.until("ejabberdctl status", "ejabberd")
+
+    def _set_up_prosody(self, chain: str, key: str) -> None:
+        machine = self.machine
+        names = [self.domain]
+        if self.kind.name == "snikket":
+            names += [f"groups.{self.domain}", f"share.{self.domain}"]
+            self._stand_in()
+        else:
+            machine.write(
+                f"/etc/prosody/conf.d/{self.domain}.cfg.lua", f'VirtualHost "{self.domain}"\n'
+            )
+        for name in names:
+            machine.write(f"/etc/prosody/certs/{name}.crt", chain)
+            machine.write(f"/etc/prosody/certs/{name}.key", key)
+            machine.sh(
+                f"chgrp prosody /etc/prosody/certs/{name}.key; chmod 640 /etc/prosody/certs/{name}.key"
+            )
+        machine.sh("systemctl restart prosody")
+        machine.until("prosodyctl status", "Prosody")
+
+    def _stand_in(self) -> None:
+        """Snikket's configuration, and modules for those that Debian's Prosody has not."""
+        machine = self.machine
+        machine.sh("install -d -o prosody -g prosody /snikket/prosody /etc/prosody/modules")
+        machine.write("/etc/prosody/prosody.cfg.lua", snikket.config(self.domain))
+        machine.write(
+            "/etc/systemd/system/prosody.service.d/snikket.conf",
+            f"[Service]\nEnvironment=SNIKKET_DOMAIN={self.domain}\nReadWritePaths=/snikket\n",
+        )
+        there = machine.sh(
+            "cd /usr/lib/prosody/modules; find -L . -name 'mod_*' | sed 's#.*/mod_##; s#\\.lua$##'"
+        ).split()
+        for name in (*snikket.MODULES, *snikket.HOST_MODULES):
+            if name not in there:
+                body = snikket.REFUSAL if name == "restrict_federation" else "-- a stand-in\n"
+                machine.write(f"/etc/prosody/modules/mod_{name}.lua", body)
+        machine.sh("systemctl daemon-reload")
+
+    # What an administrator does ---------------------------------------------------------------
+
+    def block(self, name: str) -> str:
+        """Paste a block of the README; returns what was said."""
+        return self.machine.sh(readme.block(name, self.domain), timeout=600)
+
+    def command(self, *words: str, check: bool = True) -> str:
+        """Run xmpp-moved as root; returns what it printed, on both ways."""
+        program = "$(command -v xmpp-moved || echo /opt/xmpp-moved/bin/xmpp-moved)"
+        script = f"exec 2>&1; exec {program} {' '.join(words)}"
+        done = self.machine.run("bash", "-c", script, check=False)
+        assert done.returncode == 0 or not check, f"{self.kind.name}: {done.stdout}"
+        return done.stdout
+
+    def state(self) -> dict[str, str]:
+        """All that was changed on this machine, but for what changes by itself."""
+        return self.machine.changes((*DATA, *self.kind.data))
+
+    def add_user(self, name: str, *, approves: bool = False) -> Somebody:
+        """Make an account; the person has to :meth:`~Somebody.begin`."""
+        if self.kind.unit == "ejabberd":
+            self.machine.run("ejabberdctl", "register", name, self.domain, PASSWORD)
+        else:
+            self.machine.run("prosodyctl", "register", name, self.domain, PASSWORD)
+        return Somebody(
+            f"{name}@{self.domain}",
+            self.machine.address,
+            PASSWORD,
+            self._world.authority.file,
+            approves=approves,
+        )
+
+
+class World:
+    """The network, whom all machines trust, and the machines; a context manager by its stack."""
+
+    def __init__(self, folder: Path) -> None:
+        self.network = Network()
+        self.authority = Authority(folder / "authority")
+        self.houses: dict[str, House] = {}
+        self._stack = ExitStack()
+
+    def open(self) -> None:
+        """Make the network."""
+        self._stack.enter_context(self.network)
+
+    def close(self) -> None:
+        """Stop all machines, and undo the network."""
+        self._stack.close()
+
+    def house(self, name: str) -> House:
+        """The machine of a kind with its server, booted where it is not."""
+        if name not in self.houses:
+            house = House(self, KINDS[name])
+            self._stack.callback(house.machine.stop)
+            house.set_up()
+            self.houses[name] = house
+        return self.houses[name]
+
+    def machine(self, suite: str, packages: Sequence[str], domain: str) -> Machine:
+        """A bare machine of a suite, booted; it stops with the world."""
+        name = f"bare-{suite}"
+        machine = Machine(
+            self.network,
+            name,
+            domain,
+            layers(suite, "bare", packages),
+            files={"/usr/local/share/ca-certificates/test.crt": self.authority.file.read_text()},
+        )
+        self._stack.callback(machine.stop)
+        machine.boot()
+        return machine
+
+    def plays(self, play: Coroutine[Any, Any, T]) -> T:
+        """Run what people do, in the network of the machines."""
+        with self.network.inside():
+            return asyncio.run(play)
