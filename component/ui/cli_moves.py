@@ -106,7 +106,7 @@ def moves(
 
     Those of users here are numbered m1, m2 and so on; contacts who were followed 1, 2 and so on.
     """
-    config = load_config(context.obj)
+    config = load_config(context.obj, secret=False)
     old, new = bare_address("--old", old), bare_address("--new", new)
     contact = bare_address("--contact", contact)
     if watch or until_done:
@@ -208,7 +208,7 @@ def print_line(line: str) -> None:
 
 def show(context: typer.Context, id: IdArgument, as_json: JsonFlag = False) -> None:
     """Tell the story of one move."""
-    config = load_config(context.obj)
+    config = load_config(context.obj, secret=False)
     if id.journey:
         _show_journey(*asyncio.run(_get_journey(config.database.url, id)), as_json=as_json)
         return
@@ -269,7 +269,7 @@ def undo(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Put the rosters that a move changed back to what they were."""
-    config = load_config(context.obj)
+    config = load_config(context.obj, secret=False)
     ask = sys.stdin.isatty() and not yes
     asyncio.run(_undo(config.component.control, config.database.url, id, ask=ask))
 
@@ -330,7 +330,7 @@ def resume(context: typer.Context, id: JourneyArgument = ALL) -> None:
 
 
 def _set_paused(context: typer.Context, target: Target | None, *, paused: bool) -> None:
-    control = load_config(context.obj).component.control
+    control = load_config(context.obj, secret=False).component.control
     asyncio.run(_order_pause(control, target, paused=paused))
 
 

@@ -6,6 +6,11 @@
 -- the component's verdict says; whatever goes wrong, the request is processed as if this module were
 -- not there. docs/hook-protocol.md has every stanza.
 
+if module:get_host_type() == "component" then
+	module:require "loader";
+	return;
+end
+
 local st = require "util.stanza";
 local jid = require "util.jid";
 local set = require "util.set";
@@ -21,7 +26,7 @@ local connected, authority = link.connected, link.authority;
 local watches = module:require "watch"(link, add_items, blocked);
 module:require "tombstone"(link);
 module:require "reborn";
-local copying = module:require "copy";
+local copying = module:require "copy"(link);
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";
 local xmlns_moved = "urn:xmpp:moved:1";

@@ -6,7 +6,8 @@ local st = require "util.stanza";
 local jid = require "util.jid";
 local rostermanager = require "core.rostermanager";
 local storagemanager = require "core.storagemanager";
-local user_exists = require "core.usermanager".user_exists;
+local usermanager = require "core.usermanager";
+local user_exists = usermanager.user_exists;
 
 local presence_module = module:depends("presence");
 
@@ -21,13 +22,21 @@ local function strip(stanza)
 	return stanza;
 end
 
--- A session that stands in for the user towards Prosody's own handlers.
+-- A session that stands in for the user towards Prosody's own handlers: with the user's own role
+-- (from 13.0 on), so that whoever may not do something cannot have it done by a move.
 local function stand_in(username, roster, send)
-	return {
+	local session = {
 		type = "c2s"; username = username; host = module.host; roster = roster;
 		full_jid = username.."@"..module.host.."/moved-hook";
+		role = usermanager.get_user_role and usermanager.get_user_role(username, module.host);
 		log = module._log; send = send or function () return true; end;
 	};
+	-- mod_isolate_host marks who may leave the host when a session is bound, and asks for the mark
+	-- alone. Whom it does not mark stays inside, as do all where it cannot tell.
+	local isolate = prosody.hosts[module.host].modules.isolate_host;
+	local mark = isolate and (isolate.set_session_isolation_flag or isolate.check_user_isolated);
+	if mark then pcall(mark, { session = session; origin = session; }); end
+	return session;
 end
 
 local function add_item(stanza, contact, item)
@@ -125,17 +134,26 @@ local collecting = setmetatable({}, { __mode = "k" }); -- probes on their way th
 -- Firewalls see what the user is made to send; mod_presence (priority 0), which would save the roster
 -- once for each presence, does not: below we do its work in one save. mod_blocklist (-1) never sees a
 -- subscription presence, since mod_presence ends the event: its list is read.
-module:hook("pre-presence/bare", function (event)
+local function collect(event)
 	if collecting[event.stanza] == nil then return; end
 	collecting[event.stanza] = true;
 	return true;
-end, 0.05);
+end
+module:hook("pre-presence/bare", collect, 0.05);
+module:hook("route/remote", collect, -0.5); -- mod_s2s (-1) would send it
 
 local function may_send(session, presence)
 	if blocked(session.username, presence.attr.to) then return false; end
 	local probe = st.clone(presence);
 	collecting[probe] = false;
 	prosody.core_post_stanza(session, probe, true);
+	local to_host = jid.host(presence.attr.to);
+	if not collecting[probe] or prosody.hosts[to_host] then return collecting[probe]; end
+	-- Who may leave the server is asked on the way out alone (mod_restrict_federation).
+	collecting[probe] = false;
+	module:fire_event("route/remote", {
+		origin = session; stanza = probe; from_host = module.host; to_host = to_host;
+	});
 	return collecting[probe];
 end
 
