@@ -134,8 +134,10 @@ def inside(
             "SCRIPT": script,
         }
         done = subprocess.run(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
-            + ["sh", "-c", _INSIDE.replace("BINDS", binds)],
+            [
+                *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
+                *("--propagation", "private", "sh", "-c", _INSIDE.replace("BINDS", binds)),
+            ],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -406,8 +408,10 @@ class Machine:
         spaces = ("-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w")
         variables = [f"{key}={value}" for key, value in _ENVIRONMENT.items()]
         done = subprocess.run(
-            ["nsenter", "-t", str(self._init), *spaces, "env", "-i", "-C", "/root", *variables]
-            + list(command),
+            [
+                *("nsenter", "-t", str(self._init), *spaces),
+                *("env", "-i", "-C", "/root", *variables, *command),
+            ],
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
             capture_output=True,

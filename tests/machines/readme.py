@@ -1,4 +1,4 @@
-"""The README's blocks: what an administrator pastes, and the only line of it that a test changes."""
+"""The README's blocks: what an administrator pastes, and the one line that a test changes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def block(name: str, domain: str) -> str:
     found = [text for named, text in _BLOCK.findall(README.read_text()) if named == name]
     if len(found) != 1:
         raise LookupError(f"README.md has {len(found)} blocks <!-- run: {name} -->")
-    text = found[0].replace(EXAMPLE, domain)
+    text: str = found[0].replace(EXAMPLE, domain)
     if "build-deb" in text and FETCHES not in text:
         raise LookupError(f"the block {name} builds the package in another way than is known here")
     return text.replace(FETCHES, INSTALLS)

@@ -16,7 +16,7 @@ import pytest
 from tests.live.movers.guides import Talk
 from tests.machines import readme
 from tests.machines.people import Somebody
-from tests.machines.world import KINDS, House, World
+from tests.machines.world import KINDS, World
 
 Note = Callable[[str, object], None]
 TEN_MINUTES = 600.0
@@ -29,17 +29,16 @@ MOVES = [(name, NAMES[(number + 1) % len(NAMES)]) for number, name in enumerate(
 def test_the_block_of_the_readme(world: World, name: str, record_property: Note) -> None:
     """Pasted as it stands, on a server that somebody runs already."""
     house = world.house(name)
-    house.before = house.state()
+    house.remember()
     began = time.monotonic()
-    house.said = house.block(house.kind.block)
+    said = house.block(house.kind.block)
     took = time.monotonic() - began
     record_property("machine", name)
     record_property("server", house.version())
     record_property("seconds", round(took, 1))
-    assert took < TEN_MINUTES, f"{took:.0f} s; it said:\n{house.said}"
-    house.until_ready()
-    said = house.command("check")
-    record_property("check", said.count("\n"))
+    assert took < TEN_MINUTES, f"{took:.0f} s; it said:\n{said}"
+    house.installed = True
+    assert "✗" not in house.command("check", "--wait", "60")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,7 +46,8 @@ def test_the_server_has_what_it_had(world: World, name: str) -> None:
     """No module was lost, and the service starts with the machine."""
     house = world.house(name)
     house.needs_installation()
-    assert house.lost_modules() == []
+    assert house.had - house.modules() == set()
+    assert house.had, "the server does not say which modules it has"
     assert house.machine.sh("systemctl is-enabled xmpp-moved").strip() == "enabled"
     assert house.machine.sh("systemctl is-active xmpp-moved").strip() == "active"
     state = house.machine.run("systemctl", "is-system-running", check=False).stdout.strip()
@@ -103,14 +103,14 @@ def test_it_is_removed(world: World, name: str, record_property: Note) -> None:
     said = house.block(house.kind.remove)
     record_property("machine", name)
     record_property("seconds", round(time.monotonic() - began, 1))
-    after = house.state()
+    before, after = house.before, house.state()
     changed = {
-        path: (house.before.get(path), after.get(path))
-        for path in house.before.keys() | after.keys()
-        if house.before.get(path) != after.get(path)
+        path: (before.get(path), after.get(path))
+        for path in before.keys() | after.keys()
+        if before.get(path) != after.get(path)
     }
     assert changed == {}, said
-    house.answers()
+    assert house.modules() == house.had
     who = house.add_user("still-here")
     world.plays(_log_in(who))
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
+import re
 import shutil
+import tempfile
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+import pytest
+import yaml
 
 from tests.certificates import Authority
 from tests.machines import readme, snikket
@@ -117,33 +123,51 @@ KINDS = {
 
 @functools.cache
 def sources() -> Path:
-    """A copy of the tree that is tested, without what builds leave in one."""
-    folder = CACHE / "source"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """A copy of the tree that is tested, without what builds leave in one; named by its content."""
+    made = Path(tempfile.mkdtemp(prefix="source-", dir=CACHE))
     for name in _SOURCES:
         here = ROOT / name
         if here.is_dir():
             leave = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(here, folder / name, ignore=leave)
+            shutil.copytree(here, made / name, ignore=leave)
         else:
-            shutil.copy(here, folder / name)
+            shutil.copy(here, made / name)
+    content = hashlib.sha256()
+    for file in sorted(path for path in made.rglob("*") if path.is_file()):
+        content.update(str(file.relative_to(made)).encode() + b"\0" + file.read_bytes())
+    folder = CACHE / f"source-{content.hexdigest()[:16]}"
+    if folder.exists():
+        shutil.rmtree(made)
+    else:
+        made.rename(folder)
     return folder
 
 
 @functools.cache
 def package(suite: str) -> Path:
     """A folder with the Debian package of the tree that is tested, built in that suite."""
-    folder, cache = CACHE / f"dist-{suite}", CACHE / "pip"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    source, cache = sources(), CACHE / "pip"
+    folder = CACHE / f"{source.name.replace('source', 'dist')}-{suite}"
+    if [*folder.glob("*.deb")]:
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
     cache.mkdir(exist_ok=True)
     inside(
         layers(suite, "build", _PYTHON),
-        "export PIP_CACHE_DIR=/srv/cache\n/srv/source/packaging/build-deb.sh /srv/dist",
-        folders={sources(): "/srv/source", folder: "/srv/dist", cache: "/srv/cache"},
+        "export PIP_CACHE_DIR=/srv/cache LEVEL=1\n/srv/source/packaging/build-deb.sh /srv/dist",
+        folders={source: "/srv/source", folder: "/srv/dist", cache: "/srv/cache"},
     )
     return folder
+
+
+_DOCKER = """#!/bin/sh
+# A stand-in: the container's data are in /snikket, and its Prosody is this machine's.
+case "$1 $*" in
+inspect*Mounts*) echo /snikket ;;
+"restart restart snikket") systemctl restart prosody ;;
+*) echo "docker: not known to this stand-in: $*" >&2; exit 1 ;;
+esac
+"""
 
 
 class House:
@@ -164,7 +188,22 @@ class House:
             },
             shared={package(kind.suite): "/srv/dist"},
         )
-        self._users: dict[str, Somebody] = {}
+
+        self.before: dict[str, str] = {}
+        """What :meth:`state` was when :meth:`remember` was called."""
+        self.had: frozenset[str] = frozenset()
+        """The server's modules then."""
+        self.installed = False
+
+    def remember(self) -> None:
+        """Keep what the machine is, to compare with later."""
+        self.before = self.state()
+        self.had = self.modules()
+
+    def needs_installation(self) -> None:
+        """Skip a test where the block that installs us did not work: it has failed already."""
+        if not self.installed:
+            pytest.skip(f"xmpp-moved is not installed on {self.kind.name}")
 
     def set_up(self) -> None:
         """Boot it, and make the server what an administrator has: a domain with a certificate."""
@@ -205,7 +244,7 @@ class House:
             machine.write(f"/etc/prosody/certs/{name}.crt", chain)
             machine.write(f"/etc/prosody/certs/{name}.key", key)
             machine.sh(
-                f"chgrp prosody /etc/prosody/certs/{name}.key; chmod 640 /etc/prosody/certs/{name}.key"
+                f"cd /etc/prosody/certs; chgrp prosody {name}.key; chmod 640 {name}.key",
             )
         machine.sh("systemctl restart prosody")
         machine.until("prosodyctl status", "Prosody")
@@ -222,11 +261,32 @@ class House:
         there = machine.sh(
             "cd /usr/lib/prosody/modules; find -L . -name 'mod_*' | sed 's#.*/mod_##; s#\\.lua$##'"
         ).split()
+        machine.write("/usr/local/bin/docker", _DOCKER)
+        machine.sh("chmod 755 /usr/local/bin/docker")
         for name in (*snikket.MODULES, *snikket.HOST_MODULES):
             if name not in there:
                 body = snikket.REFUSAL if name == "restrict_federation" else "-- a stand-in\n"
                 machine.write(f"/etc/prosody/modules/mod_{name}.lua", body)
         machine.sh("systemctl daemon-reload")
+
+    def version(self) -> str:
+        """Server and system, as their packages say."""
+        server = "ejabberd" if self.kind.unit == "ejabberd" else "prosody"
+        found = self.machine.sh(
+            f"dpkg-query -W -f '${{Package}} ${{Version}}' {server}; . /etc/os-release; "
+            'echo ", Debian $VERSION_ID"'
+        )
+        return found.strip()
+
+    def modules(self) -> frozenset[str]:
+        """The modules that the users' host has."""
+        if self.kind.unit == "ejabberd":
+            self.machine.sh("ejabberdctl dump_config /tmp/dumped.yml")
+            dumped = yaml.safe_load(self.machine.read("/tmp/dumped.yml"))
+            parts = [dumped, dumped.get("host_config", {}).get(self.domain, {})]
+            return frozenset(name for part in parts for name in part.get("modules", {}))
+        said = self.machine.sh(f"prosodyctl shell module list {self.domain}")
+        return frozenset(re.findall(r"^\|\s+(\w+)", said, re.MULTILINE))
 
     # What an administrator does ---------------------------------------------------------------
 
