@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -15,6 +16,8 @@ from pathlib import Path
 
 MODULE = "mod_moved_hook"
 """The module's name, and the folder it comes in, on both servers."""
+PROSODY_FOLDER = Path("/usr/local/lib/prosody/modules")
+EJABBERD_FOLDER = Path("/var/lib/ejabberd/.ejabberd-modules/sources")
 EJABBERD_USER = "ejabberd"
 """As whom Debian's ejabberd runs."""
 
@@ -44,7 +47,7 @@ def install_ejabberd(folder: Path) -> Installed:
     """Copy the ejabberd module to ``folder/mod_moved_hook/``, for ``module_install`` to find.
 
     :param folder: the folder ``sources`` in ejabberd's ``CONTRIB_MODULES_PATH``; must exist
-    :raises InstallError: it does not exist, cannot be written to, or ejabberd could not compile there
+    :raises InstallError: it does not exist, cannot be written to, or ejabberd cannot compile there
     """
     if folder.is_dir() and (wrong := ejabberd_cannot_write(folder)):
         raise InstallError(wrong)
@@ -64,6 +67,41 @@ def ejabberd_cannot_write(folder: Path) -> str | None:
         f"ejabberd compiles the module in {both[0]}, and not all of it is its own; "
         f"run: install -d -o {EJABBERD_USER} -g {EJABBERD_USER} {both[0]} {both[1]}"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder of a server's on this machine that has the module."""
+
+    folder: Path
+    found: str
+    wrong: str | None
+    """What to do; None: nothing is amiss."""
+
+
+def placed() -> Iterator[Place]:
+    """The module in the folders that the README names, as far as we may look into them."""
+    for server, folder in (("prosody", PROSODY_FOLDER), ("ejabberd", EJABBERD_FOLDER)):
+        with suppress(OSError):
+            if (folder / MODULE).is_dir():
+                yield _look(server, folder)
+
+
+def _look(server: str, folder: Path) -> Place:
+    source = files("component.hooks").joinpath(server, MODULE)
+    again = f"run: xmpp-moved hook {server} --to {folder}, and do what it prints"
+    for path, item in _walk(source):
+        target = folder / MODULE / path
+        if not target.is_file() or target.read_bytes() != item.read_bytes():
+            return Place(folder, "of another version than this program", again)
+        if not target.stat().st_mode & 0o004:
+            return Place(folder, f"{path} cannot be read by the server", f"chmod a+r {target}")
+    if server == "ejabberd":
+        if wrong := ejabberd_cannot_write(folder):
+            return Place(folder, "not all of it is ejabberd's own", wrong)
+        if not ejabberd_compiled(folder):
+            return Place(folder, "not compiled", f"run: ejabberdctl module_install {MODULE}")
+    return Place(folder, "of this version", None)
 
 
 def ejabberd_compiled(folder: Path) -> bool:
@@ -121,7 +159,9 @@ def write_own(file: Path, text: str, header: str) -> Installed:
         raise _unwritable(file, error) from error
 
 
-def write_edited(file: Path, edit: Callable[[str], str], without: Callable[[str], str]) -> Installed:
+def write_edited(
+    file: Path, edit: Callable[[str], str], without: Callable[[str], str]
+) -> Installed:
     """Change a server's configuration; what it was is kept beside it as ``FILE.before-moved``.
 
     :param edit: the new text from the old

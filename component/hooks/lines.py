@@ -136,9 +136,7 @@ def lua_string(text: str) -> str:
 
 EJABBERD_BEGIN, EJABBERD_END = "# xmpp-moved: begin", "# xmpp-moved: end"
 """Around each part that is ours in ``ejabberd.yml``, so that all can be taken out again."""
-_OURS = re.compile(
-    rf"^ *{EJABBERD_BEGIN}\n.*?^ *{EJABBERD_END}(?:\n|\Z)", re.MULTILINE | re.DOTALL
-)
+_OURS = re.compile(rf"^ *{EJABBERD_BEGIN}\n.*?^ *{EJABBERD_END}(?:\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
 class CannotEdit(ValueError):

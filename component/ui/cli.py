@@ -120,15 +120,25 @@ def check(
     context: typer.Context,
     test_account: Annotated[
         str | None,
-        typer.Option(metavar="JID", help="Also test whether this account can publish (PEP)."),
+        typer.Option(
+            metavar="JID", help="Also test whether this account can publish (PEP) and get out."
+        ),
     ] = None,
+    remote: Annotated[
+        str | None,
+        typer.Option(metavar="DOMAIN", help="Also test whether this domain elsewhere answers."),
+    ] = None,
+    wait: Annotated[
+        float,
+        typer.Option(min=1, max=600, help="How many seconds the server may take to accept us."),
+    ] = 8.0,
 ) -> None:
     """Test everything that is needed, and say what to do about what is missing."""
     config = load_config(context.obj, log_level="error")
     account = bare_address("--test-account", test_account)
     from component.checks import check as probe
 
-    if not asyncio.run(_print_checks(probe(config, account))):
+    if not asyncio.run(_print_checks(probe(config, account, remote=remote, wait=wait))):
         raise typer.Exit(Exit.FAILURE)
 
 
@@ -200,8 +210,8 @@ def hook_snikket(
 ) -> None:
     """Install the module in a Snikket's data, with a file of configuration for this component.
 
-    Nothing of Snikket's own configuration is replaced. Without DIR the lines are printed. With --jid
-    and --host no configuration file is needed.
+    Nothing of Snikket's own configuration is replaced. Without DIR the lines are printed, and with
+    --jid and --host no configuration file is needed.
     """
     from component.ui.hook import snikket
 
@@ -216,8 +226,9 @@ def hook_ejabberd(
     write: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Put the lines into this ejabberd.yml, with the secret; keep it "
-            "as FILE.before-moved."
+            metavar="FILE",
+            help="Put the lines into this ejabberd.yml, with the secret; keep it "
+            "as FILE.before-moved.",
         ),
     ] = None,
     jid: JidOption = None,

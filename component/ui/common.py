@@ -20,9 +20,7 @@ NAME = "xmpp-moved"
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def load_config(
-    file: Path | None, log_level: str = "warning", *, secret: bool = True
-) -> Config:
+def load_config(file: Path | None, log_level: str = "warning", *, secret: bool = True) -> Config:
     """The configuration; logging is set up so that standard output stays the command's.
 
     :param file: as given with ``--config``; None: the default place

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PROSODY_FILE = Path("/etc/prosody/conf.d/moved.cfg.lua")
 EJABBERD_FILE = Path("/etc/ejabberd/ejabberd.yml")
 SNIKKET = Path("/snikket/prosody")
-"""Where Snikket's container has the folder prosody of its data; it includes each *.cfg.lua there."""
+"""The folder prosody of Snikket's data, in its container; each *.cfg.lua there is included."""
 _PROSODY_VERSIONS = ("/usr/lib/prosody/prosody.version", "/usr/local/lib/prosody/prosody.version")
 
 
@@ -71,9 +71,14 @@ def prosody(setup: HookSetup, file: Path | None) -> str:
     done = Done()
     if setup.folder is not None:
         done.module(setup.folder, installer.install_prosody(setup.folder))
-    setup = _beside_others(replace(setup, appends=_appends()), file or PROSODY_FILE)
+    setup, taken = _beside_others(replace(setup, appends=_appends()), file or PROSODY_FILE)
     text = lines.prosody_lines(setup)
     if file is not None:
+        if taken is not None:
+            raise InstallError(
+                f"{taken} sets plugin_paths, and a second one would replace it: name one of its "
+                f"folders with --to, or add {setup.folder} there"
+            )
         done.file(file, installer.write_own(file, text, lines.PROSODY_HEADER))
     else:
         done.lines(f"Configuration, as {PROSODY_FILE} (--write {PROSODY_FILE} does it)", text)
@@ -181,10 +186,10 @@ _WHAT = {
 }
 
 
-def _beside_others(setup: HookSetup, file: Path) -> HookSetup:
-    """With a look at the other files of this Prosody's configuration.
+def _beside_others(setup: HookSetup, file: Path) -> tuple[HookSetup, Path | None]:
+    """With a look at the other files of this Prosody's configuration: what they say of the folder.
 
-    :raises InstallError: ours would replace the ``plugin_paths`` of one
+    :returns: the second is a file whose ``plugin_paths`` ours would replace
     """
     named = {}
     for other in sorted({*file.parent.glob("*.cfg.lua"), *file.parent.parent.glob("*.cfg.lua")}):
@@ -193,13 +198,9 @@ def _beside_others(setup: HookSetup, file: Path) -> HookSetup:
                 named[other] = lines.prosody_paths(other.read_text(errors="replace"))
     folders = {Path(path) for paths in named.values() for path in paths or ()}
     if setup.folder is None or setup.folder in folders:
-        return replace(setup, found=True)
-    if not setup.appends and (taken := next((f for f in named if named[f] is not None), None)):
-        raise InstallError(
-            f"{taken} sets plugin_paths, and a second one would replace it: name one of its folders "
-            f"with --to, or add {setup.folder} there"
-        )
-    return setup
+        return replace(setup, found=True), None
+    taken = next((other for other, paths in named.items() if paths is not None), None)
+    return setup, None if setup.appends else taken
 
 
 def _appends() -> bool:

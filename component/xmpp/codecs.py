@@ -78,6 +78,10 @@ class Hello:
     """Requests that it did not divert, for want of a component or of room."""
     copies: frozenset[str] = frozenset()
     """What the admin lets be carried from an account to another."""
+    unloaded: tuple[str, ...] = ()
+    """Modules that the server's configuration names for this host and that are not there."""
+    unasked: tuple[str, ...] = ()
+    """Permissions that it gives to some roles only and that no module asks for."""
 
     @property
     def may_upload(self) -> bool:
@@ -209,6 +213,8 @@ def read_hello(iq: ET.Element) -> Hello | None:
             features=frozenset(f.text or "" for f in hello.findall(tag(NS_HOOK, "feature"))),
             passed=int(hello.get("passed", "0")),
             copies=frozenset(c.text or "" for c in hello.findall(tag(NS_HOOK, "copy"))),
+            unloaded=tuple(m.text or "" for m in hello.findall(tag(NS_HOOK, "unloaded"))),
+            unasked=tuple(p.text or "" for p in hello.findall(tag(NS_HOOK, "unasked"))),
         )
     except (KeyError, ValueError):
         return None

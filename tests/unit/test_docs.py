@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import math
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -229,3 +231,35 @@ def test_the_pace_table() -> None:
             assert words == f"{math.ceil(seconds / 60)} minutes", (number, servers, seconds)
         else:
             assert seconds <= minutes * 60, (number, seconds)
+
+
+# Installing -----------------------------------------------------------------------------------
+
+_BLOCK = re.compile(r"^<!-- run: (\S+) -->\n```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCKS = dict(_BLOCK.findall((ROOT / "README.md").read_text()))
+"""What the README says to paste, by server; tests/machines runs it."""
+
+
+def test_every_server_has_a_block_to_paste() -> None:
+    servers = {"prosody", "ejabberd", "snikket", "remove-prosody", "remove-ejabberd"}
+    assert set(BLOCKS) >= servers
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_is_shell_and_its_commands_are_ours(name: str) -> None:
+    block = BLOCKS[name]
+    done = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    if not name.startswith("remove-"):
+        # A step is done only if the one before it worked.
+        body, config = block.replace("\\\n", ""), re.compile(r"<<'END' &&\n.*?^END$", re.M | re.S)
+        lines = config.sub("<<'END' &&", body).strip().splitlines()
+        assert [line for line in lines[:-1] if not re.search(r"&&( +#.*)?$", line)] == []
+        assert "systemctl enable --now xmpp-moved" in lines[-1]
+    command = get_command(app)
+    for words in re.findall(r"\bxmpp-moved ((?:hook|check)[^&|]*)", block.replace("\\\n", " ")):
+        found, arguments = command, shlex.split(words)
+        while arguments and arguments[0] in getattr(found, "commands", {}):
+            found = found.commands[arguments.pop(0)]  # type: ignore[attr-defined]
+        known = {option for parameter in found.params for option in parameter.opts}
+        assert {word for word in arguments if word.startswith("--")} <= known

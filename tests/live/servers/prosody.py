@@ -42,6 +42,8 @@ MODULES = (
     "vcard",
     "version",
     "offline",
+    "restrict_federation",
+    "isolate_host",
     "test_fault",
     "test_saves",
 )
@@ -106,6 +108,10 @@ class Prosody(ChildServer):
                 item["ask"] = "subscribe"
             roster[entry.jid] = item
         self._write("roster", jid, lua_table(roster))
+
+    def set_role(self, jid: str, role: str) -> None:
+        """Write what mod_authz_internal keeps (13.0 and newer); nobody is told."""
+        self._write("account_roles", jid, lua_table({"_default": role}))
 
     def _write(self, store: str, jid: str, table: str) -> None:
         user, _, host = jid.partition("@")

@@ -4,14 +4,12 @@
 
 local set = require "util.set";
 
-return function (link)
-
 local names = { "blocking", "pep", "private", "upload", "vcard" };
 
 -- moved_hook_copy: what may be carried from an account to another, of these; "upload" is for
 -- accounts as files in this server's own storage (XEP-0363). A move by itself needs none of them:
 -- contacts, the moved statement and our own passing data are always allowed.
-local chosen = link.option(module.get_option_set, "moved_hook_copy") or set.new(names);
+local chosen = module:get_option_set("moved_hook_copy", names);
 local unknown = chosen - set.new(names);
 if not unknown:empty() then
 	error("moved_hook_copy: "..tostring(unknown).." is none of "..table.concat(names, ", "));
@@ -58,5 +56,3 @@ return {
 		return found;
 	end;
 };
-
-end

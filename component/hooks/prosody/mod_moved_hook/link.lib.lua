@@ -8,24 +8,14 @@ local unpack = table.unpack or unpack; -- luacheck: ignore 113
 -- Set by the sections of components that load us (mod_moved_hook.lua): component -> true.
 local loaders = module:shared("/*/moved_hook/"..module.host.."/loaders");
 
--- An option of the host or the global part, else of a section that loads us; nil where none has it.
-local function option(get, name)
-	local value = get(module, name);
-	if value ~= nil then return value; end
-	for component in pairs(loaders) do
-		value = get(module:context(component), name);
-		if value ~= nil then return value; end
-	end
-end
-
 -- moved_hook_component: address of the component that decides, or a list of such addresses: each
 -- user is then served by one of those connected at the moment. Without it, it is the component that
 -- loads us; where there is neither, the module does nothing.
 local component_option = module:get_option("moved_hook_component");
 -- moved_hook_timeout: seconds after which a question without an answer is given up.
-local timeout = option(module.get_option_number, "moved_hook_timeout") or 60;
+local timeout = module:get_option_number("moved_hook_timeout", 60);
 -- moved_hook_max_held: questions of one kind that wait at once. Bounds memory.
-local max_held = option(module.get_option_number, "moved_hook_max_held") or 5000;
+local max_held = module:get_option_number("moved_hook_max_held", 5000);
 
 local named, is_named = {}, {};
 for _, name in ipairs(type(component_option) == "table" and component_option or { component_option }) do
@@ -139,7 +129,6 @@ local function take_answer(event)
 end
 
 return {
-	option = option;
 	timeout = timeout; max_held = max_held;
 	connected = connected; component_for = component_for; authority = authority;
 	follow = follow; ask = ask; drop = drop; take_answer = take_answer; give_up = give_up;

@@ -26,7 +26,8 @@ local connected, authority = link.connected, link.authority;
 local watches = module:require "watch"(link, add_items, blocked);
 module:require "tombstone"(link);
 module:require "reborn";
-local copying = module:require "copy"(link);
+local copying = module:require "copy";
+local beside = module:require "beside";
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";
 local xmlns_moved = "urn:xmpp:moved:1";
@@ -290,6 +291,12 @@ local function as_if_online(username, roster, call, ...)
 	if not ok then error(err, 0); end
 end
 
+-- `xmpp-moved check` asks whether requests of users get out, as a user whom nobody is.
+local function checks(username, kind, tag, to)
+	return username == "xmpp-moved-check-nobody" and kind == "get" and jid.host(to) == to
+		and tag.attr.xmlns == "http://jabber.org/protocol/disco#info" and not prosody.hosts[to];
+end
+
 function requests.query(origin, stanza, payload)
 	local inner = payload:get_child("iq", "jabber:client");
 	local kind, tag = inner and inner.attr.type, inner and inner.tags[1];
@@ -301,7 +308,7 @@ function requests.query(origin, stanza, payload)
 		return refuse(origin, stanza, "not-allowed", "this namespace may not be queried as a user");
 	elseif not copying.may(kind, tag, to == user) then
 		return refuse(origin, stanza, "not-allowed", "moved_hook_copy does not let this be carried");
-	elseif not user_exists(username, module.host) then
+	elseif not user_exists(username, module.host) and not checks(username, kind, tag, to) then
 		return refuse(origin, stanza, "item-not-found", "no such user");
 	elseif query_count >= link.max_held then
 		return refuse(origin, stanza, "resource-constraint", "too many queries at once");
@@ -348,6 +355,8 @@ local function hello(event)
 	end
 	for namespace in pairs(query_namespaces) do reply:text_tag("query", namespace); end
 	for _, part in ipairs(copying.parts()) do reply:text_tag("copy", part); end
+	for _, name in ipairs(beside.unloaded()) do reply:text_tag("unloaded", name); end
+	for _, name in ipairs(beside.unasked()) do reply:text_tag("unasked", name); end
 	origin.send(reply:reset());
 	return true;
 end
