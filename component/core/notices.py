@@ -134,6 +134,13 @@ class HandoverTrouble:
     lasting: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The server stops looking after moves: the statement of this one is about to go."""
+
+    journey: Journey
+
+
 Notice = (
     ContactMoved
     | ContactAsks
@@ -146,6 +153,7 @@ Notice = (
     | Stopped
     | UndoneTold
     | HandoverTrouble
+    | Withdrawn
 )
 
 

@@ -124,6 +124,21 @@ async def _set_paused(orders: AdminOrders, paused: bool) -> Any:
     return {"paused": paused, "changed": settings.paused != paused}
 
 
+async def _standing(orders: AdminOrders, request: Request) -> Any:
+    found = await orders.standing()
+    return {"running": sum(j.state.running for j in found), "all": len(found)}
+
+
+async def _withdraw_all(orders: AdminOrders, request: Request) -> Any:
+    done = await orders.withdraw_all()
+    return {
+        "withdrawn": list(done.withdrawn),
+        "cancelled": list(done.cancelled),
+        "handovers": list(done.handovers),
+        "left": {str(id): why for id, why in done.left.items()},
+    }
+
+
 async def _run_time(orders: AdminOrders, request: Request) -> Any:
     settings = await orders.run_time()
     return {
@@ -149,6 +164,8 @@ _ORDERS: Final[Mapping[str, tuple[frozenset[str], _Run]]] = {
     "pause-all": (frozenset(), _pause_all),
     "resume-all": (frozenset(), _resume_all),
     "run-time": (frozenset(), _run_time),
+    "standing": (frozenset(), _standing),
+    "withdraw-all": (frozenset(), _withdraw_all),
 }
 _TAKES: Final[Mapping[str, frozenset[str]]] = {
     WATCH: frozenset(),

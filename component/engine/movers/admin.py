@@ -8,10 +8,18 @@ from typing import Protocol, TypeVar
 import structlog
 
 from component.core import jids
-from component.core.journey.model import JourneyContact, JourneyState, Problem, Progress, Refused
+from component.core.journey.model import (
+    Journey,
+    JourneyContact,
+    JourneyState,
+    Problem,
+    Progress,
+    Refused,
+)
 from component.core.journey.stages import Word
 from component.core.records import MoveRecord
 from component.engine.movers.drafts import Domains
+from component.engine.movers.leaving import Withdrawal
 from component.engine.movers.orders import RunTime, explained
 from component.engine.movers.ports import JourneyStore
 from component.engine.movers.service import Movers
@@ -108,6 +116,16 @@ class Admin:
     async def undo_any_followed(self, record: int) -> MoveRecord:
         """See :class:`AdminOrders`."""
         return await self._contact_undo.undo_any(record)
+
+    async def standing(self) -> Sequence[Journey]:
+        """See :class:`AdminOrders`."""
+        with explained():
+            return await self._movers.leaving.standing()
+
+    async def withdraw_all(self) -> Withdrawal:
+        """See :class:`AdminOrders`."""
+        with explained():
+            return await self._movers.leaving.once()
 
     async def run_time(self) -> RunTime:
         """See :class:`AdminOrders`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -28,6 +28,9 @@ from component.core.notices import Settings
 from component.core.records import MoveRecord
 from component.store.errors import StoreError
 from component.xmpp.errors import LinkError
+
+if TYPE_CHECKING:
+    from component.engine.movers.leaving import Withdrawal
 
 log = structlog.get_logger(__name__)
 
@@ -182,6 +185,15 @@ class AdminOrders(Protocol):
 
     async def undo_any_followed(self, record: int) -> MoveRecord:
         """As :meth:`MoverOrders.undo_followed`, for any user."""
+
+    async def standing(self) -> Sequence[Journey]:
+        """Moves that have something left on an account here, or are at work."""
+
+    async def withdraw_all(self) -> Withdrawal:
+        """Withdraw all statements and hand-overs, and cancel what runs; owners are told before.
+
+        To be ordered again until nothing is left.
+        """
 
     async def run_time(self) -> RunTime:
         """What is in force, the configuration's values filled in."""
