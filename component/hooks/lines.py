@@ -274,10 +274,13 @@ def ejabberd_install(installed: Installed | None) -> list[str]:
     of its configuration does not start.
     """
     verb = "module_upgrade" if installed is Installed.UPDATED else "module_install"
-    return [
+    commands = [
         f"ejabberdctl {verb} mod_moved_hook &&",
         "ejabberdctl modules_installed | grep mod_moved_hook",
     ]
+    if installed is Installed.UPDATED:
+        commands.append("# Should this fail, do not restart ejabberd before it has worked.")
+    return commands
 
 
 def _indented(indent: str, lines: Sequence[str]) -> list[str]:

@@ -250,6 +250,9 @@ async def test_ejabberd_takes_the_lines_and_gives_them_back(
             server.evaluate(f'gen_mod:get_module_opt(<<"{HOST}">>, mod_roster, store_current_id).')
             == "true"
         )
+        # An update needs no restart either.
+        assert server.evaluate('ext_mod:upgrade(<<"mod_moved_hook">>).') == "ok"
+        await machine.all_is_well()
         # The README's sed.
         ours = rf"^ *{EJABBERD_BEGIN}$.*?^ *{EJABBERD_END}\n"
         file.write_text(re.sub(ours, "", file.read_text(), flags=re.MULTILINE | re.DOTALL))
