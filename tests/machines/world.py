@@ -19,7 +19,7 @@ import yaml
 
 from tests.certificates import Authority
 from tests.machines import readme, snikket
-from tests.machines.machine import CACHE, ROOT, Machine, Network, inside, layers
+from tests.machines.machine import CACHE, ROOT, Machine, MachineError, Network, inside, layers
 from tests.machines.people import Somebody
 
 T = TypeVar("T")
@@ -113,7 +113,7 @@ KINDS = {
             ("prosody", "prosody-modules", *_PYTHON),
             "mantua.test",
             "snikket",
-            "remove-prosody",
+            "remove-snikket",
             "prosody",
             ("/snikket/prosody", "/var/lib/prosody"),
         ),
@@ -292,7 +292,11 @@ class House:
 
     def block(self, name: str) -> str:
         """Paste a block of the README; returns what was said."""
-        return self.machine.sh(readme.block(name, self.domain), timeout=600)
+        try:
+            return self.machine.sh(readme.block(name, self.domain), timeout=600)
+        except MachineError as error:
+            logged = self.machine.journal("xmpp-moved") + self.machine.journal(self.kind.unit)
+            raise MachineError(f"{error}\n{logged}") from None
 
     def command(self, *words: str, check: bool = True) -> str:
         """Run xmpp-moved as root; returns what it printed, on both ways."""

@@ -48,6 +48,13 @@ async def test_orders_and_their_answers(client: Client, orders: FakeOrders) -> N
     assert record["result"]["contact"] == "juliet@capulet.example"
 
 
+async def test_everything_is_withdrawn(client: Client, orders: FakeOrders) -> None:
+    assert (await client.ask({"order": "standing"}))["result"] == {"running": 1, "all": 1}
+    done = (await client.ask({"order": "withdraw-all"}))["result"]
+    assert done == {"withdrawn": [], "cancelled": [7], "handovers": [], "left": {}}
+    assert (await client.ask({"order": "standing"}))["result"] == {"running": 0, "all": 0}
+
+
 async def test_all_are_paused_and_resumed_and_nothing_else_changes(
     client: Client, orders: FakeOrders
 ) -> None:
