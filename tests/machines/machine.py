@@ -71,7 +71,9 @@ for one in $SHARED; do
 done
 hostname "$NAME"
 pivot_root . mnt
-exec chroot . /bin/sh -c 'umount -l /mnt; exec setpriv \
+# Shared within the machine, as systemd has it anywhere but in what it takes for a container: units
+# get their credentials by that.
+exec chroot . /bin/sh -c 'umount -l /mnt; mount --make-rshared /; exec setpriv \
     --bounding-set -sys_module,-sys_rawio,-sys_time,-mac_admin,-mac_override,-syslog \
     env -i container=lxc PATH="$0" /lib/systemd/systemd --unit=multi-user.target' "$PATH"
 """

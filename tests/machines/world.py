@@ -286,7 +286,7 @@ class House:
             parts = [dumped, dumped.get("host_config", {}).get(self.domain, {})]
             return frozenset(name for part in parts for name in part.get("modules", {}))
         said = self.machine.sh(f"prosodyctl shell module list {self.domain}")
-        return frozenset(re.findall(r"^\|\s+(\w+)", said, re.MULTILINE))
+        return frozenset(re.findall(r"^[|\s]+(\w+)$", said, re.MULTILINE))
 
     # What an administrator does ---------------------------------------------------------------
 
