@@ -43,7 +43,7 @@ class RunTimeStore(Protocol):
 
 
 class Admin:
-    """Implements :class:`~component.engine.movers.orders.AdminOrders`.
+    """Implements :class:`~component.engine.movers.orders.ControlOrders`.
 
     :param configured: what the configuration says, in force where nothing else was set.
     :param apply: puts the domains in force, for contacts and for drafts.

@@ -186,15 +186,6 @@ class AdminOrders(Protocol):
     async def undo_any_followed(self, record: int) -> MoveRecord:
         """As :meth:`MoverOrders.undo_followed`, for any user."""
 
-    async def standing(self) -> Sequence[Journey]:
-        """Moves that have something left on an account here, or are at work."""
-
-    async def withdraw_all(self) -> Withdrawal:
-        """Withdraw all statements and hand-overs, and cancel what runs; owners are told before.
-
-        To be ordered again until nothing is left.
-        """
-
     async def run_time(self) -> RunTime:
         """What is in force, the configuration's values filled in."""
 
@@ -203,3 +194,16 @@ class AdminOrders(Protocol):
 
     def watch(self) -> AsyncIterator[Progress]:
         """Every change of any journey's progress from now on, until closed."""
+
+
+class ControlOrders(AdminOrders, Protocol):
+    """What can be ordered on the machine itself only, besides: by the control socket."""
+
+    async def standing(self) -> Sequence[Journey]:
+        """Moves that have something left on an account here, or are at work."""
+
+    async def withdraw_all(self) -> Withdrawal:
+        """Withdraw all statements and hand-overs, and cancel what runs; owners are told before.
+
+        To be ordered again until nothing is left.
+        """

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from component.core.journey.model import JourneyState, Progress
-from component.engine.movers.orders import AdminOrders
+from component.engine.movers.orders import ControlOrders
 from component.ops.control import LINE_BYTES, ControlServer
 from component.ops.control_json import Unreadable, progress_dict, progress_from
 from tests.unit.ops.control_client import AT_MOST, Client, connected
@@ -20,7 +20,7 @@ from tests.unit.ops.fake_orders import FakeOrders, progress
 
 
 def test_the_fake_is_an_admin_orders() -> None:
-    async def check() -> AdminOrders:
+    async def check() -> ControlOrders:
         return FakeOrders()
 
     assert asyncio.run(check())
