@@ -222,7 +222,7 @@ class Session:
             if not hello.features >= MOVER_FEATURES:
                 log.error(
                     "the server module is too old for users who move; update it "
-                    "(xmpp-moved hook prosody|ejabberd --to DIR) and reload it",
+                    "(xmpp-moved hook prosody|snikket|ejabberd) and reload it",
                     host=host,
                     hook=hello.version,
                 )

@@ -224,3 +224,39 @@ def test_the_module_is_compiled_before_the_configuration_names_it(
     (tmp_path / "mod_moved_hook" / "mod_moved_hook.spec").write_text("")
     again = command("--config", config_file, "hook", "ejabberd", "--to", tmp_path)
     assert "ejabberdctl module_upgrade mod_moved_hook &&" in again.out
+
+
+def test_what_check_says_of_the_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prosody, sources = tmp_path / "prosody", tmp_path / "modules" / "sources"
+    monkeypatch.setattr(installer, "PROSODY_FOLDER", prosody)
+    monkeypatch.setattr(installer, "EJABBERD_FOLDER", sources)
+    assert not list(installer.placed())
+    for folder in (prosody, sources):
+        folder.mkdir(parents=True)
+    assert not list(installer.placed())
+    installer.install_prosody(prosody)
+    install_ejabberd(sources)
+    said = {place.folder: (place.found, place.wrong) for place in installer.placed()}
+    assert said[prosody] == ("of this version", None)
+    assert said[sources] == ("not compiled", "run: ejabberdctl module_install mod_moved_hook")
+    ebin = tmp_path / "modules" / "mod_moved_hook" / "ebin"
+    ebin.mkdir(parents=True)
+    (ebin / "mod_moved_hook.beam").write_bytes(b"")
+    (prosody / "mod_moved_hook" / "roster.lib.lua").chmod(0o600)
+    said = {place.folder: (place.found, place.wrong) for place in installer.placed()}
+    assert said[sources] == ("of this version", None)
+    assert said[prosody][0] == "roster.lib.lua cannot be read by the server"
+    spec = sources / "mod_moved_hook" / "mod_moved_hook.spec"
+    ours = spec.read_bytes()
+    spec.write_text("old")
+    said = {place.folder: (place.found, place.wrong) for place in installer.placed()}
+    assert said[sources][0] == "of another version than this program"
+    assert said[sources][1] == (
+        f"run: xmpp-moved hook ejabberd --to {sources}, and do what it prints"
+    )
+    spec.write_bytes(ours)
+    user = pwd.struct_passwd(("ejabberd", "x", tmp_path.stat().st_uid + 1, 1, "", "/", ""))
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: user)
+    said = {place.folder: (place.found, place.wrong) for place in installer.placed()}
+    assert said[sources][0] == "not all of it is ejabberd's own"
+    assert "install -d -o" in (said[sources][1] or "")
