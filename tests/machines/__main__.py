@@ -24,9 +24,9 @@ ROOT = Path(__file__).parents[2]
 _HEAD = """
 Written by `make test-machines`. Each machine is a Debian root of the suite, booted with its own
 systemd in namespaces. The servers have Debian's own configuration (Snikket's:
-`tests/machines/snikket.py`), TLS by a test's own authority, and find each other by DNS. The README's
-blocks run there to the letter, but for the line that builds the package, which is built before in
-each suite.
+`tests/machines/snikket.py`), TLS by a test's own authority, and find each other by DNS. The blocks
+of the README run there to the letter, but for the line that builds the package, which is built
+before in each suite.
 """
 
 
