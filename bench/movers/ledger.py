@@ -60,6 +60,10 @@ class Ledger:
             or (_done_away(journey) and not stages.over(journey, timedelta(0), since))
         ]
 
+    async def with_work(self, holder: str | None = None) -> Sequence[int]:
+        """See :class:`JourneyStore`."""
+        return sorted(id for id, journey in self.journeys.items() if journey.state.running)
+
     async def had_time(self, until: datetime) -> Sequence[Journey]:
         """Journeys away that are done and began until then, the owner knowing it."""
         return [

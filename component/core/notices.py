@@ -139,6 +139,13 @@ class HandoverTrouble:
     lasting: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The server stops looking after moves: the statement of this one is about to go."""
+
+    journey: Journey
+
+
 Notice = (
     ContactMoved
     | ContactAsks
@@ -151,6 +158,7 @@ Notice = (
     | Stopped
     | UndoneTold
     | HandoverTrouble
+    | Withdrawn
 )
 
 

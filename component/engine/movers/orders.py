@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -29,6 +29,9 @@ from component.core.records import MoveRecord
 from component.core.restore import Undone
 from component.store.errors import StoreError
 from component.xmpp.errors import LinkError
+
+if TYPE_CHECKING:
+    from component.engine.movers.leaving import Withdrawal
 
 log = structlog.get_logger(__name__)
 
@@ -195,3 +198,16 @@ class AdminOrders(Protocol):
 
     def watch(self) -> AsyncIterator[Progress]:
         """Every change of any journey's progress from now on, until closed."""
+
+
+class ControlOrders(AdminOrders, Protocol):
+    """What can be ordered on the machine itself only, besides: by the control socket."""
+
+    async def standing(self) -> Sequence[Journey]:
+        """Moves that have something left on an account here, or are at work."""
+
+    async def withdraw_all(self) -> Withdrawal:
+        """Withdraw all statements and hand-overs, and cancel what runs; owners are told before.
+
+        To be ordered again until nothing is left.
+        """

@@ -55,6 +55,9 @@ class JourneyStore(Protocol):
         Without those whose statement is withdrawn (``told``).
         """
 
+    async def with_work(self, holder: str | None = None) -> Sequence[int]:
+        """Ids of those that a start takes up (of one holder only, if given), the oldest first."""
+
     async def list(
         self, *, account: str | None = None, running: bool = False, limit: int = 200
     ) -> Sequence[Journey]:

@@ -43,6 +43,7 @@ from component.engine.movers.box import Box, MoverSettings
 from component.engine.movers.claims import Claims
 from component.engine.movers.handovers import Handovers
 from component.engine.movers.housekeeping import Housekeeping
+from component.engine.movers.leaving import Leaving
 from component.engine.movers.orders import explained
 from component.engine.movers.ports import Carrier, JourneyStore, MoverGauges, NoGauges
 from component.engine.movers.run import RETRY_SECONDS, Run
@@ -122,6 +123,16 @@ class Movers:
             claims.obtain,
             handovers,
             self._looks_after,
+            self.look_at_owners,
+        )
+        self.leaving = Leaving(
+            store,
+            self.housekeeping,
+            handovers,
+            teller,
+            clock,
+            self.find,
+            self.order,
             self.look_at_owners,
         )
         self._mine = watches

@@ -12,6 +12,7 @@ from component.core import jids
 from component.core.conditions import Condition
 from component.core.journey import stages
 from component.core.journey.model import Journey, JourneyState
+from component.core.journey.told import RETIRED
 from component.engine.acting import acting_for
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.backwards import to_withdraw
@@ -140,7 +141,7 @@ class Watches:
         if not self._settings.answer_senders:
             return None
         journey = await self._store.successor(old)
-        if journey is None or journey.state not in _LEFT:
+        if journey is None or journey.state not in _LEFT or journey.told == RETIRED:
             return None
         over = stages.over(journey, self._settings.statement, self._clock.now())
         return None if over else journey

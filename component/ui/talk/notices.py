@@ -19,6 +19,7 @@ from component.core.notices import (
     Stopped,
     TimeOver,
     UndoneTold,
+    Withdrawn,
 )
 from component.core.restore import Difference
 from component.ui.talk import phrases
@@ -56,6 +57,8 @@ def notice_texts(words: Words, notice: Notice) -> list[str]:
             return [_undone(words, notice)]
         case HandoverTrouble():
             return [_trouble(words, notice)]
+        case Withdrawn():
+            return [_withdrawn(words, notice)]
 
 
 def answer_text(words: Words, address: NewAddress) -> str:
@@ -243,6 +246,15 @@ def _trouble(words: Words, notice: HandoverTrouble) -> str:
             "not want to wait, paste your contacts at {new}."
         )
     return words.say(text, old=journey.old, new=journey.new)
+
+
+def _withdrawn(words: Words, notice: Withdrawn) -> str:
+    return words.say(
+        "This server stops looking after moves: from now on {old} no longer says that you are at "
+        "{new}. Contacts who have not followed you yet have to add {new} by hand.",
+        old=notice.journey.old,
+        new=notice.journey.new,
+    )
 
 
 _ALL_FOLLOWED = N_(
