@@ -68,4 +68,6 @@ def _box() -> Box:
         rewatch=lambda _: asyncio.sleep(0),
         changed=lambda _: None,
         gauges=nothing,  # type: ignore[arg-type]
+        journal=nothing,  # type: ignore[arg-type]
+        follows=lambda _: True,
     )

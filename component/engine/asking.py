@@ -63,10 +63,14 @@ class Asking(ABC):
             await self.query(user, "set", mover_codecs.configure_request(access))
             await self.query(user, "set", request)
         if access is Access.WHITELIST:
-            members = list(readers)
-            for start in range(0, len(members), AFFILIATIONS_AT_ONCE):
-                part = members[start : start + AFFILIATIONS_AT_ONCE]
-                await self.query(user, "set", mover_codecs.affiliations_request(part))
+            await self.admit(user, readers)
+
+    async def admit(self, user: str, readers: Iterable[str]) -> None:
+        """Let these read the user's statement, whose access model is a whitelist."""
+        members = list(readers)
+        for start in range(0, len(members), AFFILIATIONS_AT_ONCE):
+            part = members[start : start + AFFILIATIONS_AT_ONCE]
+            await self.query(user, "set", mover_codecs.affiliations_request(part))
 
     async def access(self, user: str) -> Access | None:
         """The access model of the user's statement node; None: no node, or another model."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import xml.etree.ElementTree as ET
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import structlog
 from component.core import contact as core
 from component.core.contact import Case, Event
 from component.core.limits import Declined, Followed, Gate
-from component.core.model import Reason
+from component.core.model import Divert, Reason
 from component.core.records import MoveState, Settlement, VerdictRecord
 from component.core.roster import Carry
 from component.core.statement import Answer, judge
@@ -53,6 +53,10 @@ class Timing:
 
 def _told(outcome: codecs.Outcome) -> core.OutcomeTold:
     return core.OutcomeTold(outcome.taken, outcome.why, outcome.items)
+
+
+async def _nothing(divert: Divert) -> None:
+    pass
 
 
 class ContactSide:
@@ -98,6 +102,10 @@ class ContactSide:
         self._idle.set()
         self.unfinished = 0
         """Requests that ended without a record of it so far; recovery looks after them."""
+        self.on_taking: Callable[[Divert], Awaitable[None]] = _nothing
+        """Awaited before a verdict to follow leaves."""
+        self.on_followed: Callable[[str, str, str], None] = lambda contact, old, new: None
+        """Told of each contact who was followed, once that is recorded."""
         self._flood = 0
         self._flood_told = float("-inf")
         self._overloaded_at = float("-inf")
@@ -322,6 +330,8 @@ class ContactSide:
         except StoreError as error:
             log.error("cannot journal a verdict", error=str(error))
             return core.JournalFailed()
+        if kept:
+            await self.on_taking(run.case.divert)
         if run.epoch != self._epoch:
             raise LinkLost("the stream was lost while the verdict was journalled")
         return core.Journalled() if kept else core.JournalFailed()
@@ -387,6 +397,8 @@ class ContactSide:
         # Nobody waits for it, and a crash before it is what recovery is for.
         patience = 0.0 if self._stopping else self._timing.settling
         kept = await self._journal.settle(row, settlement, patience=patience)
+        if kept and effect.state is MoveState.DONE:
+            self.on_followed(divert.contact, divert.old, divert.new)
         if kept and effect.note is not None:
             self._notices.note(
                 effect.note,

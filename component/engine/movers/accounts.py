@@ -7,7 +7,7 @@ errors included; a stream that is down raises LinkLost.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from component.core.conditions import Condition
@@ -20,6 +20,9 @@ from component.engine.ports import Wire
 from component.xmpp import codecs, mover_codecs
 from component.xmpp.errors import RemoteError
 from component.xmpp.names import NS_HOOK
+
+ENTRIES_AT_ONCE = 500
+"""Addresses that the hook takes in one question (hook protocol, section 12)."""
 
 
 class Accounts(Asking):
@@ -116,6 +119,24 @@ class Accounts(Asking):
         wanted = mover_codecs.write_watch(requests=requests, answers=answers, messages=messages)
         answer = await self._wire.request("set", user, wanted, timeout=self._timeout)
         return mover_codecs.read_pending(answer)
+
+    async def entries(self, user: str, jids: Collection[str]) -> tuple[RosterItem, ...]:
+        """The user's roster entries of some addresses.
+
+        A hook that is too old to hand out some has the whole roster sent.
+        """
+        found: list[RosterItem] = []
+        asked = list(jids)
+        for start in range(0, len(asked), ENTRIES_AT_ONCE):
+            part = asked[start : start + ENTRIES_AT_ONCE]
+            try:
+                found += await self._hook.chosen(user, part)
+            except RemoteError as error:
+                if error.condition != Condition.FEATURE_NOT_IMPLEMENTED:
+                    raise
+                roster = await self.roster(user)
+                return tuple(roster[jid] for jid in asked if jid in roster)
+        return tuple(found)
 
     async def approve(self, user: str, senders: Sequence[str]) -> tuple[RosterItem, ...]:
         """Grant requests that stand on the user's roster; the entries as they are now."""

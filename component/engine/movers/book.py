@@ -64,6 +64,13 @@ class Book:
         """A contact by its JID."""
         return self._contacts.get(jid)
 
+    def add(self, contact: JourneyContact) -> None:
+        """Take up one more contact, who has moved on from the address of another."""
+        self._contacts[contact.jid] = contact
+        self._count(contact, 1)
+        self._dirty.add(contact.jid)
+        self._schedule(contact)
+
     def put(self, contact: JourneyContact) -> bool:
         """Take note of a contact as it is now; whether it changed."""
         before = self._contacts[contact.jid]
@@ -81,7 +88,7 @@ class Book:
         self.counts[contact.state] += number
         if contact.state in machine.UNSENT:
             self._unsent[jids.domain(contact.jid)] += number
-        elif contact.state in _BY_HAND:
+        elif contact.state in _BY_HAND and contact.error != machine.MOVED_ON:
             (self._by_hand.add if number > 0 else self._by_hand.discard)(contact.jid)
 
     def apply(

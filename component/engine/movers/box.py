@@ -12,7 +12,7 @@ from component.core.journey.contacts import Schedule
 from component.core.journey.model import Progress
 from component.core.journey.pace import Pace, Rates
 from component.engine.movers.accounts import Accounts
-from component.engine.movers.ports import Carrier, JourneyStore, MoverGauges
+from component.engine.movers.ports import Carrier, FollowJournal, JourneyStore, MoverGauges
 from component.engine.ports import Clock, Teller
 
 if TYPE_CHECKING:
@@ -73,6 +73,9 @@ class Box:
     changed: Callable[[Callable[[], Progress]], None]
     """Tell whoever looks on (``xmpp-moved moves --watch``); mostly nobody does."""
     gauges: MoverGauges
+    journal: FollowJournal
+    follows: Callable[[str], bool]
+    """Whether an account here wants contacts who move to be followed unasked."""
     carrier: Carrier | None = None
     """Brings the account's things along (:mod:`component.engine.belongings`)."""
     handovers: Handovers | None = None

@@ -57,7 +57,7 @@ class Inbound:
         self._contact_divert = contact_divert
         self._contact_outcome = contact_outcome
         self._gauges = gauges or NoGauges()
-        self._awaited: OrderedDict[str, tuple[Run, WayBack]] = OrderedDict()
+        self._awaited: OrderedDict[str, tuple[Run | None, WayBack]] = OrderedDict()
 
     @property
     def awaited(self) -> int:
@@ -74,15 +74,20 @@ class Inbound:
         way_back = mover_codecs.read_way_back(iq, self._hosts)
         for run in self._movers.runs.of(way_back.user):
             if run.approves(way_back.user, way_back.sender):
-                log.debug("a way back is approved", user=way_back.user, contact=way_back.sender)
-                self._awaited[way_back.request_id] = (run, way_back)
-                if len(self._awaited) > _AWAITED:
-                    self._awaited.popitem(last=False)
-                self._gauges.way_back("take")
-                step = Step(PresenceKind.SUBSCRIBED, way_back.sender)
-                return codecs.write_take(SendPlan((step,)))
+                return self._take(way_back, run)
+        if await self._movers.others.approves(way_back):
+            return self._take(way_back, None)
         self._gauges.way_back("release")
         return codecs.write_release()
+
+    def _take(self, way_back: WayBack, run: Run | None) -> ET.Element:
+        log.debug("a way back is approved", user=way_back.user, contact=way_back.sender)
+        self._awaited[way_back.request_id] = (run, way_back)
+        if len(self._awaited) > _AWAITED:
+            self._awaited.popitem(last=False)
+        self._gauges.way_back("take")
+        step = Step(PresenceKind.SUBSCRIBED, way_back.sender)
+        return codecs.write_take(SendPlan((step,)))
 
     async def on_outcome(self, message: ET.Element) -> None:
         """What became of a held request."""
@@ -98,6 +103,10 @@ class Inbound:
         if outcome.contact != way_back.user:
             return
         item = next((item for item in outcome.items if item.jid == way_back.sender), None)
+        if run is None:
+            if outcome.taken:
+                await self._movers.others.approved(way_back.user, way_back.sender, item)
+            return
         with contextlib.suppress(LeaseLost):  # whoever works on it now reads the roster
             await run.found(way_back.sender, item)
 
@@ -113,6 +122,8 @@ class Inbound:
         wrote = mover_codecs.read_wrote(iq, self._hosts)
         try:
             journey = await self._movers.watches.leaves_address(wrote.user)
+            if not self._settings.answer_senders:
+                return None
             if journey is None or wrote.sender in (journey.old, journey.new):
                 return None
             if await self._left_out(journey.id, wrote.sender):

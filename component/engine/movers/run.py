@@ -35,6 +35,7 @@ from component.engine.movers.book import Book
 from component.engine.movers.box import Box
 from component.engine.movers.guard import Guard
 from component.engine.movers.notifier import LOOK_MAX_SECONDS, Notifier
+from component.engine.movers.onward import Onward
 from component.engine.movers.statement import Statement
 from component.engine.movers.voice import TIME_OVER, Voice
 from component.store.errors import LeaseLost, StoreError
@@ -69,6 +70,7 @@ class Run:
         self.statement = Statement(box, book, self._note)
         self._guard = Guard(box, book, self.statement, self.become)
         self.notifier = Notifier(self)
+        self.onward = Onward(self)
         self.way_back_stated = False
         """An undo's statement was published, its readers included, by this very run."""
         self.rechecks = 0
@@ -181,6 +183,8 @@ class Run:
             return False
         if not contact.subscription.grants:
             return False
+        if self.onward.knows(sender) and journey.state in _APPROVING:
+            return True  # told soon, if not yet
         if journey.state is JourneyState.CANCELLED:
             # Whoever had followed before the end stays, and so completes their half.
             return contact.state is ContactState.ACCEPTED
@@ -294,6 +298,8 @@ class Run:
             await self.look()
             self._look_at = self.box.clock.tick() + self._look_every
             self._look_every = min(self._look_every * 2, LOOK_MAX_SECONDS)
+        if self.onward.due:
+            await self.onward.look()
         if stages.notifies(self.book.journey) and not self.box.held():
             wait = await self.notifier.catch_up()
             may, later = self.notifier.may_speak()
@@ -311,7 +317,7 @@ class Run:
         """Seconds until the next look, retry or end of a silence."""
         until = max(0.0, self._look_at - self.box.clock.tick())
         due = self.book.next_due()
-        until = min(until, self.voice.waits() or until)
+        until = min(until, self.voice.waits() or until, self.onward.wait)
         if due is not None and stages.notifies(self.book.journey) and not self.box.held():
             until = min(until, max(0.0, (due - self.box.clock.now()).total_seconds()))
         return until
@@ -340,7 +346,7 @@ class Run:
             return
         settled = book.settled() and not self.notifier.owes
         over = stages.over(book.journey, self.box.settings.statement, self.box.clock.now())
-        if not settled and not over:
+        if not over and not (settled and await self.onward.last_look()):
             return
         missed = () if settled else book.missed()
         why = None if settled else TIME_OVER

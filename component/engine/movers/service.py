@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
 from component.core import jids
 from component.core.journey import stages
 from component.core.journey.model import (
+    Access,
     CheckName,
     ContactState,
     Journey,
@@ -30,7 +32,7 @@ from component.core.journey.model import (
 from component.core.journey.pace import Pace
 from component.core.journey.stages import Word
 from component.core.model import Reason
-from component.core.notices import Settings
+from component.core.notices import Follow, Settings
 from component.core.records import MoveRecord
 from component.core.statement import judge
 from component.engine.movers import backwards
@@ -41,7 +43,14 @@ from component.engine.movers.claims import Claims
 from component.engine.movers.handovers import Handovers
 from component.engine.movers.housekeeping import Housekeeping
 from component.engine.movers.orders import explained
-from component.engine.movers.ports import Carrier, JourneyStore, MoverGauges, NoGauges
+from component.engine.movers.others import OthersMoves
+from component.engine.movers.ports import (
+    Carrier,
+    FollowJournal,
+    JourneyStore,
+    MoverGauges,
+    NoGauges,
+)
 from component.engine.movers.run import Run
 from component.engine.movers.runs import Runs
 from component.engine.movers.watches import Watches
@@ -65,6 +74,7 @@ class Movers:
         hosts: Collection[str],
         accounts: Accounts,
         store: JourneyStore,
+        journal: FollowJournal,
         teller: Teller,
         clock: Clock,
         settings: MoverSettings,
@@ -96,7 +106,12 @@ class Movers:
         self.pace = Pace(settings.rates, self._hosts)
         self.paused = False
         """An admin holds everything."""
-        self.watches = Watches(accounts, store, clock, settings, self._hosts, self.runs.of, watches)
+        self.others = OthersMoves(
+            accounts, store, journal, clock, self._hosts, self._works_on, self._watch
+        )
+        self.watches = Watches(
+            accounts, store, clock, settings, self._hosts, self.runs.of, self.others, watches
+        )
         self.housekeeping = Housekeeping(
             accounts,
             store,
@@ -123,6 +138,8 @@ class Movers:
             rewatch=self.watches.renew,
             changed=self._publish,
             gauges=gauges or NoGauges(),
+            journal=journal,
+            follows=lambda jid: preferences.of(jid).follow is Follow.AUTO,
             carrier=carrier,
             handovers=handovers,
         )
@@ -132,6 +149,7 @@ class Movers:
     async def load(self) -> None:
         """Take up every journey that was under way; raises StoreError."""
         await self.runs.claim()
+        await self.others.load()
 
     async def on_up(self) -> None:
         """The stream is up and the hooks are greeted."""
@@ -147,14 +165,19 @@ class Movers:
         if not self._up.is_set():
             return
 
-        async def renew() -> None:
-            try:
-                await self.watches.renew_all()
-            except (LinkError, StoreError) as error:
-                log.warning("old accounts are not watched yet", error=str(error))
-
         self._stop_renewing()
-        task = asyncio.create_task(renew(), name="renew watches")
+        self._in_background(self.watches.renew_all, "watches")
+
+    def _in_background(self, work: Callable[[], Awaitable[None]], what: str) -> None:
+        """Do something for old accounts that may fail, until the stream is lost."""
+
+        async def do() -> None:
+            try:
+                await work()
+            except (LinkError, StoreError) as error:
+                log.warning("not done yet for old accounts", what=what, error=str(error))
+
+        task = asyncio.create_task(do(), name=what)
         self._renewing.add(task)
         task.add_done_callback(self._renewing.discard)
 
@@ -178,6 +201,33 @@ class Movers:
         await self.runs.stop()
         if self._handovers is not None:
             await self._handovers.stop()
+
+    def on_followed(self, contact: str, old: str, new: str) -> None:
+        """The contact side has followed somebody for an account here."""
+        for run in self.runs.of(contact):
+            run.onward.tell()
+        if self._up.is_set() and self.watches.has_left(contact):
+            self._in_background(partial(self._let_in, contact, old, new), "a reader")
+
+    async def _let_in(self, user: str, contact: str, new: str) -> None:
+        """An account that has moved follows a contact, who may read the statement still."""
+        journey = await self._store.successor(user)
+        if journey is None or journey.access is not Access.WHITELIST:
+            return
+        known = await self._store.contact(journey.id, contact)
+        if known is not None and known.state is not ContactState.SKIPPED:
+            await self._accounts.admit(user, [new])
+
+    def _works_on(self, old: str, new: str) -> bool:
+        """Whether a journey is under way between two accounts here, whichever way it leads."""
+        pair = {old, new}
+        return any(
+            {run.book.journey.old, run.book.journey.new} == pair for run in self.runs.of(new)
+        )
+
+    async def _watch(self, user: str) -> None:
+        if self._up.is_set():
+            await self.watches.renew(user)
 
     def _looks_after(self, journey: Journey) -> bool:
         """Whether this instance looks after a journey's hand-over: as it does after watches."""

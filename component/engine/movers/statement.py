@@ -8,6 +8,7 @@ from typing import Any
 from component.core import jids
 from component.core.journey import access as access_rules
 from component.core.journey import contacts as machine
+from component.core.journey import stages
 from component.core.journey.model import Access, Kind
 from component.core.model import Reason
 from component.core.statement import judge
@@ -67,6 +68,16 @@ class Statement:
         given = await publish(self._box.accounts, journey.old, journey.new, access, readers)
         if given is not access:
             await self._note(access=given)
+
+    async def admit(self, readers: Iterable[str]) -> None:
+        """Let others read it, who belong to the journey from now on.
+
+        :raises RemoteError: the old account's server refuses.
+        """
+        journey = self._book.journey
+        self._neighbours = None
+        if stages.publishes(journey) and journey.access is Access.WHITELIST:
+            await self._box.accounts.admit(journey.old, readers)
 
     async def unreadable(self) -> str | None:
         """Why contacts cannot read the statement now; None: they can.

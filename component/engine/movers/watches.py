@@ -15,6 +15,7 @@ from component.core.journey.model import Journey, JourneyState
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.backwards import to_withdraw
 from component.engine.movers.box import MoverSettings
+from component.engine.movers.others import OthersMoves
 from component.engine.movers.ports import JourneyStore
 from component.engine.ports import Clock
 from component.xmpp.errors import RemoteError
@@ -50,6 +51,7 @@ class Watches:
         settings: MoverSettings,
         hosts: Collection[str],
         runs_of: Callable[[str], list[Run]],
+        others: OthersMoves,
         mine: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """``mine(jid)``: whether it is this instance that watches an account where nothing is under
@@ -60,7 +62,14 @@ class Watches:
         self._settings = settings
         self._hosts = hosts
         self._runs_of = runs_of
+        self._others = others
         self._mine = mine
+        self._left: set[str] = set()
+        """Old accounts whose statement stands, of those that were watched here."""
+
+    def has_left(self, user: str) -> bool:
+        """Whether an account here has moved, and says so still."""
+        return user in self._left
 
     async def renew(self, user: str) -> None:
         """Have the hook watch a user as the journeys of now need it; nothing for other hosts.
@@ -72,10 +81,15 @@ class Watches:
         at_work = any(
             not run.book.journey.state.final or to_withdraw(run.book) for run in self._runs_of(user)
         )
-        messages = await self.leaves_address(user) is not None
+        leaves = await self.leaves_address(user)
+        messages = leaves is not None and self._settings.answer_senders
+        (self._left.discard if leaves is None else self._left.add)(user)
         try:
             pending = await self._accounts.watch(
-                user, requests=at_work, answers=at_work, messages=messages
+                user,
+                requests=at_work or self._others.awaits(user),
+                answers=at_work,
+                messages=messages,
             )
             await self._catch_up(user, pending)
         except RemoteError as error:
@@ -94,13 +108,19 @@ class Watches:
                     await run.found(jid, now.get(jid))
             if known:
                 log.info("ways back caught up", user=user, contacts=len(known))
+        known = await self._others.pending(user, pending)
+        for start in range(0, len(known), SEND_MAX):
+            part = known[start : start + SEND_MAX]
+            now = {item.jid: item for item in await self._accounts.approve(user, part)}
+            for jid in part:
+                await self._others.approved(user, jid, now.get(jid))
 
     async def renew_all(self) -> None:
         """After a reconnect: every old account whose contacts are still told where it went.
 
         Journeys at work renew their own; paused ones do not work.
         """
-        users: set[str] = set()
+        users: set[str] = set(self._others.accounts())
         at_work: set[str] = set()
         since = self._clock.now() - self._settings.statement
         for journey in await self._store.watched(since):
@@ -120,9 +140,7 @@ class Watches:
             await asyncio.gather(*(self.renew(user) for user in part))
 
     async def leaves_address(self, old: str) -> Journey | None:
-        """The move whose new address is told to those who write to this account, if any."""
-        if not self._settings.answer_senders:
-            return None
+        """The move that leads away from this account and whose statement stands, if any."""
         journey = await self._store.successor(old)
         if journey is None or journey.state not in _LEFT:
             return None

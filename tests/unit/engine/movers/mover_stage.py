@@ -148,6 +148,7 @@ class Stage:
             hosts=(HOST,),
             accounts=accounts,
             store=journeys,
+            journal=self.store,
             teller=self.messages,
             clock=self.clock,
             settings=self.settings,
