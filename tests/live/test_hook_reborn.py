@@ -101,7 +101,7 @@ class Stage:
 def server(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for all tests of this file."""
     address = free_address()
-    modules = (*MODULES, "adhoc", "admin_adhoc", "user_account_management")
+    modules = (*MODULES, "adhoc", "admin_adhoc")
     spec = ServerSpec(
         "montague",
         address,

@@ -165,6 +165,16 @@ def withdraws(contact: JourneyContact) -> bool:
     return contact.state is S.PENDING and contact.attempts > 1
 
 
+def to_follow(contact: JourneyContact) -> bool:
+    """Whether a contact may follow yet, if only after the old account is gone.
+
+    By a tombstone, for which their entry of the old account has to be what it was.
+    """
+    if contact.state is S.GIVEN_UP:
+        return contact.error != MOVED_ON and contact.error not in LASTING
+    return contact.state in OPEN
+
+
 MOVED_ON = "moved-on"
 """Why a contact is left alone: they have moved themselves, and are told at their new address."""
 

@@ -138,6 +138,30 @@ class Accounts(Asking):
                 return tuple(roster[jid] for jid in asked if jid in roster)
         return tuple(found)
 
+    async def keep(
+        self, user: str, jids: Collection[str], drop: Collection[str] = (), *, more: bool
+    ) -> None:
+        """Have the hook not cut these contacts off when the user's account is deleted.
+
+        Nothing where the hook is too old.
+
+        :param more: beside those that it knows of; otherwise instead of them.
+        """
+        changes = [(jid, True) for jid in sorted(jids)] + [(jid, False) for jid in sorted(drop)]
+        for start in range(0, max(1, len(changes)), ENTRIES_AT_ONCE):
+            part = changes[start : start + ENTRIES_AT_ONCE]
+            order = mover_codecs.write_keep(
+                [jid for jid, stays in part if stays],
+                [jid for jid, stays in part if not stays],
+                more=more or start > 0,
+            )
+            try:
+                await self._wire.request("set", user, order, timeout=self._timeout)
+            except RemoteError as error:
+                if error.condition != Condition.FEATURE_NOT_IMPLEMENTED:
+                    raise
+                return
+
     async def approve(self, user: str, senders: Sequence[str]) -> tuple[RosterItem, ...]:
         """Grant requests that stand on the user's roster; the entries as they are now."""
         steps = tuple(Step(PresenceKind.SUBSCRIBED, sender) for sender in senders)

@@ -16,6 +16,7 @@ from component.engine.movers.ports import Carrier, FollowJournal, JourneyStore, 
 from component.engine.ports import Clock, Teller
 
 if TYPE_CHECKING:
+    from component.engine.movers.book import Book
     from component.engine.movers.handovers import Handovers
 
 
@@ -70,6 +71,8 @@ class Box:
     """Whether an admin has paused everything."""
     rewatch: Callable[[str], Awaitable[None]]
     """Have the hook watch a user as the journeys of now need it."""
+    keep: Callable[[Book], Awaitable[None]]
+    """Have the hook know whom a deletion of the old account is not to cut off."""
     changed: Callable[[Callable[[], Progress]], None]
     """Tell whoever looks on (``xmpp-moved moves --watch``); mostly nobody does."""
     gauges: MoverGauges

@@ -45,6 +45,9 @@ class JourneyStore(Protocol):
     async def contacts(self, id: int) -> list[JourneyContact]:
         """Its contacts by JID."""
 
+    async def unfollowed(self, id: int) -> Sequence[JourneyContact]:
+        """Its contacts who may follow yet, some of them after the old account is gone."""
+
     async def contact(self, id: int, jid: str) -> JourneyContact | None:
         """One of them."""
 

@@ -27,7 +27,7 @@ from component.core.journey.model import (
     Progress,
 )
 from component.core.journey.stages import Word
-from component.core.journey.told import knows_stop, owes_end
+from component.core.journey.told import ENDED, knows_stop, owes_end
 from component.core.model import PresenceKind, RosterItem
 from component.core.notices import Published
 from component.engine.movers import backwards, furnish
@@ -46,6 +46,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 5.0
 """Wait after the server, or the journal, refused to work."""
+OLD_IS_GONE = "old-account-gone"
+"""Detail of a move away that ended because its account was deleted."""
 LOOKS_PER_SECOND = 5.0
 """Rosters that are read a second while all journeys work, at most."""
 ENTRIES_PER_SECOND = 100.0
@@ -240,6 +242,12 @@ class Run:
         """The hook knows no such user: nothing can be done, so the journey is paused."""
         if not isinstance(error, RemoteError) or error.condition != Condition.ITEM_NOT_FOUND:
             return False
+        try:
+            if await self.statement.outlives_the_old_account():
+                self._look_at = 0.0
+                return True
+        except (LinkError, StoreError):
+            return True  # nothing is known; the next round asks again
         if not await self.become(Word.PAUSE, error.condition):
             return False
         await self.voice.end()
@@ -296,6 +304,12 @@ class Run:
                 await self._pause_for(RETRY_SECONDS)
                 return
             await self.look()
+            if self.statement.old_is_gone:
+                await self._go_on_alone()
+                if self.book.journey.state not in _APPROVING:
+                    return
+            else:
+                await self.box.keep(self.book)
             self._look_at = self.box.clock.tick() + self._look_every
             self._look_every = min(self._look_every * 2, LOOK_MAX_SECONDS)
         if self.onward.due:
@@ -313,6 +327,20 @@ class Run:
             return
         await self._pause_for(min(wait, self._until_next()))
 
+    async def _go_on_alone(self) -> None:
+        """The old account was deleted: its tombstone says where it went.
+
+        The new account goes on, and its owner is told there.  Where that one is elsewhere, nothing
+        is left to do here.
+        """
+        journey = self.book.journey
+        if journey.kind is Kind.AWAY:
+            await self._note(told=ENDED)  # whoever has the name now is told nothing
+            await self.become(Word.ALL_NOTIFIED)
+            await self.become(Word.ALL_SETTLED, OLD_IS_GONE)
+        elif journey.owner == journey.old:
+            await self._note(owner=journey.new, progress_id=None)
+
     def _until_next(self) -> float:
         """Seconds until the next look, retry or end of a silence."""
         until = max(0.0, self._look_at - self.box.clock.tick())
@@ -324,6 +352,8 @@ class Run:
 
     async def look(self) -> None:
         """Read the speaker's roster: what stands there is what counts."""
+        if self.statement.old_is_gone and self.speaker == self.book.journey.old:
+            return
         roster = await self.box.accounts.roster(self.speaker)
         now, schedule = self.box.clock.now(), self.box.settings.schedule
         for contact in self.book:

@@ -136,6 +136,7 @@ class Movers:
             up=self._up,
             held=lambda: self.paused,
             rewatch=self.watches.renew,
+            keep=self.watches.keep,
             changed=self._publish,
             gauges=gauges or NoGauges(),
             journal=journal,

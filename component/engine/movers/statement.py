@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey import access as access_rules
 from component.core.journey import contacts as machine
 from component.core.journey import stages
@@ -53,6 +54,8 @@ class Statement:
         self._box = box
         self._book = book
         self._note = note
+        self.old_is_gone = False
+        """The last look found the old account deleted."""
         self._neighbours: list[str] | None = None
         self._reader: str | None = None
         """Whoever could read it last, besides its owner."""
@@ -85,7 +88,8 @@ class Statement:
         Its owner has to read it, with the access model that it is to have.  One who is let in by
         that model reads it besides, and what they see counts by
         :func:`~component.core.journey.access.against`: it is the statement that is looked at, not
-        the reader.  With nobody left to read it, the owner's word is enough.
+        the reader.  With nobody left to read it, the owner's word is enough.  Of an account that is
+        deleted the tombstone says it.
 
         :returns: a reason, and after a space the reader whom it concerns.
         """
@@ -94,6 +98,9 @@ class Statement:
             reason = await self._reads(journey.new)
             return None if reason is Reason.VERIFIED else reason.value
         reason = await self._reads(journey.old)
+        self.old_is_gone = reason is not Reason.VERIFIED and await self._tombstone()
+        if self.old_is_gone:
+            return None
         if reason is not Reason.VERIFIED:
             return reason.value
         if await accounts.access(journey.old) is not journey.access:
@@ -108,6 +115,23 @@ class Statement:
                 self._reader = reader
                 break
         return access_rules.against(seen)
+
+    async def outlives_the_old_account(self) -> bool:
+        """Whether the old account alone is gone, and the journey goes on without it."""
+        journey = self._book.journey
+        if journey.kind is Kind.ARRIVE or not await self._tombstone():
+            return False
+        return journey.kind is Kind.AWAY or await self._box.accounts.trouble(journey.new) is None
+
+    async def _tombstone(self) -> bool:
+        """Whether the old account is deleted, and its tombstone says what it said."""
+        journey, box = self._book.journey, self._box
+        if not box.settings.tombstones:
+            return False
+        if await box.accounts.trouble(journey.old) != Condition.ITEM_NOT_FOUND:
+            return False
+        last = await box.store.successor(journey.old)
+        return last is not None and last.id == journey.id
 
     async def _reads(self, reader: str) -> Reason:
         journey = self._book.journey

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 import structlog
 
 from component.core import jids
 from component.core.conditions import Condition
+from component.core.journey import contacts as machine
 from component.core.journey import stages
-from component.core.journey.model import Journey, JourneyState
+from component.core.journey.model import Journey, JourneyContact, JourneyState
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.backwards import to_withdraw
 from component.engine.movers.box import MoverSettings
@@ -21,6 +22,7 @@ from component.engine.ports import Clock
 from component.xmpp.errors import RemoteError
 
 if TYPE_CHECKING:
+    from component.engine.movers.book import Book
     from component.engine.movers.run import Run
 
 log = structlog.get_logger(__name__)
@@ -64,6 +66,8 @@ class Watches:
         self._runs_of = runs_of
         self._others = others
         self._mine = mine
+        self._kept: dict[str, frozenset[str]] = {}
+        """Contacts whom the hook does not cut off, by old account."""
         self._left: set[str] = set()
         """Old accounts whose statement stands, of those that were watched here."""
 
@@ -92,6 +96,7 @@ class Watches:
                 messages=messages,
             )
             await self._catch_up(user, pending)
+            await self._keep_anew(user, leaves)
         except RemoteError as error:
             if error.condition != Condition.ITEM_NOT_FOUND:
                 raise
@@ -114,6 +119,32 @@ class Watches:
             now = {item.jid: item for item in await self._accounts.approve(user, part)}
             for jid in part:
                 await self._others.approved(user, jid, now.get(jid))
+
+    async def _keep_anew(self, old: str, journey: Journey | None) -> None:
+        """Have the hook know who may follow an old account yet that is deleted."""
+        wanted: frozenset[str] = frozenset()
+        if journey is not None:
+            run = next((r for r in self._runs_of(old) if r.book.journey.id == journey.id), None)
+            known = run.book if run is not None else await self._store.unfollowed(journey.id)
+            wanted = _to_follow(known)
+        if wanted or self._kept.get(old):
+            await self._accounts.keep(old, wanted, more=False)
+        self._kept[old] = wanted
+        if not wanted:
+            del self._kept[old]
+
+    async def keep(self, book: Book) -> None:
+        """The same as the contacts of a journey at work are now; only what differs is said.
+
+        :raises LinkError: the hook did not take it.
+        """
+        old = book.journey.old
+        if not self.has_left(old):
+            return
+        before, wanted = self._kept.get(old, frozenset()), _to_follow(book)
+        if wanted != before:
+            await self._accounts.keep(old, wanted - before, before - wanted, more=True)
+            self._kept[old] = wanted
 
     async def renew_all(self) -> None:
         """After a reconnect: every old account whose contacts are still told where it went.
@@ -146,3 +177,7 @@ class Watches:
             return None
         over = stages.over(journey, self._settings.statement, self._clock.now())
         return None if over else journey
+
+
+def _to_follow(contacts: Iterable[JourneyContact]) -> frozenset[str]:
+    return frozenset(contact.jid for contact in contacts if machine.to_follow(contact))

@@ -21,13 +21,14 @@ local connected, authority = link.connected, link.authority;
 local watches = module:require "watch"(link, add_items, blocked);
 module:require "tombstone"(link);
 module:require "reborn";
+local keep = module:require "keep".keep;
 local copying = module:require "copy";
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";
 local xmlns_moved = "urn:xmpp:moved:1";
 local xmlns_forward = "urn:xmpp:forward:0";
 local hook_version = "0.5.0";
-local features = { "watch", "tombstone", "answer", "entries", "get-entries" };
+local features = { "watch", "tombstone", "answer", "entries", "get-entries", "keep" };
 
 -- What a component may ask as a user (4.3): the namespace of the payload.
 local query_namespaces = {
@@ -247,6 +248,12 @@ function requests.watch(origin, stanza, payload)
 		reply:up();
 	end
 	origin.send(reply);
+end
+
+function requests.keep(origin, stanza, payload)
+	local ok, condition, why = keep(jid.node(stanza.attr.to), payload);
+	if not ok then return refuse(origin, stanza, condition, why); end
+	origin.send(st.reply(stanza));
 end
 
 function requests.release(origin, stanza, payload)
