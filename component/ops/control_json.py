@@ -117,6 +117,7 @@ def progress_dict(progress: Progress) -> dict[str, Any]:
         "total": progress.total,
         "seconds_left": left if left is not None and math.isfinite(left) else None,
         "by_hand": list(progress.by_hand),
+        "unanswered": list(progress.unanswered),
     }
 
 
@@ -141,6 +142,7 @@ def _progress(given: Any) -> Progress:
         total=int(given["total"]),
         seconds_left=None if left is None else float(left),
         by_hand=tuple(str(jid) for jid in given["by_hand"]),
+        unanswered=tuple(str(jid) for jid in given.get("unanswered", ())),
     )
 
 

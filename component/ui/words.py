@@ -55,7 +55,7 @@ REASONS: Final[dict[Reason, str]] = {
     Reason.NOT_WANTED: "This user has chosen that nobody who moves is followed for them.",
     Reason.ASKED: "The old account itself names the new address, and this user has chosen to "
     "decide in person.",
-    Reason.WAY_BACK: "A contact who had followed this user may see the new address.",
+    Reason.WAY_BACK: "This user had followed the account, which let them see the new address.",
     Reason.UNDONE: "The change was taken back: the roster entries are what they were before it.",
 }
 """Why a request was followed or not."""

@@ -175,6 +175,8 @@ def to_follow(contact: JourneyContact) -> bool:
     return contact.state in OPEN
 
 
+UNANSWERED = "unanswered"
+"""Why a contact is left out: the mover has asked them, and they have not answered."""
 MOVED_ON = "moved-on"
 """Why a contact is left alone: they have moved themselves, and are told at their new address."""
 

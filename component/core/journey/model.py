@@ -163,6 +163,8 @@ class Progress:
     """Until everybody was notified once; None where that cannot be said."""
     by_hand: tuple[str, ...] = ()
     """Contacts that were given up or refused: the mover's to do."""
+    unanswered: tuple[str, ...] = ()
+    """Who had been asked before the move and had not answered: the mover may ask them again."""
 
 
 def count(states: Iterable[ContactState]) -> Counter[ContactState]:

@@ -49,10 +49,14 @@ class Book:
         self._unsent: Counter[str] = Counter()
         """How many wait to be told, by domain."""
         self._by_hand: set[str] = set()
+        unanswered: list[str] = []
         for contact in contacts:
             self._contacts[contact.jid] = contact
+            if contact.error == machine.UNANSWERED:
+                unanswered.append(contact.jid)
             self._count(contact, 1)
             self._schedule(contact)
+        self._unanswered = tuple(sorted(unanswered))
 
     def __len__(self) -> int:
         return len(self._contacts)
@@ -197,7 +201,9 @@ class Book:
             waiting = ((domain, number) for domain, number in self._unsent.items() if number)
             left = estimate(waiting, rates, near)
         by_hand = tuple(sorted(self._by_hand))
-        return Progress(self.journey, self.tally(), len(self._contacts), left, by_hand)
+        return Progress(
+            self.journey, self.tally(), len(self._contacts), left, by_hand, self._unanswered
+        )
 
     def tally(self) -> dict[ContactState, int]:
         """How many contacts are in each state that any is in."""

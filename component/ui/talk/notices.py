@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from component.core.journey.model import ContactState, JourneyState, Kind, Progress
 from component.core.notices import (
     AllFollowed,
@@ -170,9 +172,13 @@ def _possible(words: Words, state: JourneyState) -> str | None:
 def _by_hand(words: Words, progress: Progress) -> list[str]:
     if not progress.by_hand:
         return []
-    lines = [words.say("Please write to these contacts yourself:")]
-    lines += [f"• {jid}" for jid in progress.by_hand[:_SHOWN]]
-    more = len(progress.by_hand) - _SHOWN
+    return [words.say("Please write to these contacts yourself:"), *named(words, progress.by_hand)]
+
+
+def named(words: Words, addresses: Sequence[str]) -> list[str]:
+    """Addresses, a line for each, as many as a message should have."""
+    lines = [f"• {jid}" for jid in addresses[:_SHOWN]]
+    more = len(addresses) - _SHOWN
     if more > 0:
         lines.append(words.say_n("and one more", "and {n} more", more))
     return lines
@@ -232,7 +238,17 @@ _TIME_OVER = N_(
 def _ended(words: Words, progress: Progress, text: str) -> str:
     journey = progress.journey
     first = words.say(text, old=journey.old, new=journey.new)
-    return "\n".join([first, *phrases.counts(words, progress), *_by_hand(words, progress)])
+    lines = [first, *phrases.counts(words, progress), *_by_hand(words, progress)]
+    if progress.unanswered:
+        lines.append(
+            words.say(
+                "These people had not answered your request when the move began. To ask them "
+                "again, add them at {new}:",
+                new=journey.new,
+            )
+        )
+        lines += named(words, progress.unanswered)
+    return "\n".join(lines)
 
 
 def _stopped(words: Words, progress: Progress) -> str:
