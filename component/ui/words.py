@@ -138,6 +138,7 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.CODE_WRONG: "the code is wrong",
     Problem.CODE_EXPIRED: "the code is too old",
     Problem.TOO_MANY_CODES: "too many codes were sent",
+    Problem.OLD_IS_GONE: "the old account is deleted, so nothing can be brought back to it",
     Problem.TOO_LATE: "the time for an undo is over",
     Problem.PROOF_MISSING: "the new account has to say first that it moves back",
     Problem.BUSY: "another move of this account is running",

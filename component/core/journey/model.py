@@ -241,6 +241,8 @@ class Problem(StrEnum):
     TOO_MANY_CODES = "too-many-codes"
     TOO_LATE = "too-late"
     """The time for an undo is over."""
+    OLD_IS_GONE = "old-account-gone"
+    """An undo of a move whose old account is deleted: there is nothing to bring back."""
     PROOF_MISSING = "proof-missing"
     """An undo between servers: the new account has to state first that it moves back."""
     BUSY = "busy"

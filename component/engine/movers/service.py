@@ -16,6 +16,7 @@ from functools import partial
 import structlog
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey import stages
 from component.core.journey.model import (
     Access,
@@ -364,6 +365,8 @@ class Movers:
         if not stages.allows(journey, word):
             raise Refused(Problem.WRONG_STATE, state=journey.state.value)
         with explained():
+            if word is Word.UNDO and journey.kind is Kind.BOTH:
+                await self._old_is_there(journey)
             if word is Word.UNDO and journey.kind is Kind.AWAY:
                 await self._way_back_is_stated(journey)
             begun = backwards.begin_undo(run.book) if word is Word.UNDO else ()
@@ -371,6 +374,10 @@ class Movers:
                 raise Refused(Problem.WRONG_STATE, state=run.book.journey.state.value)
             self.runs.start(run)
         return run.progress()
+
+    async def _old_is_there(self, journey: Journey) -> None:
+        if await self._accounts.trouble(journey.old) == Condition.ITEM_NOT_FOUND:
+            raise Refused(Problem.OLD_IS_GONE, jid=journey.old)
 
     async def _way_back_is_stated(self, journey: Journey) -> None:
         """The new account, elsewhere, must name the old one before its contacts are led back."""

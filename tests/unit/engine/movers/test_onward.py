@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from component.core.journey import contacts as machine
-from component.core.journey.model import ContactState, JourneyContact, JourneyState
+from component.core.journey.model import (
+    ContactState,
+    JourneyContact,
+    JourneyState,
+    Problem,
+    Refused,
+)
 from component.core.model import Divert, Reason, RosterItem, Subscription
 from component.core.notices import AllFollowed
 from component.core.records import MoveState, NewRecord, Settlement, VerdictRecord
@@ -135,6 +141,9 @@ def test_the_new_account_goes_on_alone(tmp_path: Path) -> None:
             assert stage.server.rosters[BEN][OLD].subscription is BOTH
             stage.later(hours=2)
             await stage.until(lambda: stage.run(journey.id).book.journey.owner == NEW)
+            with pytest.raises(Refused) as refused:
+                await stage.movers.undo(NEW, journey.id)
+            assert refused.value.problem is Problem.OLD_IS_GONE
             assert (await stage.stored(journey.id)).state is S.SETTLING
             stage.server.world.answer(BEN, Manner.ACCEPTS)
             await stage.until_state(journey.id, S.DONE)
