@@ -165,6 +165,8 @@ class Progress:
     """Contacts that were given up or refused: the mover's to do."""
     unanswered: tuple[str, ...] = ()
     """Who had been asked before the move and had not answered: the mover may ask them again."""
+    waits: bool = False
+    """Nobody is told while the old account, elsewhere, cannot be asked."""
 
 
 def count(states: Iterable[ContactState]) -> Counter[ContactState]:

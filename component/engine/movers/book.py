@@ -40,6 +40,8 @@ class Book:
 
     def __init__(self, journey: Journey, contacts: Iterable[JourneyContact]) -> None:
         self.journey = journey
+        self.waits = False
+        """Nobody is told while the old account, elsewhere, cannot be asked."""
         self.counts: Counter[ContactState] = Counter()
         self._contacts: dict[str, JourneyContact] = {}
         self._ready: dict[str, deque[str]] = {}
@@ -202,7 +204,13 @@ class Book:
             left = estimate(waiting, rates, near)
         by_hand = tuple(sorted(self._by_hand))
         return Progress(
-            self.journey, self.tally(), len(self._contacts), left, by_hand, self._unanswered
+            self.journey,
+            self.tally(),
+            len(self._contacts),
+            left,
+            by_hand,
+            self._unanswered,
+            waits=self.waits,
         )
 
     def tally(self) -> dict[ContactState, int]:

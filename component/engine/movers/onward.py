@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE = 8
 """Statements of contacts that are read at once for one journey."""
+PATIENCE_SECONDS = 10.0
+"""For a contact's statement: the end of a move does not wait for a server that is silent."""
 TRIES = 5
 """How often a statement is read that exists but may not be read."""
 _ANSWERED = frozenset({ContactState.ACCEPTED, ContactState.MUTUAL, ContactState.REFUSED})
@@ -48,6 +50,8 @@ class Onward:
         self._waits = False
         self._read: set[str] = set()
         """Contacts whose statement needs no other look."""
+        self._silent: set[str] = set()
+        """Domains that did not answer: nobody else is asked about there."""
         self._refused: Counter[str] = Counter()
         self._taken_up: set[str] = set()
 
@@ -152,7 +156,7 @@ class Onward:
         if not await self.look():
             return False
         run, journey = self._run, self._run.book.journey
-        if journey.kind is Kind.AWAY or not run.box.follows(journey.new):
+        if journey.kind is not Kind.ARRIVE or not run.box.follows(journey.new):
             return True
         asked = [contact for contact in run.book if self._is_asked(contact)]
         for start in range(0, len(asked), AT_ONCE):
@@ -162,17 +166,22 @@ class Onward:
         return not self._waits and not run.book.any_in(machine.UNSENT)
 
     def _is_asked(self, contact: JourneyContact) -> bool:
-        run = self._run
-        if contact.jid in self._read:
-            return False
-        # Of contacts here the journal of an old account here is enough.
-        here = run.book.journey.kind is Kind.BOTH and jids.domain(contact.jid) in run.box.hosts
         gone = contact.state is ContactState.GIVEN_UP and contact.error in machine.LASTING
-        return not here and (contact.state in _ANSWERED or gone)
+        return contact.jid not in self._read and (contact.state in _ANSWERED or gone)
 
     async def _ask(self, contact: JourneyContact) -> None:
         run, journey = self._run, self._run.book.journey
-        answer = await run.box.accounts.statement(journey.new, contact.jid)
+        domain = jids.domain(contact.jid)
+        if domain in self._silent:
+            self._read.add(contact.jid)
+            return
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                answer = await run.box.accounts.statement(journey.new, contact.jid)
+        except TimeoutError:
+            self._silent.add(domain)
+            self._read.add(contact.jid)
+            return
         self._refused[contact.jid] += 1
         if answer.failure is Reason.REFUSED and self._refused[contact.jid] < TRIES:
             return

@@ -301,7 +301,7 @@ class Run:
         wait = self.box.settings.look_seconds
         if self.box.clock.tick() >= self._look_at:
             if not await self._guard.stands():
-                await self._pause_for(RETRY_SECONDS)
+                await self._wait_for_the_statement()
                 return
             await self.look()
             if self.statement.old_is_gone:
@@ -318,7 +318,7 @@ class Run:
             wait = await self.notifier.catch_up()
             may, later = self.notifier.may_speak()
             if may and not await self._guard.stands_lately():
-                await self._pause_for(RETRY_SECONDS)
+                await self._wait_for_the_statement()
                 return
             wait = min(wait, await self.notifier.send_due() if may else later)
         await self._advance()
@@ -326,6 +326,11 @@ class Run:
         if self.book.journey.state not in _APPROVING:
             return
         await self._pause_for(min(wait, self._until_next()))
+
+    async def _wait_for_the_statement(self) -> None:
+        if self.book.waits:
+            await self.voice.progress()
+        await self._pause_for(RETRY_SECONDS)
 
     async def _go_on_alone(self) -> None:
         """The old account was deleted: its tombstone says where it went.

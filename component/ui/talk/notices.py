@@ -156,6 +156,14 @@ def progress_text(words: Words, progress: Progress, *, mine: bool = True) -> str
                 time=words.duration(progress.seconds_left),
             )
         )
+    if progress.waits and journey.state.running:
+        lines.append(
+            words.say(
+                "The server of {old} does not answer just now, so nobody is told. I try again and "
+                "go on by myself.",
+                old=journey.old,
+            )
+        )
     lines += _by_hand(words, progress)
     what = _possible(words, journey.state) if mine else None
     return "\n".join([*lines, what] if what else lines)
