@@ -79,6 +79,10 @@ class FakeServer:
         self.left: set[str] = set()
         """Whom the hook asks about once their account is gone."""
         self._stale: set[str] = set()
+        self.kept: dict[str, set[str]] = {}
+        """Contacts whom a deletion does not cut off, by user."""
+        self.graves: dict[str, str] = {}
+        """What tombstones say."""
         self.told: list[Told] = []
         self.log: list[str] = []
         self.up = True
@@ -115,6 +119,17 @@ class FakeServer:
     def entry(self, user: str, jid: str) -> RosterItem | None:
         """An entry as it is now."""
         return self.rosters[user].get(jid)
+
+    def delete(self, user: str) -> None:
+        """A user deletes the account: the server tells the contacts, but those who are kept."""
+        node, kept = self.nodes.pop(user, None), self.kept.pop(user, set())
+        if node is not None and node.names is not None:
+            self.graves[user] = node.names
+        self.watches.pop(user, None)
+        for item in self.rosters.pop(user).values():
+            if item.jid not in kept or not item.subscription.receives:
+                self.world.post(user, PresenceKind.UNSUBSCRIBE, item.jid)
+                self.world.post(user, PresenceKind.UNSUBSCRIBED, item.jid)
 
     # The wire -----------------------------------------------------------------------------------
 
@@ -165,6 +180,12 @@ class FakeServer:
                 wanted = frozenset(name for name, on in payload.attrib.items() if on == "true")
                 self.log.append(f"watch {to} {','.join(sorted(wanted))}")
                 self.watches[to] = wanted
+            case t if t == tag(NS_HOOK, "keep"):
+                kept = self.kept.get(to, set()) if payload.get("more") else set()
+                for element in payload:
+                    stays = element.get("subscription") != "remove"
+                    (kept.add if stays else kept.discard)(element.get("jid", ""))
+                self.kept[to] = kept
             case _:
                 raise RemoteError("feature-not-implemented")
         return iq
@@ -251,6 +272,8 @@ class FakeServer:
     def read(self, account: str, reader: str) -> str | None:
         """What a reader learns from an account's statement; None: nothing."""
         node = self.nodes.get(account)
+        if account in self.graves and account not in self.rosters:
+            return self.graves[account]
         if node is None or node.names is None:
             return None
         item = self.rosters.get(account, {}).get(reader)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import TypeAlias
 
+from component.core.journey import contacts as machine
 from component.core.journey import stages
 from component.core.journey.model import ContactState, Journey, JourneyContact, JourneyState
 from component.core.journey.told import ENDED
@@ -45,6 +46,10 @@ class Ledger:
     async def contacts(self, id: int) -> list[JourneyContact]:
         """Its contacts by JID."""
         return sorted(self.people[id].values(), key=lambda contact: contact.jid)
+
+    async def unfollowed(self, id: int) -> list[JourneyContact]:
+        """Its contacts who may follow yet."""
+        return [contact for contact in self.people[id].values() if machine.to_follow(contact)]
 
     async def contact(self, id: int, jid: str) -> JourneyContact | None:
         """One of them."""

@@ -136,3 +136,5 @@ class Reason(StrEnum):
     """Verified, but the contact has chosen to decide in person."""
     UNDONE = "undone"
     """The entries were brought back to what they were before a move was followed."""
+    WAY_BACK = "way-back-approved"
+    """A contact who had followed was let see the new account."""

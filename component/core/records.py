@@ -132,6 +132,21 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowedBy:
+    """A contact whom an account followed, or may be about to follow (``open``)."""
+
+    id: int
+    contact: str
+    """The account that followed."""
+    old: str
+    new: str
+    new_item: RosterItem | None
+    """Its entry of the new JID before."""
+    at: datetime
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CheckLine:
     """One line of ``xmpp-moved check``."""
 

@@ -65,11 +65,21 @@ class Asking(ABC):
             await self.query(user, "set", request)
         refused: list[str] = []
         if access is Access.WHITELIST:
-            members = list(readers)
-            for start in range(0, len(members), AFFILIATIONS_AT_ONCE):
-                part = members[start : start + AFFILIATIONS_AT_ONCE]
-                refused += await self._admit(user, part, any_else=start > 0)
+            refused += await self.admit(user, readers)
         return tuple(refused)
+
+    async def admit(self, user: str, readers: Iterable[str]) -> list[str]:
+        """Let these read the user's statement, whose access model is a whitelist.
+
+        :returns: those whom the server refuses.
+        :raises RemoteError: it refuses everybody.
+        """
+        refused: list[str] = []
+        members = list(readers)
+        for start in range(0, len(members), AFFILIATIONS_AT_ONCE):
+            part = members[start : start + AFFILIATIONS_AT_ONCE]
+            refused += await self._admit(user, part, any_else=start > 0)
+        return refused
 
     async def _admit(self, user: str, members: list[str], *, any_else: bool) -> list[str]:
         """Put these on the whitelist; returns those whom the server refuses, each by itself.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import xml.etree.ElementTree as ET
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,10 @@ def _told(outcome: codecs.Outcome) -> core.OutcomeTold:
     return core.OutcomeTold(outcome.taken, outcome.why, outcome.items)
 
 
+async def _nothing(divert: Divert) -> None:
+    pass
+
+
 class ContactSide:
     """Answers the hook's questions and closes each with what really happened."""
 
@@ -108,6 +112,10 @@ class ContactSide:
         self._idle.set()
         self.unfinished = 0
         """Requests that ended without a record of it so far; recovery looks after them."""
+        self.on_taking: Callable[[Divert], Awaitable[None]] = _nothing
+        """Awaited before a verdict to follow leaves."""
+        self.on_followed: Callable[[str, str, str], None] = lambda contact, old, new: None
+        """Told of each contact who was followed, once that is recorded."""
         self._flood = 0
         self._flood_told = float("-inf")
         self._overloaded_at = float("-inf")
@@ -366,6 +374,8 @@ class ContactSide:
         except StoreError as error:
             log.error("cannot journal a verdict", error=str(error))
             return core.JournalFailed()
+        if kept:
+            await self.on_taking(run.case.divert)
         if run.epoch != self._epoch:
             raise LinkLost("the stream was lost while the verdict was journalled")
         return core.Journalled() if kept else core.JournalFailed()
@@ -434,6 +444,8 @@ class ContactSide:
         # Nobody waits for it, and a crash before it is what recovery is for.
         patience = 0.0 if self._stopping else self._timing.settling
         kept = await self._journal.settle(row, settlement, patience=patience)
+        if kept and effect.state is MoveState.DONE:
+            self.on_followed(divert.contact, divert.old, divert.new)
         if kept and effect.note is not None:
             self._notices.note(
                 effect.note,

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
+from component.core.journey import contacts as machine
 from component.core.journey import told
 from component.core.journey.model import (
     ContactState,
@@ -166,6 +167,16 @@ class Journeys:
                 found.extend(rows.contact_of(row) for row in part)
         # Sorted here: the order of a PostgreSQL database depends on its collation.
         return sorted(found, key=lambda contact: contact.jid)
+
+    async def unfollowed(self, id: int) -> Contacts:
+        """Contacts of a journey who may follow yet (:func:`machine.to_follow`)."""
+        contacts = table(ContactRow)
+        wanted = select(contacts).where(
+            contacts.c.journey_id == id, contacts.c.state.in_(rows.UNFOLLOWED)
+        )
+        async with self._database.reading() as session:
+            found = map(rows.contact_of, await session.execute(wanted))
+            return [contact for contact in found if machine.to_follow(contact)]
 
     async def contact(self, id: int, jid: str) -> JourneyContact | None:
         """One contact of a journey, or None."""

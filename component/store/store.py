@@ -7,7 +7,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, and_, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from component.core.model import Reason
@@ -15,6 +15,7 @@ from component.core.records import (
     Accepted,
     AuditRecord,
     Change,
+    FollowedBy,
     MoveRecord,
     MoveState,
     NewRecord,
@@ -38,6 +39,7 @@ from component.store.handovers import Handovers
 from component.store.holder import Holder
 from component.store.journal import Journal
 from component.store.journeys import Journeys
+from component.store.jsonio import optional_item_from_json
 from component.store.lock import FileLock
 from component.store.models import Audit, Meta, Move, as_utc, table
 from component.store.schema import migrate, require_current
@@ -45,7 +47,7 @@ from component.store.settings import UserSettings
 from component.store.shared import LEASE_SECONDS, Shared
 from component.store.states import by_state
 from component.store.writer import ServerWriter, Writer, open_writer
-from component.store.writes import FINAL, OPEN, undo
+from component.store.writes import FINAL, OPEN, explain, undo
 
 if TYPE_CHECKING:
     from component.store.leases import Leases
@@ -256,6 +258,22 @@ class Store:
 
         return bool(await journal.run(job))
 
+    async def explain(
+        self, id: int, at: datetime, user: str, changes: tuple[Change, ...], reason: Reason
+    ) -> bool:
+        """Add to the audit of a move what was done to the list of another user because of it.
+
+        False where there is no such move.  Raises StoreError, or ValueError for a time without
+        zone.
+        """
+        moment, texts = as_utc(at), rows.change_texts(changes)
+        journal = self._database.writing()
+
+        def job(connection: Connection) -> int:
+            return explain(connection, id, moment, user, reason.value, texts)
+
+        return bool(await journal.run(job))
+
     async def prune(self, before: datetime) -> int:
         """Delete rows that ended before this time, with their audit; how many rows.
 
@@ -385,6 +403,43 @@ class Store:
             for line in await session.scalars(lines.order_by(Audit.id)):
                 audit[line.move_id].append(rows.audit_record(line))
             return [(rows.move_record(move), audit[move.id]) for move in moves]
+
+    async def followed_by(self, contact: str, since: datetime) -> list[FollowedBy]:
+        """Whom a contact has followed since then, and not taken back, or may follow; by id.
+
+        All JIDs prepared and bare.
+        """
+        done = and_(
+            Move.state == MoveState.DONE.value,
+            Move.undone_at.is_(None),
+            Move.settled_at >= as_utc(since),
+        )
+        # Without the stanzas, which may be large.
+        wanted = (
+            select(
+                Move.id,
+                Move.old,
+                Move.new,
+                Move.new_item,
+                Move.settled_at,
+                Move.at,
+            )
+            .where(Move.contact == contact, or_(done, Move.state.in_(OPEN)))
+            .order_by(Move.id)
+        )
+        async with self._database.reading() as session:
+            return [
+                FollowedBy(
+                    id=row.id,
+                    contact=contact,
+                    old=row.old,
+                    new=row.new,
+                    new_item=optional_item_from_json(row.new_item),
+                    at=row.settled_at or row.at,
+                    open=row.settled_at is None,
+                )
+                for row in await session.execute(wanted)
+            ]
 
     async def accepted_since(self, since: datetime) -> list[Accepted]:
         """Moves verified, followed and not undone, by when they were settled, oldest first."""

@@ -155,6 +155,7 @@ _UNDOABLE = (
     )
     .with_for_update()
 )
+_EVIDENCE = select(_moves.c.evidence).where(_moves.c.id == bindparam("b_id"))
 _UNDO = (
     update(_moves)
     .where(_moves.c.id == bindparam("b_id"))
@@ -290,6 +291,18 @@ def undo(
     if changes:
         row = _Row(MoveState.DONE, found.contact, found.evidence)
         connection.execute(_EXPLAIN, _audit_rows(id_, at, reason, changes, row))
+    return True
+
+
+def explain(
+    connection: Connection, id_: int, at: datetime, user: str, reason: str, changes: Changes
+) -> bool:
+    """Explain changes of another user's list by a move; False where there is none."""
+    found = connection.execute(_EVIDENCE, {"b_id": id_}).first()
+    if found is None:
+        return False
+    row = _Row(MoveState.DONE, user, found.evidence)
+    connection.execute(_EXPLAIN, _audit_rows(id_, at, reason, changes, row))
     return True
 
 

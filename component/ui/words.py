@@ -61,6 +61,7 @@ REASONS: Final[dict[Reason, str]] = {
     Reason.NOT_WANTED: "This user has chosen that nobody who moves is followed for them.",
     Reason.ASKED: "The old account itself names the new address, and this user has chosen to "
     "decide in person.",
+    Reason.WAY_BACK: "This user had followed the account, which let them see the new address.",
     Reason.UNDONE: "The change was taken back; its lines say what the roster entries became.",
 }
 """Why a request was followed or not."""
@@ -143,6 +144,7 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.CODE_WRONG: "the code is wrong",
     Problem.CODE_EXPIRED: "the code is too old",
     Problem.TOO_MANY_CODES: "too many codes were sent",
+    Problem.OLD_IS_GONE: "the old account is deleted, so nothing can be brought back to it",
     Problem.TOO_LATE: "the time for an undo is over",
     Problem.NEWER: "a newer move of one of its addresses has to be undone first",
     Problem.PROOF_MISSING: "the new account has to say first that it moves back",

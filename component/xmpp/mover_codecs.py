@@ -25,6 +25,7 @@ from component.xmpp.names import (
     NS_HOOK,
     NS_MOVED,
     NS_PUBSUB,
+    NS_ROSTER,
     NS_XML,
 )
 from component.xmpp.pubsub import NS_DATA
@@ -183,6 +184,19 @@ def write_watch(*, requests: bool, answers: bool, messages: bool) -> ET.Element:
     """``<watch/>``; all False takes it back."""
     wanted = {"requests": requests, "answers": answers, "messages": messages}
     return ET.Element(tag(NS_HOOK, "watch"), {name: "true" for name, on in wanted.items() if on})
+
+
+def write_keep(jids: Iterable[str], drop: Iterable[str] = (), *, more: bool) -> ET.Element:
+    """``<keep/>``: contacts whom a deletion of the account is not to cut off (section 14).
+
+    :param more: beside those of before; ``drop`` are taken from these.
+    """
+    keep = ET.Element(tag(NS_HOOK, "keep"), {"more": "true"} if more else {})
+    for jid in jids:
+        ET.SubElement(keep, tag(NS_ROSTER, "item"), {"jid": jid})
+    for jid in drop:
+        ET.SubElement(keep, tag(NS_ROSTER, "item"), {"jid": jid, "subscription": "remove"})
+    return keep
 
 
 def read_pending(iq: ET.Element) -> tuple[str, ...]:

@@ -199,6 +199,60 @@ def withdraws(contact: JourneyContact) -> bool:
     return contact.state is S.PENDING and contact.attempts > 1
 
 
+def to_follow(contact: JourneyContact) -> bool:
+    """Whether a contact may follow yet, if only after the old account is gone.
+
+    By a tombstone, for which their entry of the old account has to be what it was.
+    """
+    if contact.state is S.GIVEN_UP:
+        return contact.error != MOVED_ON and contact.error not in LASTING
+    return contact.state in OPEN
+
+
+UNANSWERED = "unanswered"
+"""Why a contact is left out: the mover has asked them, and they have not answered."""
+MOVED_ON = "moved-on"
+"""Why a contact is left alone: they have moved themselves, and are told at their new address."""
+
+
+def successor(
+    contact: JourneyContact,
+    jid: str,
+    item: RosterItem | None,
+    before: RosterItem | None,
+    now: datetime,
+    schedule: Schedule,
+) -> JourneyContact:
+    """A contact who has moved on, at the new address: to be told, unless that has happened.
+
+    They get what they had under the old address, no more.
+
+    :param item: the new account's entry of ``jid`` as it is now.
+    :param before: the same before the move.
+    """
+    new = JourneyContact(
+        jid, contact.name, contact.groups, contact.subscription, S.QUEUED, before=before
+    )
+    if item is not None and item.ask:
+        # Our own account has followed them too, and so has asked already.
+        new = replace(
+            new, state=S.SENT, sent_at=now, attempts=1, due_at=now + schedule.pending_after
+        )
+    return _by_roster(new, item, new, now, schedule)
+
+
+def left_behind(contact: JourneyContact) -> JourneyContact:
+    """The old address of a contact who has moved on: nobody is awaited there any more.
+
+    An answer that comes all the same still counts.
+    """
+    if contact.state is S.QUEUED and not repeats(contact):
+        return replace(contact, state=S.SKIPPED, due_at=None, error=MOVED_ON)
+    if contact.state in OPEN and contact.state is not S.SENDING:
+        return replace(contact, state=S.GIVEN_UP, due_at=None, error=MOVED_ON)
+    return contact
+
+
 def asks_back(contact: JourneyContact) -> bool:
     """Whether a contact that accepted may be about to ask for the way back."""
     return contact.state is S.ACCEPTED and contact.due_at is not None

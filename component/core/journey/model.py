@@ -176,6 +176,10 @@ class Progress:
     """Contacts that were given up or refused: the mover's to do."""
     again: int = 0
     """Contacts that may not have got it, and are told again."""
+    unanswered: tuple[str, ...] = ()
+    """Who had been asked before the move and had not answered: the mover may ask them again."""
+    waits: bool = False
+    """Nobody is told while the old account, elsewhere, cannot be asked."""
 
 
 def count(states: Iterable[ContactState]) -> Counter[ContactState]:
@@ -254,6 +258,8 @@ class Problem(StrEnum):
     """The time for an undo is over."""
     NEWER = "newer"
     """A newer move of one of the addresses has to be undone first: ``id``, ``old``, ``new``."""
+    OLD_IS_GONE = "old-account-gone"
+    """An undo of a move whose old account is deleted: there is nothing to bring back."""
     PROOF_MISSING = "proof-missing"
     """An undo between servers: the new account has to state first that it moves back."""
     BUSY = "busy"

@@ -217,7 +217,9 @@ def _read(taken: Taken, most: int) -> Brought:
     blocked: set[str] = set()
     for piece in taken.pieces():
         if isinstance(piece, Contact) and len(contacts) <= most:
-            contacts.append(Given(piece.jid, piece.name, piece.groups, piece.subscription))
+            contacts.append(
+                Given(piece.jid, piece.name, piece.groups, piece.subscription, piece.ask)
+            )
         elif isinstance(piece, Blocked):
             blocked.add(piece.jid)
     return Brought(tuple(contacts), frozenset(blocked))

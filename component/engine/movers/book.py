@@ -44,6 +44,8 @@ class Book:
 
     def __init__(self, journey: Journey, contacts: Iterable[JourneyContact]) -> None:
         self.journey = journey
+        self.waits = False
+        """Nobody is told while the old account, elsewhere, cannot be asked."""
         self.counts: Counter[ContactState] = Counter()
         self._contacts: dict[str, JourneyContact] = {}
         self._ready: dict[str, deque[str]] = {}
@@ -58,10 +60,14 @@ class Book:
         self._tried: set[str] = set()
         """Domains where one was told again before its turn: whether it drops is best known soon."""
         self._by_hand: set[str] = set()
+        unanswered: list[str] = []
         for contact in contacts:
             self._contacts[contact.jid] = contact
+            if contact.error == machine.UNANSWERED:
+                unanswered.append(contact.jid)
             self._count(contact, 1)
             self._schedule(contact)
+        self._unanswered = tuple(sorted(unanswered))
 
     def __len__(self) -> int:
         return len(self._contacts)
@@ -72,6 +78,13 @@ class Book:
     def get(self, jid: str) -> JourneyContact | None:
         """A contact by its JID."""
         return self._contacts.get(jid)
+
+    def add(self, contact: JourneyContact) -> None:
+        """Take up one more contact, who has moved on from the address of another."""
+        self._contacts[contact.jid] = contact
+        self._count(contact, 1)
+        self._dirty.add(contact.jid)
+        self._schedule(contact)
 
     def put(self, contact: JourneyContact) -> bool:
         """Take note of a contact as it is now; whether it changed."""
@@ -94,7 +107,7 @@ class Book:
             self._again[jids.domain(contact.jid)] += number
         if contact.state in _ANSWERED:
             self._answered[jids.domain(contact.jid)] += number
-        if contact.state in _BY_HAND:
+        if contact.state in _BY_HAND and contact.error != machine.MOVED_ON:
             (self._by_hand.add if number > 0 else self._by_hand.discard)(contact.jid)
 
     def apply(
@@ -216,8 +229,16 @@ class Book:
         if self.journey.state.running and waiting:
             left = pace.estimate(waiting.items(), now)
         by_hand = tuple(sorted(self._by_hand))
-        again = self._again.total()
-        return Progress(self.journey, self.tally(), len(self._contacts), left, by_hand, again)
+        return Progress(
+            self.journey,
+            self.tally(),
+            len(self._contacts),
+            left,
+            by_hand,
+            self._again.total(),
+            self._unanswered,
+            self.waits,
+        )
 
     def tally(self) -> dict[ContactState, int]:
         """How many contacts are in each state that any is in."""

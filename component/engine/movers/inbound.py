@@ -55,7 +55,7 @@ class Inbound:
         self._contact_divert = contact_divert
         self._contact_outcome = contact_outcome
         self._gauges = gauges or NoGauges()
-        self._awaited: OrderedDict[str, tuple[Run, WayBack]] = OrderedDict()
+        self._awaited: OrderedDict[str, tuple[Run | None, WayBack]] = OrderedDict()
 
     @property
     def awaited(self) -> int:
@@ -75,15 +75,20 @@ class Inbound:
             if same_account(meant, way_back.account) and run.approves(
                 way_back.user, way_back.sender
             ):
-                log.debug("a way back is approved", user=way_back.user, contact=way_back.sender)
-                self._awaited[way_back.request_id] = (run, way_back)
-                if len(self._awaited) > _AWAITED:
-                    self._awaited.popitem(last=False)
-                self._gauges.way_back("take")
-                step = Step(PresenceKind.SUBSCRIBED, way_back.sender)
-                return codecs.write_take(SendPlan((step,)))
+                return self._take(way_back, run)
+        if await self._movers.others.approves(way_back):
+            return self._take(way_back, None)
         self._gauges.way_back("release")
         return codecs.write_release()
+
+    def _take(self, way_back: WayBack, run: Run | None) -> ET.Element:
+        log.debug("a way back is approved", user=way_back.user, contact=way_back.sender)
+        self._awaited[way_back.request_id] = (run, way_back)
+        if len(self._awaited) > _AWAITED:
+            self._awaited.popitem(last=False)
+        self._gauges.way_back("take")
+        step = Step(PresenceKind.SUBSCRIBED, way_back.sender)
+        return codecs.write_take(SendPlan((step,)))
 
     async def on_outcome(self, message: ET.Element) -> None:
         """What became of a held request."""
@@ -99,6 +104,10 @@ class Inbound:
         if outcome.contact != way_back.user:
             return
         item = next((item for item in outcome.items if item.jid == way_back.sender), None)
+        if run is None:
+            if outcome.taken:
+                await self._movers.others.approved(way_back.user, way_back.sender, item)
+            return
         with contextlib.suppress(LeaseLost):  # whoever works on it now reads the roster
             await run.found(way_back.sender, item)
 
@@ -113,7 +122,7 @@ class Inbound:
         """A contact wrote to an old account: tell them the new address, once a day."""
         wrote = mover_codecs.read_wrote(iq, self._hosts)
         try:
-            journey = await self._movers.watches.leaves_address(wrote.user)
+            journey = await self._movers.watches.told_to_senders(wrote.user)
             if journey is None or wrote.sender in (journey.old, journey.new):
                 return None
             if await self._left_out(journey.id, wrote.sender):

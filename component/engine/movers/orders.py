@@ -54,6 +54,8 @@ class Given:
     name: str | None = None
     groups: tuple[str, ...] = ()
     subscription: Subscription = Subscription.BOTH
+    ask: bool = False
+    """The mover has asked them, and they have not answered."""
 
 
 class DraftOrders(Protocol):

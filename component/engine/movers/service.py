@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -18,6 +19,7 @@ from component.core import jids
 from component.core.conditions import Condition
 from component.core.journey import stages
 from component.core.journey.model import (
+    Access,
     CheckName,
     ContactState,
     Journey,
@@ -31,7 +33,7 @@ from component.core.journey.model import (
 from component.core.journey.pace import ANSWERS, Pace
 from component.core.journey.stages import Word
 from component.core.model import NOBODYS, Reason, same_account
-from component.core.notices import Settings
+from component.core.notices import Follow, Settings
 from component.core.records import MoveRecord
 from component.core.restore import Undone
 from component.core.statement import judge
@@ -45,7 +47,14 @@ from component.engine.movers.handovers import Handovers
 from component.engine.movers.housekeeping import Housekeeping
 from component.engine.movers.leaving import Leaving
 from component.engine.movers.orders import explained
-from component.engine.movers.ports import Carrier, JourneyStore, MoverGauges, NoGauges
+from component.engine.movers.others import OthersMoves
+from component.engine.movers.ports import (
+    Carrier,
+    FollowJournal,
+    JourneyStore,
+    MoverGauges,
+    NoGauges,
+)
 from component.engine.movers.run import RETRY_SECONDS, Run
 from component.engine.movers.runs import Runs
 from component.engine.movers.tombstones import Tombstones
@@ -70,6 +79,7 @@ class Movers:
         hosts: Collection[str],
         accounts: Accounts,
         store: JourneyStore,
+        journal: FollowJournal,
         teller: Teller,
         clock: Clock,
         settings: MoverSettings,
@@ -102,6 +112,9 @@ class Movers:
         self.pace = Pace(settings.rates, self._hosts)
         self.paused = False
         """An admin holds everything."""
+        self.others = OthersMoves(
+            accounts, store, journal, clock, self._hosts, self._works_on, self._watch
+        )
         self.tombstones = Tombstones(accounts, store, clock, settings, self._hosts)
         self.watches = Watches(
             accounts,
@@ -111,6 +124,7 @@ class Movers:
             self._hosts,
             self.tombstones,
             self.runs.of,
+            self.others,
             watches,
         )
         self.housekeeping = Housekeeping(
@@ -148,8 +162,11 @@ class Movers:
             up=self._up,
             held=lambda: self.paused,
             rewatch=self.watches.renew,
+            keep=self.watches.keep,
             changed=self._publish,
             gauges=gauges or NoGauges(),
+            journal=journal,
+            follows=lambda jid, account: preferences.of(jid, account).follow is Follow.AUTO,
             carrier=carrier,
             handovers=handovers,
         )
@@ -159,6 +176,7 @@ class Movers:
     async def load(self) -> None:
         """Take up every journey that was under way; raises StoreError."""
         await self.runs.claim()
+        await self.others.load()
 
     async def on_up(self) -> None:
         """The stream is up and the hooks are greeted."""
@@ -174,17 +192,22 @@ class Movers:
         if not self._up.is_set():
             return
 
-        async def renew() -> None:
+        self._stop_renewing()
+        self._in_background(self.watches.renew_all, "watches")
+
+    def _in_background(self, work: Callable[[], Awaitable[None]], what: str) -> None:
+        """Do something for old accounts that may fail, until the stream is lost."""
+
+        async def do() -> None:
             while True:
                 try:
-                    await self.watches.renew_all()
+                    await work()
                     return
                 except (LinkError, StoreError) as error:
-                    log.warning("old accounts are not watched yet", error=str(error))
+                    log.warning("not done yet for old accounts", what=what, error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
-        self._stop_renewing()
-        task = asyncio.create_task(renew(), name="renew watches")
+        task = asyncio.create_task(do(), name=what)
         self._renewing.add(task)
         task.add_done_callback(self._renewing.discard)
 
@@ -208,6 +231,33 @@ class Movers:
         await self.runs.stop()
         if self._handovers is not None:
             await self._handovers.stop()
+
+    def on_followed(self, contact: str, old: str, new: str) -> None:
+        """The contact side has followed somebody for an account here."""
+        for run in self.runs.of(contact):
+            run.onward.tell()
+        if self._up.is_set() and self.watches.has_left(contact):
+            self._in_background(partial(self._let_in, contact, old, new), "a reader")
+
+    async def _let_in(self, user: str, contact: str, new: str) -> None:
+        """An account that has moved follows a contact, who may read the statement still."""
+        journey = await self._store.successor(user)
+        if journey is None or journey.access is not Access.WHITELIST:
+            return
+        known = await self._store.contact(journey.id, contact)
+        if known is not None and known.state is not ContactState.SKIPPED:
+            await self._accounts.admit(user, [new])
+
+    def _works_on(self, old: str, new: str) -> bool:
+        """Whether a journey is under way between two accounts here, whichever way it leads."""
+        pair = {old, new}
+        return any(
+            {run.book.journey.old, run.book.journey.new} == pair for run in self.runs.of(new)
+        )
+
+    async def _watch(self, user: str) -> None:
+        if self._up.is_set():
+            await self.watches.renew(user)
 
     def _looks_after(self, journey: Journey) -> bool:
         """Whether this instance looks after a journey's hand-over: as it does after watches."""
@@ -361,6 +411,8 @@ class Movers:
         if not stages.allows(journey, word):
             raise Refused(Problem.WRONG_STATE, state=journey.state.value)
         with explained(), acting_for(journey.accounts):
+            if word is Word.UNDO and journey.kind is Kind.BOTH:
+                await self._old_is_there(journey)
             if word is Word.UNDO and journey.kind is Kind.AWAY:
                 await self._way_back_is_stated(journey)
             begun = backwards.begin_undo(run.book) if word is Word.UNDO else ()
@@ -368,6 +420,10 @@ class Movers:
                 raise Refused(Problem.WRONG_STATE, state=run.book.journey.state.value)
             self.runs.start(run)
         return run.progress()
+
+    async def _old_is_there(self, journey: Journey) -> None:
+        if await self._accounts.trouble(journey.old) == Condition.ITEM_NOT_FOUND:
+            raise Refused(Problem.OLD_IS_GONE, jid=journey.old)
 
     async def _way_back_is_stated(self, journey: Journey) -> None:
         """The new account, elsewhere, must name the old one before its contacts are led back."""
@@ -392,8 +448,12 @@ class Movers:
         :param now: the token of the account that has the name by now; None: nobody has it.
         :raises StoreError: the journal could not be written.
         """
+        self.others.forget(jid)
         for run in self.runs.of(jid):
-            if now is None or run.book.journey.accounts[jid] != now:
+            journey = run.book.journey
+            if jid == journey.old and now is None and same_account(journey.old_account, account):
+                run.look_again()  # the tombstone may do, and the new account go on
+            elif now is None or journey.accounts[jid] != now:
                 await run.lost(jid, now)
         await self._store.disown(jid, left=now or account, led=now)
         for journey in await self._store.list(account=jid):

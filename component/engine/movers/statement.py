@@ -9,8 +9,10 @@ from typing import Any
 import structlog
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey import access as access_rules
 from component.core.journey import contacts as machine
+from component.core.journey import stages
 from component.core.journey.model import Access, ContactState, Kind
 from component.core.model import Reason
 from component.core.statement import judge
@@ -77,6 +79,8 @@ class Statement:
         self._book = book
         self._note = note
         self._save = save
+        self.old_is_gone = False
+        """The last look found the old account deleted."""
         self._neighbours: list[str] | None = None
         self._reader: str | None = None
         """Whoever could read it last, besides its owner."""
@@ -104,13 +108,24 @@ class Statement:
         if given is not access:
             await self._note(access=given)
 
+    async def admit(self, readers: Iterable[str]) -> None:
+        """Let others read it, who belong to the journey from now on.
+
+        :raises RemoteError: the old account's server refuses.
+        """
+        journey = self._book.journey
+        self._neighbours = None
+        if stages.publishes(journey) and journey.access is Access.WHITELIST:
+            await self._box.accounts.admit(journey.old, readers)
+
     async def unreadable(self) -> str | None:
         """Why contacts cannot read the statement now; None: they can.
 
         Its owner has to read it, with the access model that it is to have.  One who is let in by
         that model reads it besides, and what they see counts by
         :func:`~component.core.journey.access.against`: it is the statement that is looked at, not
-        the reader.  With nobody left to read it, the owner's word is enough.
+        the reader.  With nobody left to read it, the owner's word is enough.  Of an account that is
+        deleted the tombstone says it.
 
         :returns: a reason, and after a space the reader whom it concerns.
         """
@@ -119,6 +134,9 @@ class Statement:
             reason = await self._reads(journey.new)
             return None if reason is Reason.VERIFIED else reason.value
         reason = await self._reads(journey.old)
+        self.old_is_gone = reason is not Reason.VERIFIED and await self._tombstone()
+        if self.old_is_gone:
+            return None
         if reason is not Reason.VERIFIED:
             return reason.value
         if await accounts.access(journey.old) is not journey.access:
@@ -133,6 +151,27 @@ class Statement:
                 self._reader = reader
                 break
         return access_rules.against(seen)
+
+    async def outlives_the_old_account(self) -> bool:
+        """Whether the old account alone is gone, and the journey goes on without it."""
+        journey = self._book.journey
+        if journey.kind is Kind.ARRIVE or not await self._tombstone():
+            return False
+        return journey.kind is Kind.AWAY or await self._box.accounts.trouble(journey.new) is None
+
+    async def _tombstone(self) -> bool:
+        """Whether the old account is deleted, and its tombstone says what it said."""
+        journey, box = self._book.journey, self._box
+        if not box.settings.tombstones:
+            return False
+        try:
+            await box.accounts.account(journey.old)
+            return False  # the mover's, or somebody else's by now
+        except RemoteError as error:
+            if error.condition != Condition.ITEM_NOT_FOUND:
+                return False
+        last = await box.store.successor(journey.old)
+        return last is not None and last.id == journey.id
 
     async def _reads(self, reader: str) -> Reason:
         journey = self._book.journey

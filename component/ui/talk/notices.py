@@ -183,6 +183,14 @@ def progress_text(words: Words, progress: Progress, *, mine: bool = True) -> str
                 progress.again,
             )
         )
+    if progress.waits and journey.state.running:
+        lines.append(
+            words.say(
+                "The server of {old} does not answer just now, so nobody is told. I try again and "
+                "go on by myself.",
+                old=journey.old,
+            )
+        )
     lines += _by_hand(words, progress)
     what = _possible(words, journey.state) if mine else None
     return "\n".join([*lines, what] if what else lines)
@@ -199,9 +207,13 @@ def _possible(words: Words, state: JourneyState) -> str | None:
 def _by_hand(words: Words, progress: Progress) -> list[str]:
     if not progress.by_hand:
         return []
-    lines = [words.say("Please write to these contacts yourself:")]
-    lines += [f"• {jid}" for jid in progress.by_hand[:_SHOWN]]
-    more = len(progress.by_hand) - _SHOWN
+    return [words.say("Please write to these contacts yourself:"), *named(words, progress.by_hand)]
+
+
+def named(words: Words, addresses: Sequence[str]) -> list[str]:
+    """Addresses, a line for each, as many as a message should have."""
+    lines = [f"• {jid}" for jid in addresses[:_SHOWN]]
+    more = len(addresses) - _SHOWN
     if more > 0:
         lines.append(words.say_n("and one more", "and {n} more", more))
     return lines
@@ -270,7 +282,17 @@ _TIME_OVER = N_(
 def _ended(words: Words, progress: Progress, text: str) -> str:
     journey = progress.journey
     first = words.say(text, old=journey.old, new=journey.new)
-    return "\n".join([first, *phrases.counts(words, progress), *_by_hand(words, progress)])
+    lines = [first, *phrases.counts(words, progress), *_by_hand(words, progress)]
+    if progress.unanswered:
+        lines.append(
+            words.say(
+                "These people had not answered your request when the move began. To ask them "
+                "again, add them at {new}:",
+                new=journey.new,
+            )
+        )
+        lines += named(words, progress.unanswered)
+    return "\n".join(lines)
 
 
 def _stopped(words: Words, progress: Progress) -> str:

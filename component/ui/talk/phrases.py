@@ -44,6 +44,7 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.NEWER: N_(
         "There is a newer change of the same addresses, {old} → {new}. Undo that one first."
     ),
+    Problem.OLD_IS_GONE: N_("The old account is deleted, so nothing can be brought back to it."),
     Problem.PROOF_MISSING: N_(
         "The new account does not say yet that it moves back. Order the undo there first, then "
         "here."

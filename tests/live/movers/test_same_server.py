@@ -173,3 +173,33 @@ async def test_everything_is_withdrawn(kind: Kind, world_for: WorldFor) -> None:
         await cast.settled()
         assert not stage.romeo.heard("automatic answer", sender=old)
         assert await stage.home.orders.order("standing") == {"running": 0, "all": 0}
+
+
+async def test_requests_that_nobody_had_answered(kind: Kind, world_for: WorldFor) -> None:
+    """They are the mover's to repeat: named before and after, and nothing is sent or made."""
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        old = cast.person("old", "montague.example")
+        new = cast.person("new", "verona.example")
+        friend = cast.person("friend", "montague.example")
+        near, far = cast.person("near", "montague.example"), cast.person("far", "mantua.example")
+        cast.friends(old, friend, called="Juliet")
+        cast.arrange()
+        await cast.enter()
+        for asked in (near, far):
+            old.subscribes("subscribe", asked.jid)
+            await asked.seen_requests(old.jid)
+        said = await GUIDES["chat"](old, COMPONENT_HOST).order(
+            "away", new=new.jid, code=code_of(new, COMPONENT_HOST)
+        )
+        assert "has begun" in said
+        ended = (await old.told("can now delete", sender=COMPONENT_HOST)).body
+        (offered,) = old.heard("2 people have not answered", sender=COMPONENT_HOST)
+        for text in (offered.body, ended):
+            assert f"• {near.jid}" in text
+            assert f"• {far.jid}" in text
+        assert "had not answered your request" in ended
+        await cast.settled()
+        assert set(await new.roster()) == {friend.jid}
+        for asked in (near, far):
+            assert {r.element.get("from") for r in asked.requests} == {old.jid}

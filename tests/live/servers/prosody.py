@@ -40,6 +40,7 @@ MODULES = (
     "blocklist",
     "carbons",
     "vcard",
+    "user_account_management",
     "version",
     "offline",
     "user_account_management",

@@ -26,6 +26,7 @@ local connected, authority = link.connected, link.authority;
 local token = module:require "reborn".token;
 local watches = module:require "watch"(link, add_items, blocked, token);
 local tombstones = module:require "tombstone"(link);
+local keep = module:require "keep".keep;
 module:require "restrict"(link.is_component);
 local copying = module:require "copy";
 local beside = module:require "beside";
@@ -35,7 +36,7 @@ local xmlns_moved = "urn:xmpp:moved:1";
 local xmlns_forward = "urn:xmpp:forward:0";
 local hook_version = "0.6.0";
 local features = {
-	"watch", "tombstone", "answer", "entries", "get-entries", "tombstones", "account";
+	"watch", "tombstone", "answer", "entries", "get-entries", "tombstones", "account", "keep";
 };
 
 -- What a component may ask as a user (4.3): the namespace of the payload.
@@ -270,6 +271,12 @@ function requests.watch(origin, stanza, payload)
 		reply:up();
 	end
 	origin.send(reply);
+end
+
+function requests.keep(origin, stanza, payload)
+	local ok, condition, why = keep(jid.node(stanza.attr.to), payload);
+	if not ok then return refuse(origin, stanza, condition, why); end
+	origin.send(st.reply(stanza));
 end
 
 function requests.release(origin, stanza, payload)

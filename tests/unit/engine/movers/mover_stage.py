@@ -152,6 +152,7 @@ class Stage:
             hosts=(HOST,),
             accounts=accounts,
             store=journeys,
+            journal=self.store,
             teller=self.messages,
             clock=self.clock,
             settings=self.settings,

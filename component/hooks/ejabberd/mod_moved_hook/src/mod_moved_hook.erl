@@ -11,8 +11,8 @@
 %%% those of the requests for a statement, so that neither kind keeps the other out.
 %%% mod_moved_hook_divert knows which subscription requests are; mod_moved_hook_tombstone answers for
 %%% users who are gone; mod_moved_hook_watch looks after the users whom the component watches;
-%%% mod_moved_hook_account knows which account it is that has a name; mod_moved_hook_query and
-%%% mod_moved_hook_roster do things as a user.
+%%% mod_moved_hook_keep after contacts of accounts that are deleted; mod_moved_hook_account knows which
+%%% account it is that has a name; mod_moved_hook_query and mod_moved_hook_roster do things as a user.
 
 -module(mod_moved_hook).
 
@@ -41,7 +41,7 @@
 -define(VERSION, <<"0.6.0">>).
 -define(FEATURES,
         [<<"watch">>, <<"tombstone">>, <<"answer">>, <<"entries">>, <<"get-entries">>,
-         <<"tombstones">>, <<"account">>]).
+         <<"tombstones">>, <<"account">>, <<"keep">>]).
 
 %%% Starting and stopping ---------------------------------------------------------------------
 
@@ -57,6 +57,7 @@ start(Host, _Opts) ->
             %% Block lists have been asked before this hook runs.
             {ok, [{hook, roster_in_subscription, mod_moved_hook_divert, in_subscription, 22},
                   {hook, roster_in_subscription, mod_moved_hook_watch, in_subscription, 90},
+                  {hook, remove_user, mod_moved_hook_keep, remove_user, 10},
                   {hook, remove_user, mod_moved_hook_watch, remove_user, 50},
                   {hook, remove_user, mod_moved_hook_divert, remove_user, 50},
                   {hook, remove_user, mod_moved_hook_account, remove_user, 60},
@@ -134,6 +135,7 @@ init(holder) ->
 init(Host) ->
     mod_moved_hook_held:create_table(),
     mod_moved_hook_account:create_table(),
+    mod_moved_hook_keep:create_table(),
     Table = ets:new(table(Host), [named_table, public, {write_concurrency, true}]),
     %% The instance changes whenever the module starts: what was held before is gone.
     ets:insert(Table, [{instance, p1_rand:get_alphanum_string(20)}, {leaving, unloaded}]),
@@ -321,6 +323,8 @@ answer(Host, #iq{type = Type, to = #jid{luser = LUser}} = IQ, #xmlel{name = Name
                 {set, <<"entries">>, <<_, _/binary>>} ->
                     done(mod_moved_hook_roster:entries(IQ#iq.to, Payload));
                 {get, <<"entries">>, <<_, _/binary>>} -> chosen(IQ, Payload);
+                {set, <<"keep">>, <<_, _/binary>>} ->
+                    done(mod_moved_hook_keep:keep(IQ#iq.to, Payload));
                 _ ->
                     {error, cancel, 'feature-not-implemented',
                      <<"hook ", ?VERSION/binary, " does not know this request">>}
