@@ -45,7 +45,7 @@ class Greeter:
         iq = ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
         said = {"version": "0.2.0", "instance": "i1", "timeout": "60", "max-held": "7"}
         hello = ET.SubElement(iq, tag(NS_HOOK, "hello"), said | {"passed": str(self.passed)})
-        for name in FEATURES:
+        for name in (*FEATURES, "account"):
             ET.SubElement(hello, tag(NS_HOOK, "feature")).text = name
         for other in self.others:
             ET.SubElement(hello, tag(NS_HOOK, "instance")).text = other
