@@ -219,10 +219,10 @@ def _beside(host: str, hello: Hello) -> CheckLine | None:
     name = f"modules beside on {host}"
     if hello.unloaded:
         remedy = (
-            "the server's configuration names them: its log says why they are not loaded. A second "
-            "plugin_paths in it replaces the first; xmpp-moved hook prints lines that replace none"
+            "the server's configuration names them. A second plugin_paths in it replaces the "
+            "first; xmpp-moved hook prints lines that replace none"
         )
-        return CheckLine(name, False, f"not loaded: {', '.join(hello.unloaded)}", remedy)
+        return CheckLine(name, False, f"not found: {', '.join(hello.unloaded)}", remedy)
     if hello.unasked:
         remedy = (
             "some roles only have it, and now it holds for all: is mod_restrict_federation (or "

@@ -120,13 +120,15 @@ def ejabberd(setup: HookSetup, file: Path | None) -> str:
     again = "ejabberdctl reload_config && xmpp-moved check"
     backup = f"{file or EJABBERD_FILE}.before-moved"
     back = f"cp -p {backup} {file or EJABBERD_FILE} && ejabberdctl reload_config"
+    compiled = folder is not None and installer.ejabberd_compiled(folder)
     if file is None:
-        first = lines.ejabberd_install(done.installed)
-        done.todo("First, while ejabberd runs and before its configuration is touched", *first)
+        if not compiled or done.installed is not Installed.SAME:
+            first = lines.ejabberd_install(done.installed)
+            done.todo("First, while ejabberd runs and before its configuration is touched", *first)
         title = f"Only then the configuration, {EJABBERD_FILE} (--write {EJABBERD_FILE} does it)"
         done.lines(title, lines.ejabberd_lines(setup))
         return done.text(f"cp -p {EJABBERD_FILE} {backup}   # before you edit it", again, back=back)
-    if folder is None or not installer.ejabberd_compiled(folder):
+    if not compiled:
         compile_it = " ".join(lines.ejabberd_install(done.installed))
         raise InstallError(
             f"{file} is untouched: an ejabberd that cannot load a module which is named there does "

@@ -3,16 +3,18 @@
 -- Loaded by mod_moved_hook in each host's own environment.
 
 local modulemanager = require "core.modulemanager";
+local pluginloader = require "util.pluginloader";
 
 local function is_loaded(name)
 	return modulemanager.is_loaded(module.host, name) or modulemanager.is_loaded("*", name);
 end
 
--- Modules that the configuration names for this host, and that are not there.
+-- Modules that the configuration names for this host, and that are in no folder of plugin_paths. One
+-- that is there and did not load has a reason of its own.
 local function unloaded()
 	local names = {};
 	for name in modulemanager.get_modules_for_host(module.host) do
-		if not is_loaded(name) then table.insert(names, name); end
+		if not is_loaded(name) and not pluginloader.load_resource(name) then table.insert(names, name); end
 	end
 	table.sort(names);
 	return names;

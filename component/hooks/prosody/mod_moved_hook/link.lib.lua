@@ -62,9 +62,13 @@ local function component_for(user)
 	return up[sum % #up + 1];
 end
 
+local function is_component(name)
+	return is_named[name] or loaders[name] or false;
+end
+
 -- The authority: the stream of the component itself, never just an address (RFC 6120 8.1.2.1).
 local function authority(origin)
-	return origin.type == "component" and (is_named[origin.host] or loaders[origin.host]) and origin.host;
+	return origin.type == "component" and is_component(origin.host) and origin.host;
 end
 
 -- Questions -----------------------------------------------------------------------------------
@@ -135,7 +139,7 @@ end
 
 return {
 	timeout = timeout; max_held = max_held;
-	is_component = function (name) return is_component[name]; end;
+	is_component = is_component;
 	connected = connected; connected_all = connected_all; component_for = component_for; authority = authority;
 	follow = follow; ask = ask; drop = drop; take_answer = take_answer; give_up = give_up;
 	waiting = function (kind) return waiting[kind] or 0; end;
