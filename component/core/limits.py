@@ -53,6 +53,16 @@ class Buckets:
         return taken
 
 
+def registrable(domain: str) -> str:
+    """The part of a domain that its owner has registered, as far as the name shows it.
+
+    Two labels, or three where the second from the end looks like a registry's (``co.uk``).
+    """
+    labels = domain.split(".")
+    registry = len(labels) > 2 and len(labels[-1]) == 2 and len(labels[-2]) <= 3
+    return ".".join(labels[-3 if registry else -2 :])
+
+
 class Gate:
     """Decides before any work is done whether a request may be looked at.
 
