@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from component.core.records import MoveState
+from tests.full import FULL
 from tests.live.authority.conftest import HouseFor
 from tests.live.authority.domain import Domain, moved, statement
 from tests.live.authority.house import HOST
@@ -22,6 +23,9 @@ LARGE = "<status>" + "x" * 200_000 + "</status>"
 MANY = 5
 TURNS = 8
 SHARE = 50
+FLOOD = 5000 if FULL else 300
+SLACK = 2.0
+"""Seconds, for a machine that does other things as well."""
 AT_ONCE = 9
 """``[contacts] fetches_overall``; of one contact there are eight at the same time."""
 PATIENCE = 30.0
@@ -137,6 +141,35 @@ async def test_silent_accounts(house_for: HouseFor, many: bool) -> None:
     await take_presence(moving, "subscribed", friend)
     assert time.perf_counter() - began < PATIENCE
     assert sum(domain.asked.values()) == full
+
+
+async def test_a_flood_costs_others_little_more_than_an_ordinary_one(house_for: HouseFor) -> None:
+    """How long a request takes that the same server sends behind thousands of forged ones."""
+    house = await house_for((("limits.per_domain_per_minute", 600 if FULL else SHARE),))
+    domain = Domain(
+        house.server.spec.address, lambda _account, _iq: statement(f"x@{STRANGER_HOST}")
+    )
+    await domain.open()
+    house.stack.push_async_callback(domain.close)
+    olds = [house.unique("old", STRANGER_HOST) for _ in range(5)]
+    took: dict[str, float] = {}
+    for what in ("ordinary", "forged"):
+        contacts = [
+            house.account("juliet", *(RosterEntry(jid, "both") for jid in olds))
+            for _ in range(FLOOD // 10)
+        ]
+        somebody = await house.device(house.account("somebody"))
+        began = time.perf_counter()
+        for number in range(FLOOD):
+            content = moved(olds[number % len(olds)])
+            if what == "ordinary":
+                content = content.replace("urn:xmpp:moved:1", "urn:x")
+            domain.asks(f"f{number}@{STRANGER_HOST}", contacts[number % len(contacts)], content)
+        domain.asks(f"late@{STRANGER_HOST}", somebody.bare, "")
+        assert await somebody.wait_for_inbox(1, 300)
+        took[what] = time.perf_counter() - began
+    print(f"{house.server.kind}: behind {FLOOD} requests {took}")
+    assert took["forged"] <= 2 * took["ordinary"] + SLACK
 
 
 def _follows(domain: Domain, contact: str, new: str, times: int) -> bool:
