@@ -42,15 +42,33 @@ class Buckets:
         """Change the rate of all buckets; what is in them stays, up to the new size."""
         self._capacity = float(per_minute)
 
+    def _level(self, key: str, now: float) -> float:
+        level, at = self._levels.get(key, (self._capacity, now))
+        return min(self._capacity, level + max(0.0, now - at) * self._capacity / 60.0)
+
+    def empty(self, key: str, now: float) -> bool:
+        """Whether there is none to take."""
+        return self._level(key, now) < 1.0
+
     def take(self, key: str, now: float) -> bool:
         """Take one token; ``now`` in seconds on any monotonic clock."""
-        level, at = self._levels.pop(key, (self._capacity, now))
-        level = min(self._capacity, level + max(0.0, now - at) * self._capacity / 60.0)
+        level = self._level(key, now)
+        self._levels.pop(key, None)
         taken = level >= 1.0
         self._levels[key] = (level - 1.0 if taken else level, now)
         if len(self._levels) > self._size:
             self._levels.popitem(last=False)
         return taken
+
+
+def registrable(domain: str) -> str:
+    """The part of a domain that its owner has registered, as far as the name shows it.
+
+    Two labels, or three where the second from the end looks like a registry's (``co.uk``).
+    """
+    labels = domain.split(".")
+    registry = len(labels) > 2 and len(labels[-1]) == 2 and len(labels[-2]) <= 3
+    return ".".join(labels[-3 if registry else -2 :])
 
 
 class Gate:
@@ -107,6 +125,13 @@ class Gate:
             and self._domains.take(domain, now)
         )
         return None if within else Reason.RATE_LIMITED
+
+    def spent(self, new: str, now: float) -> str | None:
+        """Whose share is used up just now, the sender's or its domain's: what it sends may pass."""
+        sender = jids.key(new)
+        if self._domains.empty(jids.domain(sender), now):
+            return jids.domain(new)
+        return new if self._senders.empty(sender, now) else None
 
 
 class Followed:

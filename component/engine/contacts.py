@@ -245,7 +245,10 @@ class ContactSide:
             case core.Take(plan):
                 self._decide(run, codecs.write_take(plan), "take", Reason.VERIFIED)
             case core.Release(reason):
-                self._decide(run, codecs.write_release(), "release", reason)
+                passing = None
+                if reason is Reason.RATE_LIMITED:
+                    passing = self._gate.spent(run.case.divert.new, self._clock.tick())
+                self._decide(run, codecs.write_release(passing), "release", reason)
             case core.ReadRoster():
                 divert = run.case.divert
                 items = await self._hook.entries(divert.contact, (divert.old, divert.new))

@@ -296,9 +296,13 @@ def write_take(plan: SendPlan) -> ET.Element:
     return take
 
 
-def write_release() -> ET.Element:
-    """The verdict to process a request as if the component were not there."""
-    return ET.Element(tag(NS_HOOK, "release"))
+def write_release(passing: str | None = None) -> ET.Element:
+    """The verdict to process a request as if the component were not there.
+
+    :param passing: a sender, or a domain, whose share is used up: what it sends need not be asked
+        about for a second.
+    """
+    return ET.Element(tag(NS_HOOK, "release"), {} if passing is None else {"pass": passing})
 
 
 def write_hand_back(stanza: str) -> ET.Element:

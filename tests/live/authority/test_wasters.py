@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 
+import pytest
+
 from component.core.records import MoveState
+from tests.full import FULL
 from tests.live.authority.conftest import HouseFor
 from tests.live.authority.domain import Domain, moved, statement
 from tests.live.authority.house import HOST
-from tests.live.hooked import take_presence
-from tests.live.servers.base import STRANGER_HOST, RosterEntry
+from tests.live.hooked import CAPULET, take_presence
+from tests.live.servers.base import STRANGER_HOST, Fault, RosterEntry
 from tests.live.shared import kinds
 
 pytestmark = kinds(group="authority")
@@ -19,7 +23,13 @@ LARGE = "<status>" + "x" * 200_000 + "</status>"
 MANY = 5
 TURNS = 8
 SHARE = 50
+FLOOD = 5000 if FULL else 300
+SLACK = 2.0
+"""Seconds, for a machine that does other things as well."""
+AT_ONCE = 9
+"""``[contacts] fetches_overall``; of one contact there are eight at the same time."""
 PATIENCE = 30.0
+"""Below the 45 seconds that a silent account is waited for."""
 
 
 async def test_a_large_request_leaves_nothing(house_for: HouseFor) -> None:
@@ -97,6 +107,69 @@ async def test_one_user_of_a_large_server(house_for: HouseFor) -> None:
     await domain.until(partial(_follows, domain, friend, new, 1), "a follow")
     limited = "xmpp_moved_moves_total{reason=rate-limited,verdict=release}"
     assert (await house.metrics())[limited] >= SHARE
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["one contact", "many"])
+async def test_silent_accounts(house_for: HouseFor, many: bool) -> None:
+    """Whoever has us ask those that never answer leaves room for others; or makes room, soon."""
+    # Another number is another component: this one remembers what was silent.
+    room = AT_ONCE + 1 if many else AT_ONCE
+    house = await house_for(
+        (("contacts.fetches_overall", room), ("contacts.fetches_per_domain", room))
+    )
+    domain = Domain(house.server.spec.address, lambda _account, _iq: None)
+    await domain.open()
+    house.stack.push_async_callback(domain.close)
+    mover = house.account("new", host=CAPULET)
+    fault = Fault("result", statement(mover))
+    old = house.account("true", host=CAPULET, fault=fault)
+    friend = house.account("friend", RosterEntry(old, "both"))
+    moving = await house.device(mover)
+    olds = [house.unique("silent", STRANGER_HOST) for _ in range(room)]
+    forger = house.unique("forger", STRANGER_HOST)
+    if many:
+        for jid in olds:
+            domain.asks(f"f.{jid}", house.account("mallory", RosterEntry(jid, "both")), moved(jid))
+    else:
+        contact = house.account("mallory", *(RosterEntry(jid, "both") for jid in olds))
+        for jid in olds:
+            domain.asks(forger, contact, moved(jid))
+    full = room if many else room - 1
+    await domain.until(lambda: sum(domain.asked.values()) >= full, "questions")
+    began = time.perf_counter()
+    moving.send(f"<presence type='subscribe' to='{friend}'>{moved(old)}</presence>")
+    await take_presence(moving, "subscribed", friend)
+    assert time.perf_counter() - began < PATIENCE
+    assert sum(domain.asked.values()) == full
+
+
+async def test_a_flood_costs_others_little_more_than_an_ordinary_one(house_for: HouseFor) -> None:
+    """How long a request takes that the same server sends behind thousands of forged ones."""
+    house = await house_for((("limits.per_domain_per_minute", 600 if FULL else SHARE),))
+    domain = Domain(
+        house.server.spec.address, lambda _account, _iq: statement(f"x@{STRANGER_HOST}")
+    )
+    await domain.open()
+    house.stack.push_async_callback(domain.close)
+    olds = [house.unique("old", STRANGER_HOST) for _ in range(5)]
+    took: dict[str, float] = {}
+    for what in ("ordinary", "forged"):
+        contacts = [
+            house.account("juliet", *(RosterEntry(jid, "both") for jid in olds))
+            for _ in range(FLOOD // 10)
+        ]
+        somebody = await house.device(house.account("somebody"))
+        began = time.perf_counter()
+        for number in range(FLOOD):
+            content = moved(olds[number % len(olds)])
+            if what == "ordinary":
+                content = content.replace("urn:xmpp:moved:1", "urn:x")
+            domain.asks(f"f{number}@{STRANGER_HOST}", contacts[number % len(contacts)], content)
+        domain.asks(f"late@{STRANGER_HOST}", somebody.bare, "")
+        assert await somebody.wait_for_inbox(1, 300)
+        took[what] = time.perf_counter() - began
+    print(f"{house.server.kind}: behind {FLOOD} requests {took}")
+    assert took["forged"] <= 2 * took["ordinary"] + SLACK
 
 
 def _follows(domain: Domain, contact: str, new: str, times: int) -> bool:

@@ -68,6 +68,11 @@ def test_one_user_does_not_use_up_the_share_of_a_domain() -> None:
     assert asked_by(gate, 1, new="juliet@other.example", contact="colluding@x.example") == 1
     assert asked_by(gate, 500, new="n%@large.example", contact="d%@x.example") == 59
     assert asked_by(gate, 1, new="late@large.example", contact="late@x.example") == 0
+    assert gate.spent("late@large.example", 0.0) == "large.example"
+    assert gate.spent("late@large.example", 1.0) is None
+    assert asked_by(gate, 20, new="busy@other.example", contact="c%@x.example") == 20
+    assert gate.spent("busy@other.example", 0.0) == "busy@other.example"
+    assert gate.spent("juliet@other.example", 0.0) is None
 
 
 def test_a_large_request_is_not_looked_at() -> None:

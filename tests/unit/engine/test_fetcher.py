@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -212,3 +213,158 @@ async def test_a_lost_stream_reaches_every_waiter() -> None:
     for task in tasks:
         with pytest.raises(LinkLost):
             await task
+
+
+OLD_HONEST = "juliet@honest.example"
+SILENT = 26
+"""Domains, with ten addresses each."""
+
+
+class SilentServers(OldServer):
+    """All are silent but those of ``honest.example`` and whoever is named."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda contact, old: STATEMENT)
+        self.talks: set[str] = {"honest.example"}
+
+    async def ask(self, contact: str, old: str) -> ItemsRead | ErrorRead:
+        if old.rpartition("@")[2] in self.talks:
+            self.asked.append((contact, old))
+            return STATEMENT
+        return await super().ask(contact, old)
+
+
+def claims(
+    asker: Fetcher, who: Callable[[int], tuple[str, str]]
+) -> list[asyncio.Task[Reason | None]]:
+    """260 claims about addresses of silent domains; ``who`` gives contact and sender of each."""
+
+    async def failure(number: int) -> Reason | None:
+        contact, new = who(number)
+        old = f"u{number}@s{number % SILENT}.example"
+        return (await asker.answer(contact, old, new)).failure
+
+    return [asyncio.create_task(failure(number)) for number in range(10 * SILENT)]
+
+
+async def ends(asker: Fetcher, server: OldServer, tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """They give up; nothing of it is left."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0.05)  # what was cancelled ends
+    assert not asker._flights
+    assert server.busy == 0
+    assert (len(asker._people), len(asker._servers)) == (0, 0)
+    assert not asker._begun
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        lambda n: ("mallory@montague.example", f"n{n}@new{n}.example"),
+        lambda n: (f"c{n}@montague.example", "mallory@new.example"),
+    ],
+    ids=["one contact", "one sender"],
+)
+async def test_one_person_does_not_stop_all_verification(
+    who: Callable[[int], tuple[str, str]],
+) -> None:
+    server = SilentServers()
+    asker = fetcher(server)
+    silent = claims(asker, who)
+    await server.until_asked(8)
+    async with asyncio.timeout(5):
+        assert (await asker.answer("juliet@montague.example", OLD_HONEST, NEW)).failure is None
+    assert server.busy == 8
+    await ends(asker, server, silent)
+
+
+async def test_nor_does_the_owner_of_many_domains() -> None:
+    server = SilentServers()
+    asker = fetcher(server, FetchLimits(overall=40))
+    tasks = [
+        asyncio.create_task(
+            asker.answer(f"c{n}@x.example", f"u@s{n}.evil.example", f"n{n}@x.example")
+        )
+        for n in range(200)
+    ]
+    await server.until_asked(32)
+    assert (await asker.answer("juliet@x.example", OLD_HONEST, NEW)).failure is None
+    assert server.busy == 32
+    await ends(asker, server, tasks)
+
+
+async def test_where_all_is_full_the_silent_make_room() -> None:
+    """Many contacts, many senders, many owners: each question has a few seconds then."""
+    server = SilentServers()
+    asker = fetcher(server, FetchLimits(overall=16, hasty_seconds=0.2))
+    slow = asyncio.create_task(asker.answer("c@x.example", "u@slow.example", NEW))
+    await asyncio.sleep(0.5)
+    assert not slow.done(), "nobody waits: a slow server has its time"
+    silent = claims(asker, lambda n: (f"c{n}@x.example", f"n{n}@new{n}.example"))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        assert (await asker.answer("juliet@x.example", OLD_HONEST, NEW)).failure is None
+    assert (await slow).failure is Reason.UNREACHABLE
+    assert server.most <= 16
+    await ends(asker, server, silent)
+
+
+async def test_a_silent_domain_is_asked_less_at_once_until_it_answers() -> None:
+    server = SilentServers()
+    asker = fetcher(server, FetchLimits(overall=4, per_domain=4, hasty_seconds=0.05))
+
+    async def at_once(first: int) -> int:
+        asked = len(server.asked)
+        tasks = [asyncio.create_task(_told(asker, n, "s.example")) for n in range(first, first + 8)]
+        await server.until_asked(asked + 1)
+        await asyncio.sleep(0)
+        busy = server.busy
+        await ends(asker, server, tasks)
+        return busy
+
+    assert await at_once(0) == 4
+    full = [asyncio.create_task(_told(asker, n, "s.example")) for n in range(10, 14)]
+    others = [asyncio.create_task(_told(asker, n, "t.example")) for n in range(20, 24)]
+    assert await asyncio.gather(*full) == [Reason.UNREACHABLE] * 4
+    await ends(asker, server, others)
+    assert await at_once(30) == 1
+    server.talks.add("s.example")
+    assert await _told(asker, 40, "s.example") is None
+    server.talks.discard("s.example")
+    assert await at_once(50) == 4
+
+
+async def _told(asker: Fetcher, number: int, domain: str) -> Reason | None:
+    people = (f"c{number}@x.example", f"n{number}@x.example")
+    return (await asker.answer(people[0], f"u{number}@{domain}", people[1])).failure
+
+
+async def test_a_question_that_nobody_waits_for_ends() -> None:
+    server = OldServer(lambda contact, old: STATEMENT)
+    asker = fetcher(server)
+    first, second = ask_all(asker, 2)
+    await server.until_asked(1)
+    first.cancel()
+    await asyncio.sleep(0.01)
+    assert server.busy == 1
+    await ends(asker, server, [first, second])
+    server.go.set()
+    assert await ask_all(asker, 1)[0] is None
+
+
+async def test_who_waits_for_a_turn_need_not_where_another_asks() -> None:
+    """Somebody whose share is used up claims an account first: its other contacts do not wait."""
+    server = SilentServers()
+    asker = fetcher(server, FetchLimits(per_person=1))
+    mallory = "mallory@x.example"
+    silent = asyncio.create_task(asker.answer(mallory, "u@s.example", "n@s.example"))
+    await server.until_asked(1)
+    behind = asyncio.create_task(asker.answer(mallory, OLD_HONEST, NEW))
+    await asyncio.sleep(0)
+    assert (await asker.answer("juliet@x.example", OLD_HONEST, NEW)).failure is None
+    assert (await behind).failure is None
+    assert [old for _, old in server.asked].count(OLD_HONEST) == 1
+    silent.cancel()
+    await asyncio.gather(silent, return_exceptions=True)

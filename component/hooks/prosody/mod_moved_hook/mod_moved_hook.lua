@@ -15,6 +15,7 @@ local st = require "util.stanza";
 local jid = require "util.jid";
 local set = require "util.set";
 local new_id = require "util.uuid".generate;
+local now = require "util.time".monotonic;
 local rostermanager = require "core.rostermanager";
 local user_exists = require "core.usermanager".user_exists;
 
@@ -58,7 +59,9 @@ local instance = new_id(); -- changes whenever the module starts: what we held b
 local queries, query_count = {}, 0; -- id of an IQ sent as a user -> who asked
 local passing = setmetatable({}, { __mode = "k" }); -- stanzas we gave back: not to be diverted again
 local held = {}; -- user and sender -> old address ("" where the request is no move) -> entry
-local counters = { diverted = 0, taken = 0, passed = 0, joined = 0 };
+local counters = { diverted = 0, taken = 0, passed = 0, joined = 0, limited = 0 };
+local passes = require "util.cache".new(1000); -- sender, or domain, that is over its share -> until when
+local pass_seconds = 1;
 local released_by_reason = {};
 
 local function quoted(stanza)
@@ -121,6 +124,9 @@ local function on_verdict(entry, answer, reason)
 	forget(entry);
 	local take = answer and answer.attr.type == "result" and answer:get_child("take", xmlns_hook);
 	if not take then
+		local verdict = answer and answer:get_child("release", xmlns_hook);
+		local who = verdict and verdict.attr.pass;
+		if who then passes:set(who, now() + pass_seconds); end
 		return release(entry, reason or answer.attr.type == "error" and "error" or "verdict");
 	end
 	local send, touched = take:get_child("send", xmlns_hook), nil;
@@ -137,6 +143,13 @@ local function on_verdict(entry, answer, reason)
 	end
 	counters.taken = counters.taken + 1;
 	tell_outcome(entry, "taken", nil, touched);
+end
+
+-- Whether a sender, or its domain, has used up its share: the component would only say so again.
+local function over_its_share(sender)
+	for _, who in ipairs({ sender, jid.host(sender) }) do
+		if (passes:get(who) or 0) > now() then return true; end
+	end
 end
 
 -- The sender wants it no more: there is nothing left to decide, nor to give back.
@@ -160,6 +173,10 @@ module:hook("presence/bare", function (event)
 	local moved = stanza:get_child("moved", xmlns_moved);
 	local old = moved and jid.prep(moved:get_child_text("old-jid", xmlns_moved));
 	local watcher, same = watches.watcher(username, "requests"), held[key];
+	if old and over_its_share(new) then
+		old = nil;
+		counters.limited = counters.limited + 1;
+	end
 	if not old and not watcher and not same then return; end
 	local roster, err = rostermanager.load_roster(username, module.host);
 	if err then return; end
@@ -381,7 +398,7 @@ local function hello(event)
 		timeout = tostring(link.timeout); ["max-held"] = tostring(link.max_held);
 		held = tostring(link.waiting("divert")); watched = tostring(watches.count()); diverted = tostring(counters.diverted);
 		taken = tostring(counters.taken); passed = tostring(counters.passed);
-		joined = tostring(counters.joined);
+		joined = tostring(counters.joined); limited = tostring(counters.limited);
 	});
 	for _, feature in ipairs(features) do reply:text_tag("feature", feature); end
 	for reason, n in pairs(released_by_reason) do

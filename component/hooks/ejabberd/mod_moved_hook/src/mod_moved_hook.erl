@@ -413,7 +413,7 @@ hello(Host) ->
               {<<"max-held">>, integer_to_binary(option(Host, max_held))},
               {<<"held">>, integer_to_binary(Held)}, {<<"diverted">>, Count(diverted)},
               {<<"taken">>, Count(taken)}, {<<"passed">>, Count(passed)},
-              {<<"joined">>, Count(joined)},
+              {<<"joined">>, Count(joined)}, {<<"limited">>, Count(limited)},
               {<<"watched">>, integer_to_binary(mod_moved_hook_watch:watched(Host))}],
              [element(<<"instance">>, [], [{xmlcdata, One}]) || One <- Instances]
              ++ Released ++ Features ++ Queries ++ Copied ++ counter(Host))].

@@ -12,12 +12,17 @@
 -export([answered/2, ended/2]).
 %% for the other modules
 -export([allowed/3]).
+%% for the timer
+-export([ask_again/2]).
 
 -include("logger.hrl").
 -include_lib("xmpp/include/xmpp.hrl").
 
 -define(NS_HOOK, <<"urn:xmpp-moved:hook:0">>).
 -define(NS_MOVED, <<"urn:xmpp:moved:1">>).
+
+%% For how long who is over its share is not asked about.
+-define(PASS, timer:seconds(1)).
 
 -type entries() :: {[jid:ljid()], [roster_item()]}.
 
@@ -57,7 +62,7 @@ key(#presence{from = From, to = #jid{luser = LUser, lserver = Host}}) ->
 %% repeat a request when their user comes online. Another old address is another question.
 -spec divert(presence()) -> boolean().
 divert(#presence{to = #jid{luser = LUser, lserver = Host} = To} = Presence) ->
-    Old = old_jid(Presence),
+    Old = within_share(old_jid(Presence), Presence),
     Held = mod_moved_hook_held:requests(key(Presence)),
     case lists:keymember(Old, 1, Held) orelse moved(Old, Presence) of
         {_, _} = Entries ->
@@ -74,6 +79,36 @@ divert(#presence{to = #jid{luser = LUser, lserver = Host} = To} = Presence) ->
         _ ->
             false
     end.
+
+%% Of a sender who, or whose domain, has used up its share, the component would only say so again:
+%% its requests are as any other.
+-spec within_share(jid:ljid() | none, presence()) -> jid:ljid() | none.
+within_share(none, _) ->
+    none;
+within_share(Old, #presence{from = From, to = #jid{lserver = Host}}) ->
+    Who = [jid:encode(jid:remove_resource(From)), From#jid.lserver],
+    case lists:any(fun(One) -> [] /= mod_moved_hook:lookup(Host, {passes, One}) end, Who) of
+        true ->
+            mod_moved_hook:count(Host, limited),
+            none;
+        false ->
+            Old
+    end.
+
+-spec let_pass(binary(), xmlel() | none) -> any().
+let_pass(_, none) ->
+    ok;
+let_pass(Host, Release) ->
+    case fxml:get_tag_attr_s(<<"pass">>, Release) of
+        <<>> ->
+            ok;
+        Who ->
+            ets:insert(mod_moved_hook:table(Host), {{passes, Who}, true}),
+            timer:apply_after(?PASS, ?MODULE, ask_again, [Host, Who])
+    end.
+
+-spec ask_again(binary(), binary()) -> any().
+ask_again(Host, Who) -> catch ets:delete(mod_moved_hook:table(Host), {passes, Who}).
 
 %% The first <old-jid/> of the notification, if it is a bare JID.
 -spec old_jid(presence()) -> jid:ljid() | none.
@@ -199,9 +234,11 @@ note_list(#{user := User, server := Server, resource := Resource} = State) ->
 %%% The verdict (section 2) -------------------------------------------------------------------
 
 -spec answered(iq(), mod_moved_hook_held:held()) -> mod_moved_hook_held:result().
-answered(IQ, Held) ->
+answered(IQ, #{host := Host} = Held) ->
     case mod_moved_hook:child(<<"take">>, ?NS_HOOK, IQ) of
-        none -> {released, verdict};
+        none ->
+            let_pass(Host, mod_moved_hook:child(<<"release">>, ?NS_HOOK, IQ)),
+            {released, verdict};
         Take ->
             case shared(Held) of
                 true -> {released, shared};
