@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from datetime import timedelta
 
 import structlog
@@ -15,6 +16,7 @@ from component.core.limits import Declined, Followed, Gate
 from component.core.notices import Follow
 from component.core.roster import Carry
 from component.core.statement import ErrorRead, ItemsRead
+from component.engine.acting import MeantWire
 from component.engine.clock import SystemClock
 from component.engine.contacts import ContactSide, Timing
 from component.engine.fetcher import Fetcher, FetchLimits
@@ -59,7 +61,7 @@ class App:
         self.metrics = Metrics()
         self._link_settings = link_settings(config)
         self._link = Link(self._link_settings, on_up=self._on_up, on_down=self._on_down)
-        self._hook = Hook(self._link)
+        self._hook = Hook(MeantWire(self._link))
         self._gate = Gate(policy(config))
         self._followed = Followed(policy(config))
         self._declined = Declined()
@@ -137,7 +139,8 @@ class App:
             self._recovery,
             config.served.hosts,
             deadline=config.contacts.deadline_seconds,
-            on_greeted=self._movers.on_up,
+            on_greeted=self._on_greeted,
+            on_gone=self._on_gone,
         )
         self._pulse = Pulse(store.ping)
         self._upkeep = Upkeep(
@@ -146,7 +149,8 @@ class App:
             self._pulse,
             config.served.hosts,
             health=self.health,
-            ready=lambda: self._session.ready,
+            # Whatever is missing still, whoever waits for the start need wait no longer.
+            started=lambda: self._session.greeted or self._link.trouble is not None,
             look=self._session.look,
             figures=self.take_figures,
             prune=self.prune,
@@ -200,9 +204,23 @@ class App:
         self._recovery.hurry()
         self._movers.renew_watches()
 
+    async def _on_gone(self, instances: Collection[str]) -> None:
+        self._contacts.abandon(instances)
+        # What contacts said to users there may not have been told.
+        await self._movers.on_up()
+
     @property
     def _alive(self) -> frozenset[str]:
         return self._peers.alive if self._peers else frozenset({self._config.component.jid})
+
+    async def _on_greeted(self) -> None:
+        self._see_counters()
+        await self._movers.on_up()
+
+    def _see_counters(self) -> None:
+        """Whether one of our own servers drops what its users are sent too fast."""
+        counters = [hello.counter for hello in self._session.hellos.values() if hello.counter]
+        self._movers.see_counters(counters)
 
     async def _on_up(self) -> None:
         self.metrics.link_up(True)
@@ -231,6 +249,11 @@ class App:
                 "hooks": {
                     host: f"{hello.version} in {hello.server} {hello.server_version}"
                     for host, hello in self._session.hellos.items()
+                },
+                "counters": {
+                    host: hello.counter
+                    for host, hello in self._session.hellos.items()
+                    if hello.counter is not None
                 },
                 "hosts_without_hook": missing,
                 "journal": trouble or "writable",
@@ -286,6 +309,7 @@ class App:
 
     async def take_figures(self) -> None:
         """Take the figures that nobody reports; raises StoreError."""
+        self._see_counters()  # an option of a server's may have changed
         figures, pace = self.metrics.movers, self._movers.pace
         figures.contacts(self._movers.contact_counts())
         figures.ways_back_held(self._inbound.awaited)

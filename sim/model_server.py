@@ -9,6 +9,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Literal
 
 from component.core import jids
@@ -66,9 +67,12 @@ class FakeServer:
 
     def __init__(self, hosts: tuple[str, ...]) -> None:
         self.hosts = hosts
+        self._accounts = count(1)
         self.world = World(self)
         self.things = Things()
         self.rosters: Rosters = {}
+        self.tokens: dict[str, str] = {}
+        """Of each account: whoever gets a name again has another one."""
         self.nodes: dict[str, Node] = {}
         self.blocks: dict[str, set[str]] = {}
         self.watches: dict[str, frozenset[str]] = {}
@@ -76,10 +80,15 @@ class FakeServer:
         """Contacts whom a deletion does not cut off, by user."""
         self.graves: dict[str, str] = {}
         """What tombstones say."""
+        self.left: set[str] = set()
+        """Whom the hook asks about once their account is gone."""
+        self._stale: set[str] = set()
         self.told: list[Told] = []
         self.log: list[str] = []
         self.up = True
         self.whitelists = True
+        self.odd: set[str] = set()
+        """Addresses that a whitelist cannot take."""
         self.pep = True
         self.gate: Callable[[str], Awaitable[None]] = _pass
         """Awaited before and after each request: faults and crashes come from here."""
@@ -94,6 +103,19 @@ class FakeServer:
         """A user and their roster."""
         self.rosters[user] = {item.jid: item for item in items}
 
+    def remove(self, user: str) -> str:
+        """Delete an account with all that is its own; the token that it had."""
+        token = self.token(user)
+        del self.rosters[user], self.tokens[user]
+        self.watches.pop(user, None)
+        self.blocks.pop(user, None)
+        self.nodes.pop(user, None)
+        return token
+
+    def token(self, user: str) -> str:
+        """Which account has this name (hook protocol, section 13)."""
+        return self.tokens.setdefault(user, f"{user} {next(self._accounts)}")
+
     def entry(self, user: str, jid: str) -> RosterItem | None:
         """An entry as it is now."""
         return self.rosters[user].get(jid)
@@ -103,8 +125,9 @@ class FakeServer:
         node, kept = self.nodes.pop(user, None), self.kept.pop(user, set())
         if node is not None and node.names is not None:
             self.graves[user] = node.names
-        self.watches.pop(user, None)
-        for item in self.rosters.pop(user).values():
+        roster = self.rosters[user]
+        self.remove(user)
+        for item in roster.values():
             if item.jid not in kept or not item.subscription.receives:
                 self.world.post(user, PresenceKind.UNSUBSCRIBE, item.jid)
                 self.world.post(user, PresenceKind.UNSUBSCRIBED, item.jid)
@@ -133,10 +156,18 @@ class FakeServer:
 
     def answer(self, hosts: tuple[str, ...], to: str, payload: ET.Element) -> ET.Element:
         """What a component that serves these hosts is answered."""
+        if to in hosts and payload.tag == tag(NS_HOOK, "tombstones"):
+            self._told_of(payload)
+            return ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
         if to not in self.rosters or jids.domain(to) not in hosts:
+            raise RemoteError("item-not-found")
+        token = self.token(to)
+        if payload.get("account", token) != token:
             raise RemoteError("item-not-found")
         iq = ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
         match payload.tag:
+            case t if t == tag(NS_HOOK, "account"):
+                ET.SubElement(iq, tag(NS_HOOK, "account"), {"token": token})
             case t if t == tag(NS_HOOK, "query"):
                 inner = payload.find(tag(NS_CLIENT, "iq"))
                 assert inner is not None
@@ -159,6 +190,17 @@ class FakeServer:
             case _:
                 raise RemoteError("feature-not-implemented")
         return iq
+
+    def _told_of(self, tombstones: ET.Element) -> None:
+        """Who left (section 11)."""
+        if tombstones.get("begin") == "true":
+            self._stale = set(self.left)
+        for account in tombstones.iter(tag(NS_HOOK, "account")):
+            jid = account.get("jid", "")
+            (self.left.discard if account.get("state") == "removed" else self.left.add)(jid)
+            self._stale.discard(jid)
+        if tombstones.get("end") == "true":
+            self.left -= self._stale
 
     # Presences ----------------------------------------------------------------------------------
 
@@ -349,7 +391,10 @@ class FakeServer:
             del self.nodes[user]
             self.log.append(f"{user} withdraws")
         elif order.tag == tag(NS_PUBSUB_OWNER, "affiliations"):
-            node.members.update(child.get("jid", "") for child in order)
+            members = {child.get("jid", "") for child in order}
+            if members & self.odd:
+                return _error("jid-malformed")
+            node.members.update(members)
         elif kind == "set":
             self.nodes[user] = replace(node, access=_access_in(order))
         else:

@@ -65,6 +65,10 @@ class Ledger:
             or (_done_away(journey) and not stages.over(journey, timedelta(0), since))
         ]
 
+    async def with_work(self, holder: str | None = None) -> Sequence[int]:
+        """See :class:`JourneyStore`."""
+        return sorted(id for id, journey in self.journeys.items() if journey.state.running)
+
     async def had_time(self, until: datetime) -> Sequence[Journey]:
         """Journeys away that are done and began until then, the owner knowing it."""
         return [
@@ -118,10 +122,17 @@ class Ledger:
         """Nobody leaves drafts behind."""
         return 0
 
+    async def disown(self, jid: str, *, left: str | None, led: str | None) -> None:
+        """Nobody deletes an account here."""
+
     async def successor(self, old: str) -> Journey | None:
         """The move that led away from this account, once its statement stands."""
         journey = self.journeys.get(self._newest.get(old, 0))
         return journey if journey is not None and journey.state in _PUBLISHED else None
+
+    async def left(self) -> Collection[str]:
+        """The accounts that have a successor."""
+        return {old for old in self._newest if await self.successor(old) is not None}
 
     async def last_started(self, old_or_new: str) -> Sequence[Journey]:
         """Journeys of an account that were started, newest first."""

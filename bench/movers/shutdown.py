@@ -104,7 +104,6 @@ class _Shutdown:
             self.ledger,
             messages,
             self.clock,
-            self.settings,
             (OLD_HOST, NEW_HOST),
             _unexpected,
             _unexpected,

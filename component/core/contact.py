@@ -8,9 +8,13 @@ Rules (XEP-0283 4.3 and 4.4; hook protocol 4.1):
   sender; whatever else comes, or nothing until the deadline, is a release with its reason;
 * the contact's choice: ``never`` is a release before anybody is asked, ``ask`` one after the proof;
 * a take is durable in the journal before it leaves, a release needs nobody's leave;
+* an entry that the admin owns is not changed (the server says so): the contact is told that the
+  request is genuine, and decides;
 * a mover who returns to the address they left is not followed once more: the entries become what
   they were before they left it;
-* what became of a verdict is what the server says became of it, not what we asked for.
+* what became of a verdict is what the server says became of it, not what we asked for;
+* where it says nothing, the roster tells whether the request was taken.  Whoever held it may have
+  died: what was taken is sent once more, what was not is handed back; twice is as good as once.
 
 The table at the end has every (phase, event) that means something; an event that a phase does not
 list changes nothing (an answer after the deadline, an outcome told twice).
@@ -89,7 +93,9 @@ class JournalFailed:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The component is being stopped."""
+    """The component is being stopped, or whoever held the request is gone: no more time."""
+
+    reason: Reason = Reason.STOPPING
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +169,18 @@ class ReadRoster:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """Send these presences once more: the roster has them, they themselves may not have left."""
+
+    plan: SendPlan
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack:
+    """Give the stanza back to the server (hook protocol, section 6)."""
+
+
+@dataclass(frozen=True, slots=True)
 class PutBack:
     """Bring the entries to what they were before this record; answer with RosterRead."""
 
@@ -193,7 +211,9 @@ class Settle:
     """Mark this one as undone, before the record itself is closed."""
 
 
-Effect = FetchStatement | Journal | Take | Release | ReadRoster | PutBack | Settle
+Effect = (
+    FetchStatement | Journal | Take | Release | ReadRoster | Repeat | HandBack | PutBack | Settle
+)
 
 
 # The machine ----------------------------------------------------------------------------------
@@ -289,6 +309,11 @@ def _on_journalled(case: Case, event: Event) -> Result:
     return replace(case, phase=Phase.TAKING), (Take(case.plan),)
 
 
+def _on_stopping(case: Case, event: Event) -> Result:
+    assert isinstance(event, Stopping)
+    return _released(case, event.reason)
+
+
 def _release_for(reason: Reason) -> Callable[[Case, Event], Result]:
     return lambda case, event: _released(case, reason)
 
@@ -300,13 +325,31 @@ def _on_outcome(case: Case, event: Event) -> Result:
     reason = case.reason or Reason.SERVER
     if case.phase is not Phase.RELEASING:
         # Verified or still asking, yet the server let it go: it timed out or could not send.
-        reason = Reason.SEND_REFUSED if event.why == "send-failed" else Reason.SERVER
+        reason = _BY_SERVER.get(event.why, Reason.SERVER)
     return _let_go(case, reason, event.why)
 
 
+_BY_SERVER: Mapping[str | None, Reason] = {
+    "send-failed": Reason.SEND_REFUSED,
+    "shared": Reason.SHARED,
+}
+"""Why the server let go by itself, where that is not for us to explain (hook protocol 2)."""
+
+
 def _let_go(case: Case, reason: Reason, detail: str | None = None) -> Result:
-    note = Note.ASKS if reason is Reason.ASKED and case.notify else None
-    return _settled(case, Settle(MoveState.RELEASED, reason, detail=detail, note=note))
+    return _settled(case, _not_followed(case, MoveState.RELEASED, reason, detail))
+
+
+def _not_followed(
+    case: Case, state: MoveState, reason: Reason, detail: str | None = None
+) -> Settle:
+    item = case.divert.new_item
+    asks = reason is Reason.ASKED or (
+        # Whoever is approved already is answered by the server: nobody is asked.
+        reason is Reason.SHARED and not (item is not None and item.subscription.grants)
+    )
+    note = Note.ASKS if asks and case.notify else None
+    return Settle(state, reason, detail=detail, note=note)
 
 
 def _taken(case: Case, items: tuple[RosterItem, ...]) -> Result:
@@ -352,8 +395,13 @@ def _on_outcome_missing(case: Case, event: Event) -> Result:
 def _on_roster(case: Case, event: Event) -> Result:
     assert isinstance(event, RosterRead)
     if case.plan is not None and carried_out(case.divert, case.plan, event.items):
-        return _taken(case, event.items)
-    return _let_go(case, case.reason or Reason.SERVER)
+        later, effects = _taken(case, event.items)
+        return later, (Repeat(case.plan), *effects)
+    reason = case.reason or Reason.RESTARTED
+    if reason is Reason.VERIFIED:
+        reason = Reason.RESTARTED
+    settle = _not_followed(case, MoveState.HANDED_BACK, reason)
+    return replace(case, phase=Phase.SETTLED), (HandBack(), settle)
 
 
 def _on_put_back(case: Case, event: Event) -> Result:
@@ -377,11 +425,11 @@ _OPEN = (Phase.VERIFYING, Phase.COMMITTING, Phase.TAKING, Phase.RELEASING, Phase
 TABLE: Mapping[tuple[Phase, type], Callable[[Case, Event], Result]] = {
     (Phase.NEW, Diverted): _on_diverted,
     (Phase.NEW, JournalFailed): _release_for(Reason.JOURNAL_FAILED),
-    (Phase.NEW, Stopping): _release_for(Reason.STOPPING),
+    (Phase.NEW, Stopping): _on_stopping,
     (Phase.VERIFYING, StatementAnswered): _on_answer,
     (Phase.VERIFYING, DeadlinePassed): _release_for(Reason.DEADLINE),
     (Phase.VERIFYING, JournalFailed): _release_for(Reason.JOURNAL_FAILED),
-    (Phase.VERIFYING, Stopping): _release_for(Reason.STOPPING),
+    (Phase.VERIFYING, Stopping): _on_stopping,
     (Phase.COMMITTING, Journalled): _on_journalled,
     (Phase.COMMITTING, JournalFailed): _release_for(Reason.JOURNAL_FAILED),
     **{(phase, OutcomeTold): _on_outcome for phase in _OPEN},

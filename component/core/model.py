@@ -9,6 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+NOBODYS = "-"
+"""The token of no account at all."""
+
+
+def same_account(known: str | None, now: str | None) -> bool:
+    """Whether a name still has the owner that it had: names are given to others.
+
+    :param known: the token that the account had (hook protocol, section 13); None: it was noted
+        before tokens were kept, and is taken for the same.
+    :param now: the token that it has; None: there is no such account.
+    """
+    return known is None or known == now
+
 
 class Subscription(StrEnum):
     """The ``subscription`` attribute of a roster item (RFC 6121 section 2.1.2.5)."""
@@ -79,6 +92,8 @@ class Divert:
     new_item: RosterItem | None
     stanza: str
     """The original presence, serialised: what a hand-back must restore."""
+    account: str | None = None
+    """The token of the contact's account (hook protocol, section 13)."""
 
 
 class Reason(StrEnum):
@@ -104,11 +119,16 @@ class Reason(StrEnum):
     TOO_MANY_INTO = "too-many-old-jids-into-new-jid"
     RATE_LIMITED = "rate-limited"
     DENIED = "domain-denied"
+    TOO_LARGE = "request-too-large"
+    BACK_AND_FORTH = "back-and-forth"
+    """The contact was taken between the two addresses often enough for a day."""
     OVERLOADED = "overloaded"
     JOURNAL_FAILED = "journal-failed"
     STOPPING = "component-stopping"
     SERVER = "released-by-server"
     SEND_REFUSED = "send-refused-by-server"
+    SHARED = "entry-is-the-admins"
+    """Verified, but the old entry comes from a shared group: the admin's, and not to be changed."""
     RESTARTED = "restarted"
     NOT_WANTED = "not-wanted"
     """The contact has chosen that nothing is followed."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from component.core.journey.model import Journey, Progress
+from component.core.restore import Difference
 
 
 class Follow(StrEnum):
@@ -25,6 +26,8 @@ class Settings:
     follow: Follow = Follow.AUTO
     language: str | None = None
     """A language tag (BCP 47); None: what their client says, else the configuration's."""
+    account: str | None = field(default=None, compare=False)
+    """The token of the account that chose (hook protocol, section 13)."""
 
 
 # To a contact -----------------------------------------------------------------------------------
@@ -60,6 +63,8 @@ class ContactRestored:
     name: str | None
     old: str
     new: str
+    differences: tuple[Difference, ...] = ()
+    """What is not as it was before."""
 
 
 # To a mover -------------------------------------------------------------------------------------
@@ -134,6 +139,13 @@ class HandoverTrouble:
     lasting: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The server stops looking after moves: the statement of this one is about to go."""
+
+    journey: Journey
+
+
 Notice = (
     ContactMoved
     | ContactAsks
@@ -146,6 +158,7 @@ Notice = (
     | Stopped
     | UndoneTold
     | HandoverTrouble
+    | Withdrawn
 )
 
 

@@ -1,14 +1,15 @@
 """What to do with a journalled request after a loss: the component's, the link's or the server's.
 
 The server releases what it holds when our stream is lost, when it stops in order and after its
-own time-out.  Only a server that died (another instance answers now) has forgotten requests.
+own time-out.  Only a server, or a node of its cluster, that died has forgotten requests: the
+instance of the hook that held them is no more.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from component.core.contact import PutBack, Settle, carried_out, done
+from component.core.contact import HandBack, PutBack, Settle, carried_out, done
 from component.core.model import Divert, Reason, RosterItem, SendPlan
 from component.core.records import MoveRecord, MoveState
 from component.core.roster import Carry, follow_plan
@@ -19,11 +20,6 @@ _LATER = "settled later"
 @dataclass(frozen=True, slots=True)
 class RepeatPlan:
     """Send the journalled plan once more: the roster has it, its presences may not have left."""
-
-
-@dataclass(frozen=True, slots=True)
-class HandBack:
-    """Give the stanza back to the server (hook protocol 4.4)."""
 
 
 RecoveryEffect = RepeatPlan | HandBack | PutBack | Settle
@@ -45,7 +41,7 @@ def divert_of(record: MoveRecord) -> Divert:
 
 def recover(
     record: MoveRecord,
-    instance: str,
+    alive: bool,
     items: tuple[RosterItem, ...],
     *,
     plan: SendPlan | None = None,
@@ -56,7 +52,7 @@ def recover(
 
     A :class:`PutBack` comes last: what it brings about goes into :func:`put_back`.
 
-    :param instance: the hook instance that serves the contact's host now.
+    :param alive: whether the hook instance that held the request still serves.
     :param items: the contact's entries of old and new JID as they are now.
     :param plan: what was journalled to be sent.
     :param earlier: the move that this one takes back, if it does.
@@ -69,8 +65,8 @@ def recover(
         if earlier is not None:
             end = PutBack(earlier)
         # A server that lives has sent what it saved; one that died between the two may not have.
-        return (end,) if record.instance == instance else (RepeatPlan(), end)
-    if record.instance == instance:
+        return (end,) if alive else (RepeatPlan(), end)
+    if alive:
         return (Settle(MoveState.RELEASED, record.reason or Reason.SERVER, (), _LATER),)
     return (HandBack(), Settle(MoveState.HANDED_BACK, Reason.RESTARTED))
 

@@ -12,13 +12,15 @@ from typing import Any
 import structlog
 
 from component.core import contact as core
+from component.core import jids
 from component.core.contact import Case, Event
-from component.core.limits import Declined, Followed, Gate
-from component.core.model import Divert, Reason
+from component.core.limits import Declined, Followed, Gate, Repeats
+from component.core.model import NOBODYS, Divert, Reason
 from component.core.records import MoveState, Settlement, VerdictRecord
 from component.core.roster import Carry
 from component.core.statement import Answer, judge
 from component.engine import plans
+from component.engine.acting import acting_for
 from component.engine.fetcher import Fetcher
 from component.engine.hook import Hook
 from component.engine.ports import Clock, Gauges, Journal
@@ -33,8 +35,15 @@ from component.xmpp.errors import LinkError, LinkLost
 log = structlog.get_logger(__name__)
 
 # Over these limits nothing is written: a flood must not fill the disk either.
-_UNRECORDED = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.DENIED})
-_FLOODS = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED})
+_ENDS = {
+    MoveState.DONE: "followed",
+    MoveState.RELEASED: "released",
+    MoveState.HANDED_BACK: "handed back",
+}
+_FLOODS = frozenset(
+    {Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.TOO_LARGE, Reason.BACK_AND_FORTH}
+)
+_UNRECORDED = _FLOODS | {Reason.DENIED}
 _TELL_EVERY = 10.0
 """Seconds between log lines on requests beyond the limits: not one for each."""
 
@@ -87,6 +96,7 @@ class ContactSide:
         self._gate = gate
         self._followed = followed
         self._declined = declined
+        self._repeats = Repeats()
         self._preferences = preferences
         self._restorer = restorer
         self._notices = notices
@@ -145,15 +155,15 @@ class ContactSide:
             case=Case(
                 divert,
                 carry=self._carry,
-                follow=self._preferences.of(divert.contact).follow,
+                follow=self._preferences.of(divert.contact, divert.account).follow,
                 notify=self._notices.on,
             ),
             epoch=self._epoch,
             started=self._clock.tick(),
+            at=self._clock.now(),
             outcome=loop.create_future(),
             stopped=loop.create_future(),
             journal=self._journal,
-            clock=self._clock,
         )
         self._open[divert.request_id] = run
         if self._stopping:
@@ -161,6 +171,7 @@ class ContactSide:
         self._count()
         objection = self._gate.admit(divert, open_requests=len(self._open), now=self._clock.tick())
         objection = objection or self._declined.object_to(divert)
+        objection = objection or self._repeats.object_to(divert, self._clock.now().timestamp())
         if objection in _FLOODS:
             self._flooded(objection, divert.new)
         run.recorded = objection not in _UNRECORDED
@@ -192,6 +203,16 @@ class ContactSide:
             run.outcome.cancel()
             self._forget(run)
 
+    def abandon(self, instances: Collection[str]) -> None:
+        """These instances of the hook are no more (a node of a cluster has died), though the stream
+        stands: what they held is settled without waiting for their word."""
+        for run in list(self._open.values()):
+            if run.case.divert.instance in instances and not run.gone:
+                run.gone = True
+                if run.patience is not None:
+                    self._finish_later(run, core.OutcomeMissing())
+                run.stop()
+
     async def stop(self, grace: float) -> None:
         """Release what is not decided and wait up to ``grace`` seconds for outcomes."""
         self._stopping = True
@@ -207,11 +228,13 @@ class ContactSide:
 
     async def _drive(self, run: Request, event: Event | None) -> None:
         """Feed an event and run its effects, which may bring the next event."""
-        while event is not None:
-            run.case, effects = core.step(run.case, event)
-            event = None
-            for effect in effects:
-                event = await self._run_effect(run, effect) or event
+        divert = run.case.divert
+        with acting_for({divert.contact: divert.account}):
+            while event is not None:
+                run.case, effects = core.step(run.case, event)
+                event = None
+                for effect in effects:
+                    event = await self._run_effect(run, effect) or event
 
     async def _run_effect(self, run: Request, effect: core.Effect) -> Event | None:
         match effect:
@@ -227,6 +250,11 @@ class ContactSide:
                 divert = run.case.divert
                 items = await self._hook.entries(divert.contact, (divert.old, divert.new))
                 return core.RosterRead(items)
+            case core.Repeat(plan):
+                await self._hook.send(run.case.divert.contact, plan)
+            case core.HandBack():
+                divert = run.case.divert
+                await self._hook.hand_back(divert.contact, divert.stanza)
             case core.PutBack(earlier):
                 row = await run.row()
                 items = await self._restorer.complete_return(
@@ -291,7 +319,7 @@ class ContactSide:
                 if run.outcome.done():
                     return _told(run.outcome.result())
                 if not ask.done():
-                    return core.Stopping()
+                    return core.Stopping(Reason.RESTARTED) if run.gone else core.Stopping()
                 answer = ask.result()
                 await asyncio.shield(row)
         except TimeoutError:
@@ -311,6 +339,7 @@ class ContactSide:
         objection = self._followed.object_to(divert.old, divert.new, now)
         earlier = None
         if objection is None and judge(answer, divert.new) is Reason.VERIFIED:
+            run.old_account = await self._old_account(divert)
             try:
                 earlier = await self._restorer.earlier(divert)
             except StoreError as error:
@@ -318,12 +347,27 @@ class ContactSide:
                 return core.JournalFailed()
         return core.StatementAnswered(answer, objection, earlier)
 
+    async def _old_account(self, divert: Divert) -> str | None:
+        """Which account of ours moves, so that an undo gives nothing to a later owner of its name.
+
+        :raises LinkLost: the stream was lost.
+        """
+        if jids.domain(divert.old) not in self._hosts:
+            return None
+        try:
+            return await self._hook.account(divert.old)
+        except LinkLost:
+            raise
+        except LinkError:
+            return NOBODYS  # gone already, or not known: in no case somebody else's
+
     async def _commit(self, run: Request, effect: core.Journal) -> Event:
         verdict = VerdictRecord(
             at=self._clock.now(),
             reason=effect.reason,
             evidence=effect.evidence,
             plan=plans.dump(effect.plan),
+            old_account=run.old_account,
         )
         try:
             kept = await run.decide(verdict)
@@ -344,6 +388,8 @@ class ContactSide:
             self._forget(run)  # where the stream went down, the record is recovery's
         elif run.outcome.done():
             self._finish_later(run, _told(run.outcome.result()))
+        elif run.gone:
+            self._finish_later(run, core.OutcomeMissing())
         else:
             wait, loop = self._timing.outcome, asyncio.get_running_loop()
             missing = core.OutcomeMissing()
@@ -369,12 +415,13 @@ class ContactSide:
         if effect.state is MoveState.DONE:
             now = self._clock.now().timestamp()
             self._followed.note(divert.old, divert.new, now)
+            self._repeats.note(divert, now)
         if run.answer is not None:
             self._gauges.outcome(self._clock.tick() - run.decided)
         # Of a flood, each line would be one for the sender to fill the disk with.
         say = log.debug if effect.reason in _UNRECORDED else log.info
         say(
-            "followed" if effect.state is MoveState.DONE else "released",
+            _ENDS[effect.state],
             contact=divert.contact,
             old=divert.old,
             new=divert.new,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
 
 from component.core import jids
 from component.core.conditions import Condition
-from component.core.contact import PutBack, Settle
+from component.core.contact import HandBack, PutBack, Settle
 from component.core.limits import Followed
 from component.core.model import Reason
 from component.core.records import MoveRecord, MoveState, Settlement
-from component.core.recovery import HandBack, RecoveryEffect, RepeatPlan, put_back, recover
+from component.core.recovery import RecoveryEffect, RepeatPlan, put_back, recover
 from component.engine import plans
+from component.engine.acting import acting_for
 from component.engine.hook import Hook
 from component.engine.ports import Clock, Journal
 from component.engine.telling import ContactNotices
@@ -73,19 +74,20 @@ class Recovery:
 
     @property
     def urgent(self) -> bool:
-        """Whether another instance has just died: somebody has to settle what it held."""
+        """Whether somebody who held requests has just died: what is left has to be settled."""
         return self._urgent
 
     def hurry(self) -> None:
-        """Another instance has just died, or this one was taken for dead."""
+        """Another instance has just died, or this one was taken for dead, or a node of the server's
+        cluster is gone."""
         self._urgent = True
 
     async def run(
-        self, instances: Mapping[str, str], held: Mapping[str, float] | None = None
+        self, instances: Mapping[str, Collection[str]], held: Mapping[str, float] | None = None
     ) -> int:
         """Settle what can be settled; returns how many records were.
 
-        :param instances: the hook instance that serves each host now.
+        :param instances: the hook instances that serve each host now, on whatever node.
         :param held: for how many seconds the hook of each host holds a request.
         :raises LinkLost: the stream went down again; the next run goes on.
         """
@@ -94,13 +96,14 @@ class Recovery:
         self._urgent = False
         for record in await self._mine():
             host = jids.domain(record.contact)
-            instance = instances.get(host)
-            if instance is None or self._is_open(record.request_id):
+            serving = instances.get(host)
+            if serving is None or self._is_open(record.request_id):
                 continue
             claimed_at = self._claimed.get(record.id, float("-inf"))
             until = claimed_at + (held or {}).get(host, HELD_SECONDS) + MARGIN_SECONDS
             try:
-                settled += await self._settle(record, instance, until <= self._clock.tick())
+                with acting_for({record.contact: record.account}):
+                    settled += await self._settle(record, serving, until <= self._clock.tick())
             except LinkLost:
                 raise
             except LinkError as error:
@@ -129,14 +132,16 @@ class Recovery:
             log.warning("requests of other instances are taken over", requests=len(others))
         return claimed
 
-    async def _settle(self, record: MoveRecord, instance: str, surely_ended: bool) -> bool:
+    async def _settle(
+        self, record: MoveRecord, serving: Collection[str], surely_ended: bool
+    ) -> bool:
         """Bring a record to its end; False: not yet.
 
         ``surely_ended``: the hook does not hold the request any more.  It may hold that of another
         instance which only sleeps, and which may wake up and answer: its journal refuses all that
         it would write, but a verdict that was written already can still leave.
         """
-        effects = await self._effects(record, instance)
+        effects = await self._effects(record, record.instance in serving)
         if not surely_ended and all(
             isinstance(effect, Settle) and effect.state is MoveState.RELEASED for effect in effects
         ):
@@ -177,7 +182,7 @@ class Recovery:
                 at=at,
             )
 
-    async def _effects(self, record: MoveRecord, instance: str) -> tuple[RecoveryEffect, ...]:
+    async def _effects(self, record: MoveRecord, alive: bool) -> tuple[RecoveryEffect, ...]:
         try:
             items = await self._hook.entries(record.contact, (record.old, record.new))
         except RemoteError as error:
@@ -188,7 +193,7 @@ class Recovery:
         taking = record.state is MoveState.TAKING
         return recover(
             record,
-            instance,
+            alive,
             items,
             plan=plans.load(record.plan) if record.plan is not None else None,
             earlier=await self._restorer.earlier_than(record) if taking else None,

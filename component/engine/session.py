@@ -41,14 +41,16 @@ class Session:
         retry_seconds: float = 30.0,
         again_seconds: float = AGAIN_SECONDS,
         on_greeted: Callable[[], Awaitable[None]] | None = None,
+        on_gone: Callable[[Collection[str]], Awaitable[None]] | None = None,
     ) -> None:
         """Sessions of one component.
 
         :param deadline: ours, in seconds; it has to lie below each hook's time-out.
         :param retry_seconds: the longest time until a host without a hook is asked again.
         :param again_seconds: between looks at records that could not be settled.
-        :param on_greeted: called in each session once, when the hooks that are there were greeted
-            and what was left over is settled.
+        :param on_greeted: called in each session when the hooks that are there were greeted and
+            what was left over is settled; again when another one is.
+        :param on_gone: called with instances of the hook that are no more while the stream stands.
         """
         self._hook = hook
         self._recovery = recovery
@@ -57,6 +59,7 @@ class Session:
         self._retry_seconds = retry_seconds
         self._again_seconds = again_seconds
         self._on_greeted = on_greeted
+        self._on_gone = on_gone
         self._hellos: dict[str, Hello] = {}
         self._silent: set[str] = set()
         self._full: set[str] = set()
@@ -65,6 +68,8 @@ class Session:
         self._epoch = 0
         self._up = False
         self._greeting = False
+        self.greeted = False
+        """Every host was asked once, in this session or one before, whatever came of it."""
 
     @property
     def hellos(self) -> Mapping[str, Hello]:
@@ -98,10 +103,11 @@ class Session:
         wait = FIRST_RETRY
         try:
             while not self.ready and epoch == self._epoch:
-                await self._greet(complained)
+                greeted = await self._greet(complained)
+                self.greeted = True
                 await self._recover()
                 first, self._recovered = not self._recovered, True
-                if first and self._on_greeted is not None:
+                if (first or greeted) and self._on_greeted is not None:
                     await self._on_greeted()
                 if self.ready:
                     log.info("ready", hosts=list(self._hosts))
@@ -142,7 +148,7 @@ class Session:
         self._recovered_at = self._tick()
         hellos = self._hellos.items()
         await self._recovery.run(
-            {host: hello.instance for host, hello in hellos},
+            {host: hello.instances for host, hello in hellos},
             {host: hello.timeout for host, hello in hellos},
         )
 
@@ -178,6 +184,12 @@ class Session:
             return
         self._hellos[host] = hello
         self._see_room(host, hello, known)
+        gone = known.instances - hello.instances
+        if gone:
+            log.warning("a node of the server's cluster is gone", host=host, nodes=len(gone))
+            if self._on_gone is not None:
+                await self._on_gone(gone)
+            self._recovery.hurry()
 
     def _see_room(self, host: str, hello: Hello, known: Hello) -> None:
         """While the stream stands, requests pass the hook by for one reason only."""
@@ -196,7 +208,9 @@ class Session:
             self._full.discard(host)
             log.info("the hook has room again", host=host)
 
-    async def _greet(self, complained: dict[str, str]) -> None:
+    async def _greet(self, complained: dict[str, str]) -> bool:
+        """Greet those that were not; whether one answered."""
+        before = len(self._hellos)
         for host in self._hosts:
             if host in self._hellos:
                 continue
@@ -222,7 +236,7 @@ class Session:
             if not hello.features >= MOVER_FEATURES:
                 log.error(
                     "the server module is too old for users who move; update it "
-                    "(xmpp-moved hook prosody|ejabberd --to DIR) and reload it",
+                    "(xmpp-moved hook prosody|snikket|ejabberd) and reload it",
                     host=host,
                     hook=hello.version,
                 )
@@ -233,3 +247,4 @@ class Session:
                 hook=hello.version,
                 server=f"{hello.server} {hello.server_version}",
             )
+        return len(self._hellos) > before

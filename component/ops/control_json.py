@@ -119,6 +119,7 @@ def progress_dict(progress: Progress) -> dict[str, Any]:
         "by_hand": list(progress.by_hand),
         "unanswered": list(progress.unanswered),
         "waits": progress.waits,
+        "again": progress.again,
     }
 
 
@@ -145,6 +146,7 @@ def _progress(given: Any) -> Progress:
         by_hand=tuple(str(jid) for jid in given["by_hand"]),
         unanswered=tuple(str(jid) for jid in given.get("unanswered", ())),
         waits=bool(given.get("waits", False)),
+        again=int(given.get("again", 0)),
     )
 
 

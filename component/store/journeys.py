@@ -19,6 +19,7 @@ from component.core.journey.model import (
     JourneyState,
     Kind,
 )
+from component.core.model import NOBODYS
 from component.store import journey_rows as rows
 from component.store.database import Database
 from component.store.models import ContactRow, JourneyRow, as_utc, table
@@ -38,6 +39,12 @@ _PUBLISHED = (
     JourneyState.NOTIFYING.value,
     JourneyState.SETTLING.value,
     JourneyState.DONE.value,
+)
+_LED_AWAY = and_(
+    JourneyRow.kind.in_((Kind.AWAY.value, Kind.BOTH.value)),
+    JourneyRow.state.in_(_PUBLISHED),
+    JourneyRow.old_account.is_distinct_from(NOBODYS),
+    JourneyRow.new_account.is_distinct_from(NOBODYS),
 )
 
 
@@ -137,6 +144,10 @@ class Journeys:
         while count := await journal.run(lambda c: rows.prune_answers(c, limit)):
             total += count
         return total
+
+    async def disown(self, jid: str, *, left: str | None, led: str | None) -> None:
+        """See :class:`~component.engine.movers.ports.JourneyStore`."""
+        await self._database.writing().run(lambda c: rows.disown(c, jid, left, led))
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -259,17 +270,24 @@ class Journeys:
         """The newest journey away from ``old`` that has published its statement, if any."""
         wanted = (
             select(JourneyRow)
-            .where(
-                JourneyRow.old == old,
-                JourneyRow.kind.in_((Kind.AWAY.value, Kind.BOTH.value)),
-                JourneyRow.state.in_(_PUBLISHED),
-            )
+            .where(JourneyRow.old == old, _LED_AWAY)
             .order_by(JourneyRow.id.desc())
             .limit(1)
         )
         async with self._database.reading() as session:
             row = (await session.scalars(wanted)).first()
             return None if row is None else rows.journey_of(row)
+
+    async def left(self) -> frozenset[str]:
+        """The accounts that have a :meth:`successor`."""
+        found: set[str] = set()
+        async with self._database.reading() as session:
+            stream = await session.stream_scalars(
+                select(JourneyRow.old).where(_LED_AWAY).distinct()
+            )
+            async for part in stream.partitions(_READ_CHUNK):
+                found.update(part)
+        return frozenset(found)
 
     async def last_started(self, old_or_new: str) -> Found:
         """Journeys of this account (old or new) that were started, the last started first."""

@@ -235,9 +235,17 @@ class Store:
         return await self._database.writing().submit(rows.settle_row(id, s), patience=patience)
 
     async def undone(
-        self, id: int, at: datetime, changes: tuple[Change, ...], reason: Reason
+        self,
+        id: int,
+        at: datetime,
+        changes: tuple[Change, ...],
+        reason: Reason,
+        *,
+        reopens: int | None = None,
     ) -> bool:
         """Journal that a move which is DONE was taken back, and how; durable on return.
+
+        :param reopens: another one that this one had taken back, and that stands again.
 
         False, and nothing changes, unless it is DONE and was not taken back before.  Raises
         StoreError, or ValueError for a time without zone.
@@ -246,7 +254,7 @@ class Store:
         journal = self._database.writing()
 
         def job(connection: Connection) -> int:
-            return undo(connection, id, moment, reason.value, texts, self._holder)
+            return undo(connection, id, moment, reason.value, texts, self._holder, reopens)
 
         return bool(await journal.run(job))
 
@@ -411,6 +419,27 @@ class Store:
                 )
                 for row in await session.execute(wanted)
             ]
+
+    async def related(
+        self, contact: str, jids: Collection[str]
+    ) -> list[tuple[MoveRecord, list[AuditRecord]]]:
+        """Moves of this contact that are TAKING or DONE with one of these as old or new JID.
+
+        Oldest first, each with its audit in order; all JIDs prepared and bare.  Those that are to
+        be settled by now count as such.
+        """
+        if self._journal is not None:
+            await self._journal.flush()
+        states = (MoveState.TAKING.value, MoveState.DONE.value)
+        named = or_(Move.old.in_(jids), Move.new.in_(jids))
+        wanted = select(Move).where(Move.contact == contact, Move.state.in_(states), named)
+        async with self._database.reading() as session:
+            moves = (await session.scalars(wanted.order_by(Move.id))).all()
+            lines = select(Audit).where(Audit.move_id.in_([move.id for move in moves]))
+            audit: dict[int, list[AuditRecord]] = {move.id: [] for move in moves}
+            for line in await session.scalars(lines.order_by(Audit.id)):
+                audit[line.move_id].append(rows.audit_record(line))
+            return [(rows.move_record(move), audit[move.id]) for move in moves]
 
     async def accepted_since(self, since: datetime) -> list[Accepted]:
         """Moves verified, followed and not undone, by when they were settled, oldest first."""

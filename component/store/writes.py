@@ -130,6 +130,7 @@ _DECIDE = (
         evidence=bindparam("b_evidence"),
         plan=bindparam("b_plan"),
         decided_at=bindparam("b_decided_at"),
+        old_account=bindparam("b_old_account"),
     )
 )
 _SETTLE = (
@@ -141,6 +142,7 @@ _SETTLE = (
         detail=bindparam("b_detail"),
         settled_at=bindparam("b_at"),
         noticed_at=bindparam("b_noticed_at"),
+        stanza="",  # whoever sent it chose its length; only what is open may be handed back
     )
 )
 _EXPLAIN = insert(_audit)
@@ -213,7 +215,7 @@ def _added_values(write: AddRow, holder: str | None) -> dict[str, Any]:
     return {**write.values, **(write.verdict or _UNDECIDED), "holder": holder}
 
 
-_UNDECIDED = dict.fromkeys(("reason", "evidence", "plan", "decided_at"))
+_UNDECIDED = dict.fromkeys(("reason", "evidence", "plan", "decided_at", "old_account"))
 
 
 @dataclass(slots=True)
@@ -272,15 +274,20 @@ def undo(
     reason: str,
     changes: Changes,
     holder: Holder = ALONE,
+    reopens: int | None = None,
 ) -> bool:
     """Mark a move that is DONE as taken back and explain how; False where it is not, or was.
 
     Nobody works on it any more, so anybody may; of several one does.
+
+    :param reopens: one that is taken back no longer.
     """
     found = connection.execute(_UNDOABLE, {"b_id": id_}).first()
     if found is None:
         return False
     connection.execute(_UNDO, {"b_id": id_, "b_at": at, "b_holder": holder.name})
+    if reopens is not None:
+        connection.execute(_UNDO, {"b_id": reopens, "b_at": None, "b_holder": holder.name})
     if changes:
         row = _Row(MoveState.DONE, found.contact, found.evidence)
         connection.execute(_EXPLAIN, _audit_rows(id_, at, reason, changes, row))

@@ -78,6 +78,15 @@ class Hello:
     """Requests that it did not divert, for want of a component or of room."""
     copies: frozenset[str] = frozenset()
     """What the admin lets be carried from an account to another."""
+    instances: frozenset[str] = frozenset()
+    """All that hold requests now: of a cluster, those of every node; this one is among them."""
+    counter: tuple[int, float] | None = None
+    """Of subscription presences, so many in so many seconds are let through of one stream, and
+    more are dropped (ejabberd's mod_pres_counter); None: no such bound."""
+    unloaded: tuple[str, ...] = ()
+    """Modules that the server's configuration names for this host and that are not there."""
+    unasked: tuple[str, ...] = ()
+    """Permissions that it gives to some roles only and that no module asks for."""
 
     @property
     def may_upload(self) -> bool:
@@ -168,6 +177,7 @@ def read_divert(iq: ET.Element, hosts: Collection[str]) -> Asked:
         old_item=items[old],
         new_item=items.get(new),
         stanza=serialise(presence, ""),
+        account=payload.get("account"),
     )
     return Asked(divert, old_jids)
 
@@ -209,9 +219,18 @@ def read_hello(iq: ET.Element) -> Hello | None:
             features=frozenset(f.text or "" for f in hello.findall(tag(NS_HOOK, "feature"))),
             passed=int(hello.get("passed", "0")),
             copies=frozenset(c.text or "" for c in hello.findall(tag(NS_HOOK, "copy"))),
+            instances=frozenset(i.text or "" for i in hello.findall(tag(NS_HOOK, "instance")))
+            | {hello.attrib["instance"]},
+            counter=_counter(hello.find(tag(NS_HOOK, "counter"))),
+            unloaded=tuple(m.text or "" for m in hello.findall(tag(NS_HOOK, "unloaded"))),
+            unasked=tuple(p.text or "" for p in hello.findall(tag(NS_HOOK, "unasked"))),
         )
     except (KeyError, ValueError):
         return None
+
+
+def _counter(found: ET.Element | None) -> tuple[int, float] | None:
+    return None if found is None else (int(found.attrib["count"]), float(found.attrib["seconds"]))
 
 
 def read_statement(inner: ET.Element) -> ItemsRead:
@@ -235,6 +254,12 @@ def read_statement(inner: ET.Element) -> ItemsRead:
             if item.tag == tag(NS_PUBSUB, "item")
         )
     )
+
+
+def read_account(iq: ET.Element) -> str | None:
+    """The token of an account, or None where the answer holds none (hook protocol, section 13)."""
+    account = iq.find(tag(NS_HOOK, "account"))
+    return None if account is None else account.get("token")
 
 
 def inner_iq(iq: ET.Element) -> ET.Element | None:
@@ -296,6 +321,11 @@ def write_query(kind: str, to: str | None, payload: ET.Element) -> ET.Element:
         inner.set("to", to)
     inner.append(payload)
     return query
+
+
+def write_account() -> ET.Element:
+    """``<account/>``: asks which account has a name (hook protocol, section 13)."""
+    return ET.Element(tag(NS_HOOK, "account"))
 
 
 def write_hello() -> ET.Element:

@@ -50,6 +50,8 @@ class WayBack:
     user: str
     sender: str
     item: RosterItem | None
+    account: str | None = None
+    """The token of the user's account (hook protocol, section 13)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,15 @@ class Wrote:
     user: str
     sender: str
     lang: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Somebody asks for the statement of an account that is no more."""
+
+    account: str
+    asker: str | None
+    """Who asks, without a resource; None: the hook did not say."""
 
 
 def is_watched(iq: ET.Element) -> bool:
@@ -96,7 +107,8 @@ def read_way_back(iq: ET.Element, hosts: Collection[str]) -> WayBack:
         raise StanzaError(
             Condition.BAD_REQUEST, "modify", "the request is not addressed to the sender"
         )
-    return WayBack(iq.get("id") or "", user, sender, _item_of(iq[0], sender))
+    item, account = _item_of(iq[0], sender), iq[0].get("account")
+    return WayBack(iq.get("id") or "", user, sender, item, account)
 
 
 def read_heard(message: ET.Element, hosts: Collection[str]) -> HeardOf:
@@ -132,10 +144,10 @@ def read_wrote(iq: ET.Element, hosts: Collection[str]) -> Wrote:
     return Wrote(user, sender, wrote.get("lang") or None)
 
 
-def read_tombstone(iq: ET.Element, hosts: Collection[str]) -> str:
+def read_tombstone(iq: ET.Element, hosts: Collection[str]) -> Sought:
     """The missing account whose statement somebody asks for.
 
-    :raises StanzaError: the asker is not the server of that account.
+    :raises StanzaError: the question is not the server's of that account.
     """
     asked = iq.find(tag(NS_HOOK, "tombstone"))
     jid = None if asked is None else jids.bare_of(asked.get("jid"))
@@ -145,7 +157,23 @@ def read_tombstone(iq: ET.Element, hosts: Collection[str]) -> str:
         raise StanzaError(
             Condition.FORBIDDEN, "auth", "only the server of that account may ask this"
         )
-    return jid
+    return Sought(jid, None if asked is None else jids.entity(asked.get("asker")))
+
+
+def read_deleted(message: ET.Element, hosts: Collection[str]) -> tuple[str, str | None]:
+    """The account that is gone, and its token if it had one.
+
+    :raises StanzaError: the sender is not the server of that account.
+    """
+    told = message.find(tag(NS_HOOK, "deleted"))
+    jid = None if told is None else jids.bare_of(told.get("jid"))
+    if told is None or jid is None:
+        raise StanzaError(Condition.BAD_REQUEST, "modify", "deleted names a user")
+    if message.get("from") not in hosts or jids.domain(jid) != message.get("from"):
+        raise StanzaError(
+            Condition.FORBIDDEN, "auth", "only the server of that account may say this"
+        )
+    return jid, told.get("account")
 
 
 def _item_of(parent: ET.Element, jid: str) -> RosterItem | None:
@@ -159,7 +187,7 @@ def write_watch(*, requests: bool, answers: bool, messages: bool) -> ET.Element:
 
 
 def write_keep(jids: Iterable[str], drop: Iterable[str] = (), *, more: bool) -> ET.Element:
-    """``<keep/>``: contacts whom a deletion of the account is not to cut off (section 13).
+    """``<keep/>``: contacts whom a deletion of the account is not to cut off (section 14).
 
     :param more: beside those of before; ``drop`` are taken from these.
     """
@@ -183,6 +211,19 @@ def write_answer(lang: str, text: str) -> ET.Element:
     answer = ET.Element(tag(NS_HOOK, "answer"), {tag(NS_XML, "lang"): lang})
     answer.text = text[:1024]
     return answer
+
+
+def write_tombstones(
+    left: Iterable[str] = (), *, removed: Iterable[str] = (), begin: bool = False, end: bool = False
+) -> ET.Element:
+    """A piece of the list of those who left, or a change of it (hook protocol, section 11)."""
+    edges = {name: "true" for name, on in (("begin", begin), ("end", end)) if on}
+    element = ET.Element(tag(NS_HOOK, "tombstones"), edges)
+    for jid in left:
+        ET.SubElement(element, tag(NS_HOOK, "account"), {"jid": jid})
+    for jid in removed:
+        ET.SubElement(element, tag(NS_HOOK, "account"), {"jid": jid, "state": "removed"})
+    return element
 
 
 def write_gone(new: str) -> ET.Element:

@@ -9,14 +9,14 @@ root=$(cd "$here/../.." && pwd)
 target=$root/.cache/ejabberd-24.12
 work=$root/.cache/apt-ejabberd
 suite=bookworm
-stamp=$target/.complete-1
+stamp=$target/.complete-2
 
 otp="erlang-base erlang-asn1 erlang-crypto erlang-inets erlang-mnesia erlang-odbc erlang-os-mon
     erlang-public-key erlang-ssl erlang-syntax-tools erlang-xmerl
     libexpat1 libsqlite3-0 libyaml-0-2 zlib1g"
 libraries="erlang-base64url erlang-goldrush erlang-idna erlang-jiffy erlang-jose erlang-lager
     erlang-unicode-util-compat erlang-p1-acme erlang-p1-cache-tab erlang-p1-eimp erlang-p1-mqtree
-    erlang-p1-pkix erlang-p1-sqlite3 erlang-p1-stringprep erlang-p1-stun erlang-p1-tls
+    erlang-p1-pgsql erlang-p1-pkix erlang-p1-sqlite3 erlang-p1-stringprep erlang-p1-stun erlang-p1-tls
     erlang-p1-utils erlang-p1-xml erlang-p1-xmpp erlang-p1-yaml erlang-p1-yconf erlang-p1-zlib"
 
 fail() {

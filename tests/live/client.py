@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import itertools
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 from xml.sax.saxutils import quoteattr
@@ -23,6 +23,7 @@ NS_SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 NS_BIND = "urn:ietf:params:xml:ns:xmpp-bind"
 NS_ROSTER = "jabber:iq:roster"
 NS_PING = "urn:xmpp:ping"
+NS_SM = "urn:xmpp:sm:3"
 
 TIMEOUT = 15.0
 """Seconds within which any server must answer anything."""
@@ -286,6 +287,7 @@ class Client(Stream):
         super().__init__(name, NS_CLIENT, noise)
         self.jid = jid
         self._address = address
+        self._on_enabled: Callable[[str], None] = lambda _: None
 
     @property
     def bare(self) -> str:
@@ -294,6 +296,42 @@ class Client(Stream):
 
     async def open(self) -> None:
         """Connect, authenticate (SASL PLAIN) and bind; no roster get, no presence."""
+        await self._log_in()
+        self._begin()
+        resource = self.jid.partition("/")[2]
+        bound = await self.request(
+            f"<bind xmlns='{NS_BIND}'><resource>{resource}</resource></bind>", kind="set"
+        )
+        granted = bound.findtext(f"{{{NS_BIND}}}bind/{{{NS_BIND}}}jid")
+        if granted != self.jid:
+            raise ClientError(f"{self.name} was bound as {granted}")
+
+    async def resumable(self) -> Callable[[], Awaitable[None]]:
+        """Have the session kept where the connection breaks; returns how to break it and come back
+        on another one (XEP-0198)."""
+        enabled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._on_enabled = enabled.set_result
+        self.send(f"<enable xmlns='{NS_SM}' resume='true'/>")
+        id_ = await asyncio.wait_for(enabled, TIMEOUT)
+
+        async def come_back() -> None:
+            self.drop()
+            await self._log_in()
+            assert self._writer is not None
+            self._writer.write(f"<resume xmlns='{NS_SM}' h='0' previd={quoteattr(id_)}/>".encode())
+            outcome = await self._next()
+            if outcome.tag != f"{{{NS_SM}}}resumed":
+                raise ClientError(f"{self.name}: {ET.tostring(outcome, 'unicode')}")
+            self._begin()
+
+        return come_back
+
+    def _handle(self, element: ET.Element) -> None:
+        if element.tag == f"{{{NS_SM}}}enabled":
+            self._on_enabled(element.get("id", ""))
+        super()._handle(element)
+
+    async def _log_in(self) -> None:
         user, _, host = self.bare.partition("@")
         await self._dial(self._address, C2S_PORT)
         await self._header(host)
@@ -306,14 +344,6 @@ class Client(Stream):
             raise ClientError(f"{self.name} cannot log in: {ET.tostring(outcome, 'unicode')}")
         await self._header(host)
         await self._next()
-        self._begin()
-        resource = self.jid.partition("/")[2]
-        bound = await self.request(
-            f"<bind xmlns='{NS_BIND}'><resource>{resource}</resource></bind>", kind="set"
-        )
-        granted = bound.findtext(f"{{{NS_BIND}}}bind/{{{NS_BIND}}}jid")
-        if granted != self.jid:
-            raise ClientError(f"{self.name} was bound as {granted}")
 
     async def roster(self) -> ET.Element:
         """Get the roster (which makes this an interested resource) and return ``<query/>``."""

@@ -4,20 +4,26 @@ meanwhile, and whom the user has blocked.
 
 from __future__ import annotations
 
+import asyncio
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.live.client import Client, RawComponent
 from tests.live.hooked import (
     CAPULET,
     CLIENT,
+    FORWARDED,
     HOOK,
     HOST,
     NS_HOOK,
     STANZAS,
+    TIMEOUT,
     Stage,
     answer,
     entries,
@@ -327,6 +333,50 @@ async def test_a_verdict_about_what_has_changed_is_not_carried_out(
     assert not [r for r in move.mover.inbox if r.element.get("type") == "subscribed"]
 
 
+async def test_what_another_transaction_is_changing_is_waited_for(
+    postgres_url: str, stage: Stage
+) -> None:
+    """PostgreSQL shows what was there before, and lets it be overwritten afterwards."""
+    where = urlsplit(postgres_url)
+    server = stage.topology.servers["montague"]
+    assert isinstance(server, Ejabberd)
+    stage.stack.callback(server.reload, {})
+    server.reload(
+        {
+            "sql_type": '"pgsql"',
+            "sql_server": f'"{where.hostname}"',
+            "sql_port": str(where.port),
+            "sql_username": f'"{where.username}"',
+            "sql_database": f'"{where.path[1:]}"',
+            "sql_pool_size": "2",
+            "modules.mod_roster.db_type": '"sql"',
+        }
+    )
+    move = await moved(stage, CAPULET)
+    move.mover.send(notification(move.user, move.old))
+    asked = await divert(stage)
+    engine = create_async_engine(postgres_url)
+    try:
+        async with engine.begin() as other, engine.connect() as watching:
+            # As mod_roster has it, at whatever node: she may see the user no longer.
+            change = "UPDATE rosterusers SET subscription = 'T' WHERE jid = :old"
+            await other.execute(text(change), {"old": move.old})
+            follow(stage, asked, move.old, move.new)
+            async with asyncio.timeout(TIMEOUT):
+                while True:
+                    waits = await watching.execute(text("SELECT * FROM pg_locks WHERE NOT granted"))
+                    if waits.all():
+                        break
+                    await asyncio.sleep(0.01)
+        assert await outcome(stage, asked) == ("released", "changed")
+        async with engine.connect() as reading:
+            found = await reading.execute(text("SELECT jid, subscription FROM rosterusers"))
+            assert (move.old, "T") in [tuple(row) for row in found]
+    finally:
+        await engine.dispose()
+    await take_presence(move.phone, "subscribe", move.new)
+
+
 @EVERY_STORAGE
 @pytest.mark.parametrize("reborn", [False, True], ids=["gone", "somebody else's"])
 @pytest.mark.parametrize("watched", [False, True], ids=["moved", "watched"])
@@ -399,28 +449,71 @@ async def test_who_is_blocked_does_not_come_back_under_another_address(
     assert entries(await phone.roster()) == {old: ("both", None)}
 
 
-async def test_who_may_not_write_is_blocked(stage: Stage) -> None:
+async def privacy(device: Client, item: str, sort: str) -> None:
+    """Make a list of XEP-0016 with one item, and have it for the account or this session."""
+    item = f"<item {item} action='deny' order='1'><message/></item>"
+    for change in (f"<list name='some'>{item}</list>", f"<{sort} name='some'/>"):
+        query = f"<query xmlns='jabber:iq:privacy'>{change}</query>"
+        done = await device.request(query, kind="set")
+        assert done.get("type") == "result"
+
+
+LISTS = pytest.mark.parametrize("sort", ["default", "active"])
+
+
+@LISTS
+async def test_who_may_not_write_is_blocked(stage: Stage, sort: str) -> None:
     """By a list of XEP-0016, which can name kinds of stanzas: older clients block so."""
     move = await moved(stage)
-    item = f"<item type='jid' value='{move.old}' action='deny' order='1'><message/></item>"
-    privacy = "<query xmlns='jabber:iq:privacy'>{}</query>"
-    for change in (f"<list name='some'>{item}</list>", "<default name='some'/>"):
-        done = await move.phone.request(privacy.format(change), kind="set")
-        assert done.get("type") == "result"
+    await privacy(move.phone, f"type='jid' value='{move.old}'", sort)
     move.mover.send(notification(move.user, move.old))
     await take_presence(move.phone, "subscribe", move.new)
     await move.quiet()
     assert not stage.component.inbox
 
 
-async def test_a_request_is_taken_where_only_friends_may_write(stage: Stage) -> None:
+async def test_the_list_of_a_session_counts_while_that_has_it(stage: Stage) -> None:
+    move = await moved(stage)
+    tablet = await stage.device(move.user, "tablet")
+    move.mover.send(notification(move.user, move.old))
+    asked = await divert(stage)
+    await privacy(tablet, f"type='jid' value='{move.old}'", "active")
+    follow(stage, asked, move.old, move.new)
+    assert await outcome(stage, asked) == ("released", "changed")
+    await take_presence(move.phone, "subscribe", move.new)
+    # Neither what the user asks nor what anybody is sent passes it, as none of hers does.
+    everything = f"<item type='jid' value='{move.old}' action='deny' order='1'/>"
+    change = f"<query xmlns='jabber:iq:privacy'><list name='some'>{everything}</list></query>"
+    assert (await tablet.request(change, kind="set")).get("type") == "result"
+    sent = send(presence("subscribe", move.old))
+    refused = await stage.component.request(sent, kind="set", to=move.user)
+    assert refused.find(f".//{STANZAS}not-acceptable") is not None
+    # She declines it, and it is nobody's any more.
+    none = "<query xmlns='jabber:iq:privacy'><active/></query>"
+    assert (await tablet.request(none, kind="set")).get("type") == "result"
+    other = await stage.device(stage.account("j3"))
+    other.send(notification(move.user, move.old))
+    assert (await divert(stage)).find(f".//{FORWARDED}/*[@from='{other.bare}']") is not None
+
+
+async def test_the_list_of_a_session_counts_when_that_is_resumed(stage: Stage) -> None:
+    """The connection may be another one (XEP-0198)."""
+    move = await moved(stage)
+    tablet = await stage.device(move.user, "tablet")
+    come_back = await tablet.resumable()
+    await privacy(tablet, f"type='jid' value='{move.old}'", "active")
+    await come_back()
+    move.mover.send(notification(move.user, move.old))
+    await take_presence(tablet, "subscribe", move.new)
+    await move.quiet()
+    assert not stage.component.inbox
+
+
+@LISTS
+async def test_a_request_is_taken_where_only_friends_may_write(stage: Stage, sort: str) -> None:
     """The new address is nobody's friend yet."""
     move = await moved(stage)
-    item = "<item type='subscription' value='none' action='deny' order='1'><message/></item>"
-    privacy = "<query xmlns='jabber:iq:privacy'>{}</query>"
-    for change in (f"<list name='some'>{item}</list>", "<default name='some'/>"):
-        done = await move.phone.request(privacy.format(change), kind="set")
-        assert done.get("type") == "result"
+    await privacy(move.phone, "type='subscription' value='none'", sort)
     move.mover.send(notification(move.user, move.old))
     asked = await divert(stage)
     follow(stage, asked, move.old, move.new)

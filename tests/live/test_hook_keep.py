@@ -33,7 +33,7 @@ async def stage(
 
 
 def keep(jids: Iterable[str], drop: Iterable[str] = (), *, more: bool = False) -> str:
-    """The order of section 13."""
+    """The order of section 14."""
     items = [f"<item xmlns='jabber:iq:roster' jid='{jid}'/>" for jid in jids]
     items += [f"<item xmlns='jabber:iq:roster' jid='{jid}' subscription='remove'/>" for jid in drop]
     extra = " more='true'" if more else ""

@@ -15,6 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from component.core.journey.model import Access, ContactState, JourneyContact, Kind
 from component.core.model import Reason, Subscription
 
+NO_WHITELIST = "no-whitelist"
+"""Why a move does not begin: the server has no whitelists, and somebody is left out."""
+NOT_LISTED = "not-on-the-whitelist"
+"""Why a contact is the mover's to tell: the server cannot use its address for one."""
 WHITELIST_MAX = 2000
 """Contacts above which a whitelist is not suggested: the server keeps each as an affiliation."""
 

@@ -113,6 +113,17 @@ class Journey:
     """Id of the message that shows progress and is corrected (XEP-0308)."""
     told: str | None = None
     """Name of the last notice that reached the owner, so that a restart does not repeat it."""
+    old_account: str | None = None
+    """The token of the old account (hook protocol, section 13); None: it is not here, or was drawn
+    up before tokens were kept.  :data:`~component.core.model.NOBODYS`: its name has had another
+    owner since."""
+    new_account: str | None = None
+    """The same of the new account."""
+
+    @property
+    def accounts(self) -> Mapping[str, str | None]:
+        """The tokens of both accounts, by address."""
+        return {self.old: self.old_account, self.new: self.new_account}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +171,11 @@ class Progress:
     counts: Mapping[ContactState, int]
     total: int
     seconds_left: float | None
-    """Until everybody was notified once; None where that cannot be said."""
+    """Until everybody was notified, second tries included; None where that cannot be said."""
     by_hand: tuple[str, ...] = ()
     """Contacts that were given up or refused: the mover's to do."""
+    again: int = 0
+    """Contacts that may not have got it, and are told again."""
     unanswered: tuple[str, ...] = ()
     """Who had been asked before the move and had not answered: the mover may ask them again."""
     waits: bool = False
@@ -245,12 +258,16 @@ class Problem(StrEnum):
     """The time for an undo is over."""
     OLD_IS_GONE = "old-account-gone"
     """An undo of a move whose old account is deleted: there is nothing to bring back."""
+    NEWER = "newer"
+    """A newer move of one of the addresses has to be undone first: ``id``, ``old``, ``new``."""
     PROOF_MISSING = "proof-missing"
     """An undo between servers: the new account has to state first that it moves back."""
     BUSY = "busy"
     """Another journey of this account runs."""
     UNAVAILABLE = "unavailable"
     """The server, the hook or the journal does not answer now; the fact ``why`` says more."""
+    OTHER_OWNER = "other-owner"
+    """The account is gone that this was done with; its name, ``jid``, is somebody else's."""
     NO_CONTACTS = "no-contacts"
     BAD_RATE = "bad-rate"
     """A rate that was given is not above zero, or too high."""

@@ -7,7 +7,7 @@ errors included; a stream that is down raises LinkLost.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 from component.core.conditions import Condition
@@ -56,6 +56,10 @@ class Accounts(Asking):
         if inner.get("type") == "error":
             raise RemoteError.from_element(inner)
         return inner
+
+    async def account(self, user: str) -> str:
+        """The token of the account that has this name now (hook protocol, section 13)."""
+        return await self._hook.account(user)
 
     # Rosters ------------------------------------------------------------------------------------
 
@@ -161,6 +165,22 @@ class Accounts(Asking):
                 if error.condition != Condition.FEATURE_NOT_IMPLEMENTED:
                     raise
                 return
+
+    async def tell_left(
+        self,
+        host: str,
+        left: Iterable[str] = (),
+        *,
+        removed: Iterable[str] = (),
+        begin: bool = False,
+        end: bool = False,
+    ) -> None:
+        """Tell the hook of a host who left, so that it asks about nobody else.
+
+        :param begin, end: from one to the other they are all; else a change.
+        """
+        payload = mover_codecs.write_tombstones(left, removed=removed, begin=begin, end=end)
+        await self._wire.request("set", host, payload, timeout=self._timeout)
 
     async def approve(self, user: str, senders: Sequence[str]) -> tuple[RosterItem, ...]:
         """Grant requests that stand on the user's roster; the entries as they are now."""

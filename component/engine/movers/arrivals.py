@@ -174,6 +174,19 @@ class Arrivals:
             await self._store.put(replace(known, state=state))
             log.info(f"handover {state.value}", **named(journey))
 
+    async def withdraw(self, journey: Journey) -> None:
+        """Delete a receipt before its time; the parcel then stays where it is until it expires.
+
+        :raises LinkError, StoreError: it is tried again.
+        """
+        known = await self._store.get(journey.id)
+        if known is None or known.state.ended:
+            return
+        if known.state is _S.ACKNOWLEDGED:
+            await self._fetches.taker(journey.old, journey.new).withdraw()
+        await self._store.put(replace(known, state=_S.CANCELLED))
+        log.info("handover receipt withdrawn", **named(journey))
+
     async def _patiently(self, journey: Journey) -> Taken:
         """Fetch it; a server that does not answer is asked a few times."""
         for _ in range(TRIES - 1):

@@ -18,17 +18,21 @@ from component.core.journey.model import (
     Kind,
     Progress,
 )
-from component.core.journey.pace import Rates, estimate
+from component.core.journey.pace import Pace
 
 _TIMED = frozenset(
     {
         ContactState.QUEUED,
         ContactState.SENT,
         ContactState.ACCEPTED,
+        ContactState.MUTUAL,
         ContactState.PENDING,
         ContactState.UNREACHABLE,
     }
 )
+_AWAITED = frozenset({ContactState.SENT, ContactState.ACCEPTED, ContactState.MUTUAL})
+"""What becomes due there is a silence, or an approval that is owed: nobody is notified."""
+_ANSWERED = frozenset({ContactState.ACCEPTED, ContactState.MUTUAL, ContactState.REFUSED})
 _BY_HAND = frozenset({ContactState.GIVEN_UP, ContactState.REFUSED})
 
 
@@ -50,6 +54,11 @@ class Book:
         self._dirty: set[str] = set()
         self._unsent: Counter[str] = Counter()
         """How many wait to be told, by domain."""
+        self._again: Counter[str] = Counter()
+        """How many wait to be told again, as what they were told may have been dropped."""
+        self._answered: Counter[str] = Counter()
+        self._tried: set[str] = set()
+        """Domains where one was told again before its turn: whether it drops is best known soon."""
         self._by_hand: set[str] = set()
         unanswered: list[str] = []
         for contact in contacts:
@@ -94,7 +103,11 @@ class Book:
         self.counts[contact.state] += number
         if contact.state in machine.UNSENT:
             self._unsent[jids.domain(contact.jid)] += number
-        elif contact.state in _BY_HAND and contact.error != machine.MOVED_ON:
+        elif machine.maybe_dropped(contact) and contact.state is ContactState.PENDING:
+            self._again[jids.domain(contact.jid)] += number
+        if contact.state in _ANSWERED:
+            self._answered[jids.domain(contact.jid)] += number
+        if contact.state in _BY_HAND and contact.error != machine.MOVED_ON:
             (self._by_hand.add if number > 0 else self._by_hand.discard)(contact.jid)
 
     def apply(
@@ -117,14 +130,17 @@ class Book:
     # What is due --------------------------------------------------------------------------------
 
     def ripen(self, now: datetime) -> list[str]:
-        """Move what has become due to the queue; returns contacts whose silence is over."""
+        """Move what has become due to the queue; returns contacts whose silence is over.
+
+        Among them are those to whom an approval is owed.
+        """
         silent: list[str] = []
         while self._later and self._later[0][0] <= now:
             at, _, jid = heapq.heappop(self._later)
             contact = self._contacts[jid]
             if contact.due_at != at or contact.state not in _TIMED:
                 continue
-            if contact.state in (ContactState.SENT, ContactState.ACCEPTED):
+            if contact.state in _AWAITED:
                 silent.append(jid)
             else:
                 self._queue(jid)
@@ -162,11 +178,19 @@ class Book:
             heapq.heappush(self._later, (contact.due_at, next(self._order), contact.jid))
 
     def _queue(self, jid: str) -> None:
-        waiting = self._ready.setdefault(jids.domain(jid), deque())
-        if len(waiting) > 64 or jid not in waiting:
+        domain = jids.domain(jid)
+        waiting = self._ready.setdefault(domain, deque())
+        if machine.maybe_dropped(self._contacts[jid]) and domain not in self._tried:
+            self._tried.add(domain)
+            waiting.appendleft(jid)
+        elif len(waiting) > 64 or jid not in waiting:
             waiting.append(jid)
 
     # What is told -------------------------------------------------------------------------------
+
+    def has_answered(self, domain: str) -> bool:
+        """Whether anybody at a domain has answered."""
+        return self._answered[domain] > 0
 
     def any_in(self, states: frozenset[ContactState]) -> bool:
         """Whether any contact is in one of these states."""
@@ -196,12 +220,14 @@ class Book:
             if contact.state in machine.OPEN and contact.subscription.receives
         )
 
-    def progress(self, rates: Rates, near: frozenset[str]) -> Progress:
-        """How far it is."""
-        left = None
-        if self.journey.state.running and self.any_in(machine.UNSENT):
-            waiting = ((domain, number) for domain, number in self._unsent.items() if number)
-            left = estimate(waiting, rates, near)
+    def progress(self, pace: Pace, now: float) -> Progress:
+        """How far it is.
+
+        :param now: by the pace's clock.
+        """
+        left, waiting = None, self._unsent + self._again
+        if self.journey.state.running and waiting:
+            left = pace.estimate(waiting.items(), now)
         by_hand = tuple(sorted(self._by_hand))
         return Progress(
             self.journey,
@@ -209,8 +235,9 @@ class Book:
             len(self._contacts),
             left,
             by_hand,
+            self._again.total(),
             self._unanswered,
-            waits=self.waits,
+            self.waits,
         )
 
     def tally(self) -> dict[ContactState, int]:

@@ -77,8 +77,9 @@ class Box:
     """Tell whoever looks on (``xmpp-moved moves --watch``); mostly nobody does."""
     gauges: MoverGauges
     journal: FollowJournal
-    follows: Callable[[str], bool]
-    """Whether an account here wants contacts who move to be followed unasked."""
+    follows: Callable[[str, str | None], bool]
+    """Whether an account here, by its name and token, wants contacts who move to be followed
+    unasked."""
     carrier: Carrier | None = None
     """Brings the account's things along (:mod:`component.engine.belongings`)."""
     handovers: Handovers | None = None

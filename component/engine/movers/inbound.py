@@ -11,15 +11,15 @@ from datetime import timedelta
 import structlog
 
 from component.core.journey.model import ContactState
-from component.core.model import PresenceKind, SendPlan, Step
+from component.core.model import PresenceKind, SendPlan, Step, same_account
 from component.core.notices import NewAddress
-from component.engine.movers.box import MoverSettings
 from component.engine.movers.ports import JourneyStore, MoverGauges, NoGauges
 from component.engine.movers.run import Run
 from component.engine.movers.service import Movers
 from component.engine.ports import Clock, Teller
 from component.store.errors import LeaseLost, StoreError
 from component.xmpp import codecs, mover_codecs
+from component.xmpp.errors import LinkError
 from component.xmpp.mover_codecs import WayBack
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,6 @@ class Inbound:
         store: JourneyStore,
         teller: Teller,
         clock: Clock,
-        settings: MoverSettings,
         hosts: Collection[str],
         contact_divert: Callable[[ET.Element], Awaitable[ET.Element]],
         contact_outcome: Callable[[ET.Element], Awaitable[None]],
@@ -52,7 +51,6 @@ class Inbound:
         self._store = store
         self._teller = teller
         self._clock = clock
-        self._settings = settings
         self._hosts = hosts
         self._contact_divert = contact_divert
         self._contact_outcome = contact_outcome
@@ -73,7 +71,10 @@ class Inbound:
             return await self._contact_divert(iq)
         way_back = mover_codecs.read_way_back(iq, self._hosts)
         for run in self._movers.runs.of(way_back.user):
-            if run.approves(way_back.user, way_back.sender):
+            meant = run.book.journey.accounts[way_back.user]
+            if same_account(meant, way_back.account) and run.approves(
+                way_back.user, way_back.sender
+            ):
                 return self._take(way_back, run)
         if await self._movers.others.approves(way_back):
             return self._take(way_back, None)
@@ -122,8 +123,6 @@ class Inbound:
         wrote = mover_codecs.read_wrote(iq, self._hosts)
         try:
             journey = await self._movers.watches.leaves_address(wrote.user)
-            if not self._settings.answer_senders:
-                return None
             if journey is None or wrote.sender in (journey.old, journey.new):
                 return None
             if await self._left_out(journey.id, wrote.sender):
@@ -143,14 +142,16 @@ class Inbound:
         contact = await self._store.contact(journey, sender)
         return contact is not None and contact.state is ContactState.SKIPPED
 
+    async def on_deleted(self, message: ET.Element) -> None:
+        """An account of ours is gone, and its name anybody's."""
+        jid, account = mover_codecs.read_deleted(message, self._hosts)
+        try:
+            await self._movers.deleted(jid, account)
+        except (LinkError, StoreError) as error:
+            log.warning("a deletion is not noted everywhere", jid=jid, error=str(error))
+
     async def on_tombstone(self, iq: ET.Element) -> ET.Element | None:
         """Somebody asks for the statement of an account that is no more (XEP-0283 4.3, gone)."""
-        jid = mover_codecs.read_tombstone(iq, self._hosts)
-        if not self._settings.tombstones:
-            return None
-        try:
-            journey = await self._store.successor(jid)
-        except StoreError as error:
-            log.warning("a tombstone cannot be looked up", error=str(error))
-            return None
-        return None if journey is None else mover_codecs.write_gone(journey.new)
+        sought = mover_codecs.read_tombstone(iq, self._hosts)
+        new = await self._movers.tombstones.successor(sought)
+        return None if new is None else mover_codecs.write_gone(new)

@@ -86,6 +86,12 @@ class OthersMoves:
         if len(self._moves) > MOST:
             self._moves.popitem(last=False)
 
+    def forget(self, jid: str) -> None:
+        """An account is gone, and its name anybody's."""
+        self._moves.pop(jid, None)
+        for olds in self._moves.values():
+            olds.pop(jid, None)
+
     def accounts(self) -> tuple[str, ...]:
         """New accounts whose ways back may be approved."""
         return tuple(new for new in self._moves if self.awaits(new))

@@ -60,6 +60,9 @@ class JourneyStore(Protocol):
         Without those whose statement is withdrawn (``told``).
         """
 
+    async def with_work(self, holder: str | None = None) -> Sequence[int]:
+        """Ids of those that a start takes up (of one holder only, if given), the oldest first."""
+
     async def list(
         self, *, account: str | None = None, running: bool = False, limit: int = 200
     ) -> Sequence[Journey]:
@@ -84,8 +87,18 @@ class JourneyStore(Protocol):
     async def drop_drafts(self, before: datetime) -> int:
         """Forget drafts that were begun before."""
 
+    async def disown(self, jid: str, *, left: str | None, led: str | None) -> None:
+        """A name has lost its owner: journeys of earlier owners are marked as nobody's.
+
+        :param left: the account whose journeys away from the name stand; None: none do.
+        :param led: the account to which journeys may have led; None: to none.
+        """
+
     async def successor(self, old: str) -> Journey | None:
         """The move that led away from this account, if one did and stands."""
+
+    async def left(self) -> Collection[str]:
+        """The accounts that have a :meth:`successor`."""
 
     async def last_started(self, old_or_new: str) -> Sequence[Journey]:
         """Journeys of an account that were started, newest first."""

@@ -27,8 +27,8 @@ from component.core.journey.model import (
     Progress,
 )
 from component.core.journey.stages import Word
-from component.core.journey.told import ENDED, knows_stop, owes_end
-from component.core.model import PresenceKind, RosterItem
+from component.core.journey.told import ENDED, UNSAID, knows_stop, owes_end
+from component.core.model import NOBODYS, PresenceKind, RosterItem
 from component.core.notices import Published
 from component.engine.movers import backwards, furnish
 from component.engine.movers.book import Book
@@ -69,7 +69,7 @@ class Run:
         self._fresh = True
         """Nothing is known of what happened before: watch, and look."""
         self._worked = False
-        self.statement = Statement(box, book, self._note)
+        self.statement = Statement(box, book, self._note, self.save)
         self._guard = Guard(box, book, self.statement, self.become)
         self.notifier = Notifier(self)
         self.onward = Onward(self)
@@ -119,6 +119,17 @@ class Run:
         self._fresh = True
         self.wake()
 
+    @property
+    def outlives_old(self) -> bool:
+        """Whether the journey goes on, or comes to its end, without the old account."""
+        journey = self.book.journey
+        return self.box.settings.tombstones and journey.state in _OUTLIVING
+
+    def look_anew(self) -> None:
+        """An account of it may be gone: the next round sees."""
+        self._look_at = 0.0
+        self.wake()
+
     async def become(
         self, word: Word, detail: str | None = None, contacts: Sequence[JourneyContact] = ()
     ) -> bool:
@@ -148,6 +159,8 @@ class Run:
         now, tick = self.box.clock.now(), self.box.clock.tick()
         domain = jids.domain(heard.sender)
         withdrawn = self.notifier.heard_from(heard.sender)
+        # What only answers a withdrawal says that the domain lives, and nothing of the contact.
+        answering = "" if withdrawn else heard.sender
         event: machine.Event
         if heard.kind is None:
             condition = heard.condition or Condition.UNDEFINED_CONDITION
@@ -156,10 +169,10 @@ class Run:
                 self.box.pace.failed(domain, tick)
                 self.notifier.cut_off(domain)
             else:
-                self.box.pace.answered(domain, tick)
+                self.box.pace.answered(domain, tick, self.book.journey.id, answering)
         else:
             event = machine.Heard(heard.kind, heard.item)
-            self.box.pace.answered(domain, tick)
+            self.box.pace.answered(domain, tick, self.book.journey.id, answering)
         if heard.user != self.speaker or self.book.journey.state is JourneyState.UNDOING:
             pass  # the next look tells
         elif not (withdrawn and heard.kind is PresenceKind.UNSUBSCRIBED):
@@ -194,10 +207,7 @@ class Run:
 
     async def found(self, jid: str, item: RosterItem | None) -> None:
         """The new account's entry of a contact whose way back was approved, as it is now."""
-        self.notifier.approved(jid)
-        self.box.pace.answered(jids.domain(jid), self.box.clock.tick())
-        now = self.box.clock.now()
-        self.book.apply(jid, machine.Found(item), now, self.box.settings.schedule)
+        self.notifier.approved(jid, item)
         self.wake()
         await self.save()
 
@@ -239,19 +249,74 @@ class Run:
         self.box.pace.forget(self.book.journey.id)
 
     async def _account_is_gone(self, error: Exception) -> bool:
-        """The hook knows no such user: nothing can be done, so the journey is paused."""
+        """The hook knows no such user: nothing can be done, so the journey is paused.
+
+        It ends where somebody else has the name: accounts are not given back.
+        """
         if not isinstance(error, RemoteError) or error.condition != Condition.ITEM_NOT_FOUND:
             return False
-        try:
-            if await self.statement.outlives_the_old_account():
-                self._look_at = 0.0
+        if await self._goes_on_alone():
+            return True
+        missing = None
+        for jid, account in self.book.journey.accounts.items():
+            now = account if account is None else await self._account_now(jid)
+            if account not in (None, NOBODYS, now) and now is not None:
+                await self.lost(jid, now)
                 return True
+            missing = jid if account is not None and now is None else missing
+        if await self.become(Word.PAUSE, error.condition):
+            await self.voice.end()
+            return True
+        if missing is not None:  # it ends already, and what is left to do is that account's
+            await self.lost(missing, None)
+        return missing is not None
+
+    async def _goes_on_alone(self) -> bool:
+        """Whether the old account alone is gone, and its tombstone speaks for it."""
+        try:
+            if not await self.statement.outlives_the_old_account():
+                return False
         except (LinkError, StoreError):
             return True  # nothing is known; the next round asks again
-        if not await self.become(Word.PAUSE, error.condition):
-            return False
-        await self.voice.end()
+        self._look_at = 0.0
         return True
+
+    async def _account_now(self, jid: str) -> str | None:
+        try:
+            return await self.box.accounts.account(jid)
+        except RemoteError as error:
+            if error.condition != Condition.ITEM_NOT_FOUND:
+                raise
+            return None
+
+    async def lost(self, jid: str, now: str | None) -> None:
+        """One of its accounts is gone for good: the journey ends as it is.
+
+        Nothing is sent in that account's name any more, and its name's next owner hears nothing.
+
+        :param now: the token of the account that has the name by now; None: nobody has it.
+        """
+        journey = self.book.journey
+        closed = [
+            replace(contact, state=ContactState.GIVEN_UP, due_at=None, error=Condition.GONE.value)
+            for contact in self.book
+            if contact.state in machine.OPEN
+        ]
+        if not await self.become(Word.LOST, Condition.GONE, contacts=closed):
+            for contact in closed:
+                self.book.put(contact)
+            await self.save()
+        log.warning("an account of a journey is gone", id=journey.id, jid=jid)
+        changes: dict[str, Any] = {}
+        if jid == journey.new:
+            changes["new_account"] = NOBODYS
+        elif now is not None:
+            changes["old_account"] = NOBODYS
+        if journey.owner == jid:
+            other = journey.new if jid == journey.old else journey.old
+            here = journey.accounts[other] not in (None, NOBODYS)
+            changes |= {"owner": other, "progress_id": None} if here else {"told": UNSAID}
+        await self._note(**changes)
 
     def busy(self) -> bool:
         """Whether there is something to do."""
@@ -435,6 +500,8 @@ class Run:
 _APPROVING = frozenset(
     {JourneyState.PUBLISHED, JourneyState.NOTIFYING, JourneyState.SETTLING, JourneyState.PAUSED}
 )
+_OUTLIVING = frozenset({JourneyState.PUBLISHED, JourneyState.NOTIFYING, JourneyState.SETTLING})
+"""States of which the old account's tombstone says what its statement said."""
 _LOOKED_AT = frozenset(
     {
         ContactState.SENDING,

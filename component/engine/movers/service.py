@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -30,12 +30,14 @@ from component.core.journey.model import (
     Progress,
     Refused,
 )
-from component.core.journey.pace import Pace
+from component.core.journey.pace import ANSWERS, Pace
 from component.core.journey.stages import Word
-from component.core.model import Reason
+from component.core.model import NOBODYS, Reason, same_account
 from component.core.notices import Follow, Settings
 from component.core.records import MoveRecord
+from component.core.restore import Undone
 from component.core.statement import judge
+from component.engine.acting import acting_for
 from component.engine.movers import backwards
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.book import Book
@@ -43,6 +45,7 @@ from component.engine.movers.box import Box, MoverSettings
 from component.engine.movers.claims import Claims
 from component.engine.movers.handovers import Handovers
 from component.engine.movers.housekeeping import Housekeeping
+from component.engine.movers.leaving import Leaving
 from component.engine.movers.orders import explained
 from component.engine.movers.others import OthersMoves
 from component.engine.movers.ports import (
@@ -52,14 +55,15 @@ from component.engine.movers.ports import (
     MoverGauges,
     NoGauges,
 )
-from component.engine.movers.run import Run
+from component.engine.movers.run import RETRY_SECONDS, Run
 from component.engine.movers.runs import Runs
+from component.engine.movers.tombstones import Tombstones
 from component.engine.movers.watches import Watches
 from component.engine.ports import Clock, Teller
 from component.engine.preferences import Preferences
 from component.engine.undo import ContactUndo
 from component.store.errors import StoreError
-from component.xmpp.errors import LinkError
+from component.xmpp.errors import LinkError, RemoteError
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +104,7 @@ class Movers:
         self._configured = settings.rates
         self._overall = settings.rates.overall_per_second
         self._instances = 1
+        self._counted = False
         self._up = asyncio.Event()
         self.runs = Runs(store, claims, lambda book: Run(self._box, book))
         self._renewing: set[asyncio.Task[None]] = set()
@@ -110,8 +115,17 @@ class Movers:
         self.others = OthersMoves(
             accounts, store, journal, clock, self._hosts, self._works_on, self._watch
         )
+        self.tombstones = Tombstones(accounts, store, clock, settings, self._hosts)
         self.watches = Watches(
-            accounts, store, clock, settings, self._hosts, self.runs.of, self.others, watches
+            accounts,
+            store,
+            clock,
+            settings,
+            self._hosts,
+            self.tombstones,
+            self.runs.of,
+            self.others,
+            watches,
         )
         self.housekeeping = Housekeeping(
             accounts,
@@ -123,6 +137,17 @@ class Movers:
             claims.obtain,
             handovers,
             self._looks_after,
+            self.look_at_owners,
+        )
+        self.leaving = Leaving(
+            store,
+            self.housekeeping,
+            handovers,
+            teller,
+            clock,
+            self.find,
+            self.order,
+            self.look_at_owners,
         )
         self._mine = watches
         self._handovers = handovers
@@ -141,7 +166,7 @@ class Movers:
             changed=self._publish,
             gauges=gauges or NoGauges(),
             journal=journal,
-            follows=lambda jid: preferences.of(jid).follow is Follow.AUTO,
+            follows=lambda jid, account: preferences.of(jid, account).follow is Follow.AUTO,
             carrier=carrier,
             handovers=handovers,
         )
@@ -167,8 +192,17 @@ class Movers:
         if not self._up.is_set():
             return
 
+        async def renew() -> None:
+            while True:
+                try:
+                    await self.watches.renew_all()
+                    return
+                except (LinkError, StoreError) as error:
+                    log.warning("old accounts are not watched yet", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+
         self._stop_renewing()
-        self._in_background(self.watches.renew_all, "watches")
+        self._in_background(renew, "watches")
 
     def _in_background(self, work: Callable[[], Awaitable[None]], what: str) -> None:
         """Do something for old accounts that may fail, until the stream is lost."""
@@ -218,7 +252,8 @@ class Movers:
             return
         known = await self._store.contact(journey.id, contact)
         if known is not None and known.state is not ContactState.SKIPPED:
-            await self._accounts.admit(user, [new])
+            with acting_for(journey.accounts):
+                await self._accounts.admit(user, [new])
 
     def _works_on(self, old: str, new: str) -> bool:
         """Whether a journey is under way between two accounts here, whichever way it leads."""
@@ -255,7 +290,11 @@ class Movers:
 
     def reconfigure(self, settings: MoverSettings) -> None:
         """Put other settings in force; the overall rate and the domains are the admin's."""
-        switched = settings.answer_senders is not self._settings.answer_senders
+        before = self._settings
+        switched = (settings.answer_senders, settings.tombstones) != (
+            before.answer_senders,
+            before.tombstones,
+        )
         self._configured = settings.rates
         self._settings.take_over(settings)
         self._set_rates()
@@ -274,6 +313,17 @@ class Movers:
             self._instances = max(1, instances)
             self._set_rates()
 
+    def see_counters(self, counters: Iterable[tuple[int, float]]) -> None:
+        """What our own servers' counters let pass of one stream: presences, in so many seconds.
+
+        One that passes what our highest rate brings is none to us.
+        """
+        needed = ANSWERS * self._configured.domain_per_minute_max / 60.0
+        counted = any(count < needed * seconds for count, seconds in counters)
+        if counted != self._counted:
+            self._counted = counted
+            self._set_rates()
+
     def _set_rates(self) -> None:
         whole, share = self._configured, self._instances
         self._settings.rates = replace(
@@ -281,6 +331,7 @@ class Movers:
             overall_per_second=whole.overall_per_second / share,
             domain_per_minute=whole.domain_per_minute / share,
             domain_per_minute_max=whole.domain_per_minute_max / share,
+            counted=self._counted,
         )
         self.pace.set_rates(self._settings.rates)
         self.pace.set_overall(self._overall / share)
@@ -302,7 +353,8 @@ class Movers:
         """See :class:`MoverOrders`."""
         with explained():
             found = await self._store.list(account=asker, limit=50)
-        return [journey for journey in found if _may(asker, journey)]
+            account = await self._accounts.account(asker) if found else None
+        return [journey for journey in found if _may(asker, account, journey)]
 
     async def progress(self, asker: str, journey: int) -> Progress:
         """See :class:`MoverOrders`."""
@@ -346,7 +398,8 @@ class Movers:
                     raise Refused(Problem.NO_SUCH_JOURNEY, id=str(id))
                 # Another order may have brought it up meanwhile.
                 run = self.runs.by_id.get(id) or run
-        if asker is not None and not _may(asker, run.book.journey):
+            account = None if asker is None else await self._accounts.account(asker)
+        if asker is not None and not _may(asker, account, run.book.journey):
             raise Refused(Problem.NOT_YOURS, id=str(id))
         return run
 
@@ -364,7 +417,7 @@ class Movers:
         journey = run.book.journey
         if not stages.allows(journey, word):
             raise Refused(Problem.WRONG_STATE, state=journey.state.value)
-        with explained():
+        with explained(), acting_for(journey.accounts):
             if word is Word.UNDO and journey.kind is Kind.BOTH:
                 await self._old_is_there(journey)
             if word is Word.UNDO and journey.kind is Kind.AWAY:
@@ -395,25 +448,78 @@ class Movers:
             for contact in await self._store.contacts(journey.id)
         )
 
+    async def deleted(self, jid: str, account: str | None, now: str | None = None) -> None:
+        """An account is gone: what is under way for it ends, and nobody is led to its name.
+
+        :param account: its token; None: it never had one.
+        :param now: the token of the account that has the name by now; None: nobody has it.
+        :raises StoreError: the journal could not be written.
+        """
+        self.others.forget(jid)
+        for run in self.runs.of(jid):
+            if now is None and run.book.journey.old == jid and run.outlives_old:
+                run.look_anew()  # as long as nobody else has the name, its tombstone speaks for it
+            elif now is None or run.book.journey.accounts[jid] != now:
+                await run.lost(jid, now)
+        await self._store.disown(jid, left=now or account, led=now)
+        for journey in await self._store.list(account=jid):
+            if journey.new == jid and journey.new_account == NOBODYS and self.serves(journey.old):
+                await self._lead_nowhere(journey)
+        try:
+            await self.watches.renew(jid)
+        except LinkError as error:
+            log.warning("the hook is told later where nobody goes", jid=jid, error=str(error))
+
+    async def _lead_nowhere(self, journey: Journey) -> None:
+        """Take back a statement that names an address which anybody can have now."""
+        try:
+            with acting_for(journey.accounts):
+                answer = await self._accounts.statement(journey.old, journey.old)
+                if judge(answer, journey.new) is Reason.VERIFIED:
+                    await self._accounts.withdraw(journey.old)
+                    log.warning("a statement is withdrawn", id=journey.id, gone=journey.new)
+            await self.watches.renew(journey.old)
+        except LinkError as error:
+            log.warning("a statement cannot be withdrawn", id=journey.id, error=str(error))
+
+    async def look_at_owners(self, journey: Journey) -> None:
+        """See whether the accounts of a journey are still whose they were.
+
+        :raises LinkError, StoreError: it is looked at again.
+        """
+        for jid, account in journey.accounts.items():
+            if account in (None, NOBODYS):
+                continue
+            try:
+                now = await self._accounts.account(jid)
+            except RemoteError as error:
+                if error.condition != Condition.ITEM_NOT_FOUND:
+                    raise
+                continue  # its server would have said if it were gone for good
+            if now != account:
+                await self.deleted(jid, account, now)
+
     # Settings, and changes made for the asker as somebody's contact ------------------------------
 
     async def settings(self, asker: str) -> Settings:
         """See :class:`MoverOrders`."""
-        return self._preferences.of(asker)
+        with explained():
+            return self._preferences.of(asker, await self._accounts.account(asker))
 
     async def set_settings(self, asker: str, settings: Settings) -> None:
         """See :class:`MoverOrders`."""
         if not self.serves(asker):
             raise Refused(Problem.NOT_SERVED, jid=asker)
         with explained():
-            await self._preferences.put(asker, settings)
+            account = await self._accounts.account(asker)
+            await self._preferences.put(asker, replace(settings, account=account))
 
     async def followed(self, asker: str) -> Sequence[MoveRecord]:
         """See :class:`MoverOrders`."""
         with explained():
             return await self._contact_undo.undoable(asker)
 
-    async def undo_followed(self, asker: str, record: int) -> MoveRecord:
+    async def undo_followed(self, asker: str, record: int) -> Undone:
         """See :class:`MoverOrders`."""
         with explained():
             return await self._contact_undo.undo(asker, record)
@@ -445,8 +551,11 @@ class Movers:
             run.wake()
 
 
-def _may(asker: str, journey: Journey) -> bool:
-    """Both accounts of a journey that are here were proven when it was started."""
-    if journey.kind is Kind.BOTH and journey.started_at is not None:
-        return asker in (journey.old, journey.new)
-    return asker == journey.owner
+def _may(asker: str, account: str | None, journey: Journey) -> bool:
+    """Both accounts of a journey that are here were proven when it was started.
+
+    :param account: the token of the account that asks: its name may have been another's then.
+    """
+    if asker not in journey.accounts or not same_account(journey.accounts[asker], account):
+        return False
+    return asker == journey.owner or (journey.kind is Kind.BOTH and journey.started_at is not None)

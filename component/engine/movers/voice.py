@@ -42,7 +42,7 @@ class Voice:
 
     def now(self) -> Progress:
         """How far the journey is."""
-        return self._book.progress(self._box.settings.rates, self._box.hosts)
+        return self._book.progress(self._box.pace, self._box.clock.tick())
 
     async def once(self, name: str, notice: Notice) -> None:
         """Tell the owner, at most once over all restarts: it is noted before it is said."""

@@ -13,11 +13,14 @@ from component.core.conditions import Condition
 from component.core.journey import contacts as machine
 from component.core.journey import stages
 from component.core.journey.model import Journey, JourneyContact, JourneyState
+from component.core.journey.told import RETIRED
+from component.engine.acting import acting_for
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.backwards import to_withdraw
 from component.engine.movers.box import MoverSettings
 from component.engine.movers.others import OthersMoves
 from component.engine.movers.ports import JourneyStore
+from component.engine.movers.tombstones import Tombstones
 from component.engine.ports import Clock
 from component.xmpp.errors import RemoteError
 
@@ -28,8 +31,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 50
-SEND_MAX = 16
-"""Presences that the hook takes in one send (hook protocol, section 4)."""
+SEND_MAX = 5
+"""Approvals in one send: what ejabberd's mod_pres_counter, on by default, passes at once.
+
+The hook takes 16 (hook protocol, section 4), and refuses all of them where the server does one."""
 _LEFT = frozenset(
     {
         JourneyState.PUBLISHED,
@@ -52,6 +57,7 @@ class Watches:
         clock: Clock,
         settings: MoverSettings,
         hosts: Collection[str],
+        tombstones: Tombstones,
         runs_of: Callable[[str], list[Run]],
         others: OthersMoves,
         mine: Callable[[str], bool] = lambda _: True,
@@ -63,6 +69,7 @@ class Watches:
         self._clock = clock
         self._settings = settings
         self._hosts = hosts
+        self._tombstones = tombstones
         self._runs_of = runs_of
         self._others = others
         self._mine = mine
@@ -82,21 +89,26 @@ class Watches:
         """
         if jids.domain(user) not in self._hosts:
             return
-        at_work = any(
-            not run.book.journey.state.final or to_withdraw(run.book) for run in self._runs_of(user)
-        )
-        leaves = await self.leaves_address(user)
-        messages = leaves is not None and self._settings.answer_senders
-        (self._left.discard if leaves is None else self._left.add)(user)
+        await self._tombstones.renew(user)
+        working = [
+            run.book.journey
+            for run in self._runs_of(user)
+            if not run.book.journey.state.final or to_withdraw(run.book)
+        ]
+        left = await self._standing(user)
+        (self._left.discard if left is None else self._left.add)(user)
+        concerned = working or ([left] if left is not None else [])
         try:
-            pending = await self._accounts.watch(
-                user,
-                requests=at_work or self._others.awaits(user),
-                answers=at_work,
-                messages=messages,
-            )
-            await self._catch_up(user, pending)
-            await self._keep_anew(user, leaves)
+            # All of them mean the account that has the name; the newest says which.
+            with acting_for({user: concerned[-1].accounts[user]} if concerned else {}):
+                pending = await self._accounts.watch(
+                    user,
+                    requests=bool(working) or self._others.awaits(user),
+                    answers=bool(working),
+                    messages=left is not None and self._settings.answer_senders,
+                )
+                await self._catch_up(user, pending)
+                await self._keep_anew(user, left)
         except RemoteError as error:
             if error.condition != Condition.ITEM_NOT_FOUND:
                 raise
@@ -149,8 +161,9 @@ class Watches:
     async def renew_all(self) -> None:
         """After a reconnect: every old account whose contacts are still told where it went.
 
-        Journeys at work renew their own; paused ones do not work.
+        Journeys at work renew their own; paused ones do not work.  And who left.
         """
+        await self._tombstones.tell_all()
         users: set[str] = set(self._others.accounts())
         at_work: set[str] = set()
         since = self._clock.now() - self._settings.statement
@@ -171,9 +184,13 @@ class Watches:
             await asyncio.gather(*(self.renew(user) for user in part))
 
     async def leaves_address(self, old: str) -> Journey | None:
+        """The move whose new address is told to those who write to this account, if any."""
+        return await self._standing(old) if self._settings.answer_senders else None
+
+    async def _standing(self, old: str) -> Journey | None:
         """The move that leads away from this account and whose statement stands, if any."""
         journey = await self._store.successor(old)
-        if journey is None or journey.state not in _LEFT:
+        if journey is None or journey.state not in _LEFT or journey.told == RETIRED:
             return None
         over = stages.over(journey, self._settings.statement, self._clock.now())
         return None if over else journey

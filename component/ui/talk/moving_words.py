@@ -45,8 +45,8 @@ def summary(words: Words, found: Preflight) -> str:
     else:
         lines.append(
             words.say_n(
-                "One contact will be told, which takes {time}.",
-                "{n} contacts will be told, which takes {time}.",
+                "One contact will be told, which takes at most {time}.",
+                "{n} contacts will be told, which takes at most {time}.",
                 told.total(),
                 time=words.duration(found.seconds),
             )

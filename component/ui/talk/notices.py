@@ -19,12 +19,16 @@ from component.core.notices import (
     Stopped,
     TimeOver,
     UndoneTold,
+    Withdrawn,
 )
+from component.core.restore import Difference
 from component.ui.talk import phrases
 from component.ui.talk.language import N_, Words
 from component.ui.talk.pages import short
 
 _BLOCKS = 20
+_TELLING = (JourneyState.NOTIFYING, JourneyState.SETTLING)
+"""Where people are told, for the first time or again."""
 _SETTLED = (ContactState.ACCEPTED, ContactState.MUTUAL)
 _SHOWN = 20
 """Addresses that a message names before it says how many more there are."""
@@ -53,6 +57,8 @@ def notice_texts(words: Words, notice: Notice) -> list[str]:
             return [_undone(words, notice)]
         case HandoverTrouble():
             return [_trouble(words, notice)]
+        case Withdrawn():
+            return [_withdrawn(words, notice)]
 
 
 def answer_text(words: Words, address: NewAddress) -> str:
@@ -98,10 +104,23 @@ def _contact(words: Words, notice: ContactMoved | ContactAsks | ContactRestored)
                 **facts,
             )
         case ContactRestored():
-            return words.say(
-                "Undone: your contact list is as it was before {name} moved from {old} to {new}.",
-                **facts,
-            )
+            return restored_text(words, notice.name, notice.old, notice.new, notice.differences)
+
+
+def restored_text(
+    words: Words, name: str | None, old: str, new: str, differences: Sequence[Difference]
+) -> str:
+    """A contact's change was undone; what is not as it was before is named."""
+    facts = {"name": short(name) if name else old, "old": old, "new": new}
+    if not differences:
+        return words.say(
+            "Undone: your contact list is as it was before {name} moved from {old} to {new}.",
+            **facts,
+        )
+    text = words.say(
+        "Undone: your contact list no longer follows {name} from {old} to {new}.", **facts
+    )
+    return f"{text} {phrases.differences(words, differences)}"
 
 
 # To a mover -----------------------------------------------------------------------------------
@@ -149,10 +168,10 @@ def progress_text(words: Words, progress: Progress, *, mine: bool = True) -> str
         f"{bar(done, total)} " + words.say("{done} of {total}", done=done, total=total),
         *phrases.counts(words, progress),
     ]
-    if progress.seconds_left and journey.state is JourneyState.NOTIFYING:
+    if progress.seconds_left and journey.state in _TELLING:
         lines.append(
             words.say(
-                "Everybody will have been told in {time}.",
+                "Everybody will have been told within {time}.",
                 time=words.duration(progress.seconds_left),
             )
         )
@@ -162,6 +181,14 @@ def progress_text(words: Words, progress: Progress, *, mine: bool = True) -> str
                 "The server of {old} does not answer just now, so nobody is told. I try again and "
                 "go on by myself.",
                 old=journey.old,
+            )
+        )
+    if progress.again:
+        lines.append(
+            words.say_n(
+                "One of them may not have got it, so I tell them again.",
+                "{n} of them may not have got it, so I tell them again.",
+                progress.again,
             )
         )
     lines += _by_hand(words, progress)
@@ -231,6 +258,15 @@ def _trouble(words: Words, notice: HandoverTrouble) -> str:
             "not want to wait, paste your contacts at {new}."
         )
     return words.say(text, old=journey.old, new=journey.new)
+
+
+def _withdrawn(words: Words, notice: Withdrawn) -> str:
+    return words.say(
+        "This server stops looking after moves: from now on {old} no longer says that you are at "
+        "{new}. Contacts who have not followed you yet have to add {new} by hand.",
+        old=notice.journey.old,
+        new=notice.journey.new,
+    )
 
 
 _ALL_FOLLOWED = N_(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -45,6 +47,11 @@ class ChildServer(ABC):
     def running(self) -> bool:
         """True while the process lives."""
         return self._process is not None and self._process.returncode is None
+
+    def freeze(self) -> None:
+        """SIGSTOP: its connections stand, and nothing answers."""
+        if self._process is not None:
+            os.kill(self._process.pid, signal.SIGSTOP)
 
     async def start(self) -> None:
         """Start and wait for stream features on the client port."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import math
@@ -92,14 +93,18 @@ class Ejabberd(ChildServer):
     """See :class:`tests.live.servers.base.Server`.
 
     Keys of ``spec.extra`` are dotted places in ``ejabberd.yml``, values are JSON; ``null``
-    removes what is there.
+    removes what is there.  Nodes of one cluster have one ``cookie``.
     """
 
     program = "ejabberd"
 
-    def __init__(self, installation: Installation, spec: ServerSpec, folder: Path) -> None:
+    def __init__(
+        self, installation: Installation, spec: ServerSpec, folder: Path, *, cookie: str = ""
+    ) -> None:
         super().__init__(installation.kind, spec, folder, ready=_READY_TIMEOUT, grace=20.0)
         self._installation = installation
+        # Servers that share one steal each other's IQ answers.
+        self.cookie = cookie or sha256(self.node.encode()).hexdigest()[:20]
         for part in ("spool", "home"):
             (folder / part).mkdir(exist_ok=True)
         self._configure()
@@ -109,11 +114,6 @@ class Ejabberd(ChildServer):
     def node(self) -> str:
         """Name of the Erlang node, unique as the address is."""
         return f"ejabberd@{self.spec.address}"
-
-    @property
-    def cookie(self) -> str:
-        """Erlang's cookie: servers that share one steal each other's IQ answers."""
-        return sha256(self.node.encode()).hexdigest()[:20]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -142,6 +142,29 @@ class Ejabberd(ChildServer):
             },
         )
 
+    async def join(self, other: Ejabberd) -> None:
+        """Become a node of the other's cluster, as by ``ejabberdctl join_cluster``.
+
+        What this one had is lost, and it starts anew.
+        """
+        # In a process that does not end with ejabberd.
+        leader = "group_leader(whereis(init), self())"
+        self.evaluate(f"spawn(fun() -> {leader}, ejabberd_cluster:join('{other.node}') end).")
+        try:
+            async with asyncio.timeout(self._ready):
+                while not (self._is_with(other) and await self._serves()):
+                    if not self.running:
+                        raise ServerError(self._story(f"ended while joining {other.node}"))
+                    await asyncio.sleep(0.05)
+        except TimeoutError as slow:
+            raise ServerError(self._story(f"did not join {other.node}")) from slow
+
+    def _is_with(self, other: Ejabberd) -> bool:
+        with suppress(ServerError):  # while it starts anew
+            nodes = self.evaluate("ejabberd_cluster:get_nodes().")
+            return self.node in nodes and other.node in nodes
+        return False
+
     def add_user(self, jid: str) -> None:
         """Register through mod_test_help."""
         user, _, host = jid.partition("@")
@@ -168,11 +191,18 @@ class Ejabberd(ChildServer):
         self._help({"do": "roster", "user": user, "host": host, "items": items})
 
     def reload(self, extra: Mapping[str, str]) -> None:
-        """Change ``spec.extra`` while it runs, as ``ejabberdctl reload_config`` does."""
+        """Change ``spec.extra`` while it runs, as ``ejabberdctl reload_config`` does.
+
+        Of a database, ejabberd would keep the connections that it had before.
+        """
+        had = "sql_type" in self.spec.extra
         self.spec.extra.clear()
         self.spec.extra.update(extra)
         self._configure()
-        if (said := self.evaluate("ejabberd_config:reload().")) != "ok":
+        said = self.evaluate("ejabberd_config:reload().")
+        if had:
+            self.evaluate("[ejabberd_sql_sup:stop(Host) || Host <- ejabberd_option:hosts()].")
+        if said != "ok":
             raise ServerError(self._story(f"does not take {extra}: {said}"))
 
     def _configure(self) -> None:

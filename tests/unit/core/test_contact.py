@@ -125,15 +125,44 @@ def test_the_servers_word_counts(why: str, reason: Reason) -> None:
     assert effects[-1] == core.Settle(MoveState.RELEASED, reason, (), why)
 
 
+@pytest.mark.parametrize("approved", [True, False])
+def test_an_entry_of_the_admins_is_left_and_the_contact_is_told_that_it_is_genuine(
+    approved: bool,
+) -> None:
+    """Unless the new address is approved: then nobody is asked."""
+    asked = divert(new_item=RosterItem(NEW, S.BOTH) if approved else None)
+    told = core.OutcomeTold(False, "shared", ())
+    _, effects = run(DIVERTED, VERIFIED, core.Journalled(), told, case=Case(asked))
+    note = None if approved else core.Note.ASKS
+    assert effects[-1] == core.Settle(MoveState.RELEASED, Reason.SHARED, (), "shared", note)
+
+
 @pytest.mark.parametrize("taken", [True, False])
 def test_without_an_outcome_the_roster_tells(taken: bool) -> None:
     read_back = core.RosterRead(entries(taken))
     case, effects = run(DIVERTED, VERIFIED, core.Journalled(), core.OutcomeMissing(), read_back)
-    assert isinstance(effects[-2], core.ReadRoster)
-    settle = effects[-1]
+    read, again, settle = effects[-3:]
+    assert isinstance(read, core.ReadRoster)
+    # Whoever held it may have died: what it did is done once more.
+    assert again == (core.Repeat(follow_plan(divert(), Carry())) if taken else core.HandBack())
     assert isinstance(settle, core.Settle)
-    assert settle.state is (MoveState.DONE if taken else MoveState.RELEASED)
+    wanted = (MoveState.DONE, Reason.VERIFIED), (MoveState.HANDED_BACK, Reason.RESTARTED)
+    assert (settle.state, settle.reason) == wanted[not taken]
     assert case.phase is Phase.SETTLED
+
+
+def test_a_release_without_an_outcome_is_handed_back_for_its_own_reason() -> None:
+    roster = core.RosterRead(entries(False))
+    _, effects = run(DIVERTED, core.DeadlinePassed(), core.OutcomeMissing(), roster)
+    handed_back = core.Settle(MoveState.HANDED_BACK, Reason.DEADLINE)
+    assert effects[-2:] == [core.HandBack(), handed_back]
+
+
+def test_nobody_is_asked_any_longer_for_a_request_whose_holder_is_gone() -> None:
+    gone, roster = core.Stopping(Reason.RESTARTED), core.RosterRead(entries(False))
+    _, effects = run(DIVERTED, gone, core.OutcomeMissing(), roster)
+    handed_back = core.Settle(MoveState.HANDED_BACK, Reason.RESTARTED)
+    assert effects[-2:] == [core.HandBack(), handed_back]
 
 
 def test_an_unplanned_roster_is_said_aloud() -> None:
@@ -154,12 +183,15 @@ def test_never_asks_nobody() -> None:
 def test_ask_leaves_what_is_verified_to_the_user_with_a_note() -> None:
     case, effects = run(DIVERTED, VERIFIED, case=Case(divert(), follow=Follow.ASK))
     assert effects == [core.FetchStatement(), core.Release(Reason.ASKED)]
-    for events in ((RELEASED,), (core.OutcomeMissing(), core.RosterRead(entries(False)))):
+    silence = (core.OutcomeMissing(), core.RosterRead(entries(False)))
+    for events, state in (
+        ((RELEASED,), MoveState.RELEASED),
+        (silence, MoveState.HANDED_BACK),
+    ):
         _, effects = run(*events, case=case)
         settle = effects[-1]
         assert isinstance(settle, core.Settle)
-        wanted = (MoveState.RELEASED, Reason.ASKED, Note.ASKS)
-        assert (settle.state, settle.reason, settle.note) == wanted
+        assert (settle.state, settle.reason, settle.note) == (state, Reason.ASKED, Note.ASKS)
 
 
 @pytest.mark.parametrize(
@@ -223,12 +255,14 @@ def test_a_return_without_an_outcome_is_put_back_if_it_was_taken() -> None:
     start = (core.Diverted((NEW,)), CAME_BACK, core.Journalled(), core.OutcomeMissing())
     case, _ = run(*start, case=Case(RETURN))
     _, effects = run(core.RosterRead(returned(case)), case=case)
-    assert effects == [core.PutBack(EARLIER)]
+    assert case.plan is not None
+    assert effects == [core.Repeat(case.plan), core.PutBack(EARLIER)]
     assert RETURN.new_item is not None
     _, effects = run(core.RosterRead((RETURN.old_item, RETURN.new_item)), case=case)
-    (settle,) = effects
+    handed_back, settle = effects
+    assert handed_back == core.HandBack()
     assert isinstance(settle, core.Settle)
-    assert settle.state is MoveState.RELEASED
+    assert settle.state is MoveState.HANDED_BACK
     assert settle.undoes is None
 
 

@@ -29,10 +29,14 @@ class RosterServer:
 
     def __init__(self) -> None:
         self.rosters: dict[str, dict[str, RosterItem]] = {}
+        self.tokens: dict[str, str] = {}
+        """Which account has a name."""
         self.statements: dict[str, str] = {}
         self.log: list[str] = []
         self.blocked: set[str] = set()
         """Addresses that no presence may be sent to."""
+        self.shared: set[str] = set()
+        """Addresses whose entries are an admin's."""
         self.lose_at: int | None = None
         """The stream is lost at the request of this number, counted from 0, once."""
         self.lose_after = False
@@ -55,6 +59,10 @@ class RosterServer:
         """A user's roster now."""
         return dict(self.rosters[user])
 
+    def token(self, user: str) -> str:
+        """Which account has this name (hook protocol, section 13)."""
+        return self.tokens.setdefault(user, f"the first {user}")
+
     async def request(
         self, kind: Literal["get", "set"], to: str, payload: ET.Element, *, timeout: float
     ) -> ET.Element:
@@ -74,8 +82,13 @@ class RosterServer:
     def _answer(self, to: str, payload: ET.Element) -> ET.Element:
         if to not in self.rosters:
             raise RemoteError("item-not-found")
+        token = self.token(to)
+        if payload.get("account", token) != token:
+            raise RemoteError("item-not-found")
         iq = ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
-        if payload.tag == tag(NS_HOOK, "send"):
+        if payload.tag == tag(NS_HOOK, "account"):
+            ET.SubElement(iq, tag(NS_HOOK, "account"), {"token": token})
+        elif payload.tag == tag(NS_HOOK, "send"):
             send = ET.SubElement(iq, tag(NS_HOOK, "send"))
             for item in self.send(to, payload):
                 send.append(_item(item))
@@ -99,6 +112,8 @@ class RosterServer:
         for presence in presences:
             jid, sent = presence.get("to", ""), PresenceKind(presence.get("type", ""))
             self.log.append(f"{user} {sent} {jid}")
+            if jid in self.shared:
+                continue
             item = roster.get(jid) or RosterItem(jid, Subscription.NONE)
             state = outbound(Entry(item.subscription, item.ask), sent)
             named = names.get(jid, item)
@@ -154,6 +169,8 @@ class RosterServer:
             return answer
         element = payload[0]
         jid = element.get("jid", "")
+        if jid in self.shared:
+            raise RemoteError("not-allowed")
         if element.get("subscription") == "remove":
             self.log.append(f"{user} removes {jid}")
             del self.rosters[user][jid]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from component.core.model import RosterItem, Subscription
+from component.core.model import Reason, RosterItem, Subscription
 from component.core.records import MoveState
 from component.engine.contacts import Timing
 from component.store import StoreError
@@ -96,6 +96,51 @@ async def test_an_outcome_that_never_comes(tmp_path: Path) -> None:
             await stage.side.idle()
         await stage.tell("n1", NURSE, taken=False)  # too late to mean anything
         assert [record.state for record in await stage.records(NURSE)] == [MoveState.DONE]
+
+
+async def test_what_a_dead_node_held_is_settled_at_once(tmp_path: Path) -> None:
+    """The stream stands, and nobody will ever say what became of it."""
+    async with opened(tmp_path) as stage:
+        await asked_once(stage)
+        stage.server.statements[OLD] = NEW
+        for contact in (NURSE, TYBALT):
+            await stage.side.on_divert(stage.divert(contact, contact, OLD, NEW))
+        # Of what was done for the Nurse the roster knows, but its presences may not have left.
+        roster = stage.server.rosters[NURSE]
+        roster[OLD] = replace(ENTRY, subscription=Subscription.TO)
+        roster[NEW] = RosterItem(NEW, Subscription.FROM, True, "Romeo", ENTRY.groups)
+        stage.server.log.clear()
+        stage.side.abandon({"another"})
+        assert stage.side.open_requests == 2
+        stage.side.abandon({"i1"})
+        async with asyncio.timeout(10):
+            await stage.side.idle()
+        states = [(await stage.records(contact))[0].state for contact in (NURSE, TYBALT)]
+        assert states == [MoveState.DONE, MoveState.HANDED_BACK]
+        assert f"handed back to {TYBALT}" in stage.server.log
+        assert f"{NURSE} subscribed {NEW}" in stage.server.log
+        assert not stage.recovery.left
+
+
+async def test_what_a_dead_node_held_is_not_asked_about_any_longer(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        asked, answered = asyncio.Event(), asyncio.Event()
+
+        async def meanwhile() -> None:
+            asked.set()
+            await answered.wait()
+
+        stage.server.late_at, stage.server.meanwhile = 0, meanwhile
+        request = asyncio.create_task(stage.side.on_divert(stage.divert("d1", JULIET, OLD, NEW)))
+        await asked.wait()
+        stage.side.abandon({"i1"})
+        async with asyncio.timeout(10):
+            assert (await request).tag == tag(NS_HOOK, "release")
+            await stage.side.idle()
+        answered.set()
+        (record,) = await stage.records()
+        assert (record.state, record.reason) == (MoveState.HANDED_BACK, Reason.RESTARTED)
+        assert f"handed back to {JULIET}" in stage.server.log
 
 
 async def test_several_at_once_of_one_mover(tmp_path: Path) -> None:

@@ -63,16 +63,16 @@ async def test_not_while_the_hook_may_still_hold_it(tmp_path: Path) -> None:
         taken: list[int] = []
         other = another(stage, taken)
         assert other.left
-        assert await other.run({HOST: "i1"}, HELD) == 0
+        assert await other.run({HOST: {"i1"}}, HELD) == 0
         assert taken == [1]
         stage.clock.pass_days(timedelta(seconds=59).total_seconds() / 86400)
-        assert await other.run({HOST: "i1"}, HELD) == 0
+        assert await other.run({HOST: {"i1"}}, HELD) == 0
         assert [r.state for r in await stage.records()] == [MoveState.TAKING]
         # It wakes up, its answer leaves, and the hook does it.
         send = answer.find(tag(NS_HOOK, "send"))
         assert send is not None
         stage.server.send(JULIET, send)
-        assert await other.run({HOST: "i1"}, HELD) == 1
+        assert await other.run({HOST: {"i1"}}, HELD) == 1
         assert [r.state for r in await stage.records()] == [MoveState.DONE]
         assert taken == [1]
 
@@ -81,9 +81,9 @@ async def test_when_the_hook_has_let_go_of_it(tmp_path: Path) -> None:
     async with opened(tmp_path) as stage:
         await stage.side.on_divert(stage.divert("d1", JULIET, OLD, NEW))
         other = another(stage, [])
-        await other.run({HOST: "i1"}, HELD)
+        await other.run({HOST: {"i1"}}, HELD)
         stage.clock.pass_days((60.0 + MARGIN_SECONDS) / 86400)
-        assert await other.run({HOST: "i1"}, HELD) == 1
+        assert await other.run({HOST: {"i1"}}, HELD) == 1
         assert [r.state for r in await stage.records()] == [MoveState.RELEASED]
         assert stage.server.rosters[JULIET][OLD] == ENTRY
 
@@ -92,7 +92,7 @@ async def test_when_the_hook_has_let_go_of_it(tmp_path: Path) -> None:
 async def test_at_once_where_the_server_has_forgotten_it(tmp_path: Path, instance: str) -> None:
     async with opened(tmp_path) as stage:
         await stage.side.on_divert(stage.divert("d1", JULIET, OLD, NEW))
-        assert await another(stage, []).run({HOST: instance}, HELD) == 1
+        assert await another(stage, []).run({HOST: {instance}}, HELD) == 1
         assert [r.state for r in await stage.records()] == [MoveState.HANDED_BACK]
 
 

@@ -71,12 +71,14 @@ async def test_limits_lists_admins_language_and_what_is_done_for_users(store: St
     assert app._gate.admit(divert(), open_requests=0, now=0.0) is Reason.DENIED
     assert app._admin.is_admin("admin@montague.example")
     assert app._languages.words(NOBODY).language == "de"
-    assert app._preferences.of(NOBODY).follow is Follow.NEVER
+    assert app._preferences.of(NOBODY, None).follow is Follow.NEVER
     assert app._notices.on is False
     now = datetime.now(UTC)
     assert app._notices.undo_until(now) == now + timedelta(days=7)
     assert app._movers._settings.enabled is False
-    assert app._inbound._settings is app._movers._settings  # one object for the whole side
+    assert (
+        app._movers.tombstones._settings is app._movers._settings
+    )  # one object for the whole side
     await app.reload(config())
     assert app._gate.admit(divert(), open_requests=0, now=0.0) is None
     assert app._movers._settings.enabled is True

@@ -1,6 +1,6 @@
 -- Contacts whom the deletion of an account that has moved does not cut off.
 -- Copyright (c) 2026 the xmpp-moved authors. MIT licence.
--- docs/hook-protocol.md, section 13. Loaded once by mod_moved_hook.
+-- docs/hook-protocol.md, section 14. Loaded once by mod_moved_hook.
 
 local jid = require "util.jid";
 local user_exists = require "core.usermanager".user_exists;

@@ -6,6 +6,11 @@
 -- the component's verdict says; whatever goes wrong, the request is processed as if this module were
 -- not there. docs/hook-protocol.md has every stanza.
 
+if module:get_host_type() == "component" then
+	module:require "loader";
+	return;
+end
+
 local st = require "util.stanza";
 local jid = require "util.jid";
 local set = require "util.set";
@@ -18,17 +23,21 @@ local strip, stand_in = roster_lib.strip, roster_lib.stand_in;
 local add_items, send_as, blocked = roster_lib.add_items, roster_lib.send_as, roster_lib.blocked;
 local link = module:require "link";
 local connected, authority = link.connected, link.authority;
-local watches = module:require "watch"(link, add_items, blocked);
-module:require "tombstone"(link);
-module:require "reborn";
+local token = module:require "reborn".token;
+local watches = module:require "watch"(link, add_items, blocked, token);
+local tombstones = module:require "tombstone"(link);
+module:require "restrict"(link.is_component);
 local keep = module:require "keep".keep;
 local copying = module:require "copy";
+local beside = module:require "beside";
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";
 local xmlns_moved = "urn:xmpp:moved:1";
 local xmlns_forward = "urn:xmpp:forward:0";
-local hook_version = "0.5.0";
-local features = { "watch", "tombstone", "answer", "entries", "get-entries", "keep" };
+local hook_version = "0.6.0";
+local features = {
+	"watch", "tombstone", "answer", "entries", "get-entries", "tombstones", "account", "keep";
+};
 
 -- What a component may ask as a user (4.3): the namespace of the payload.
 local query_namespaces = {
@@ -89,15 +98,16 @@ local function granted(item)
 	return item and (item.subscription == "from" or item.subscription == "both");
 end
 
--- Whether a request is still what it was when we asked about it.
-local function stands(entry)
-	if entry.gone or not user_exists(entry.username, module.host) then return false; end
+-- What speaks against doing what was decided: the request is no longer what it was when we asked about
+-- it, or the entry of the old address is the admin's and not the user's to change. nil: nothing.
+local function against(entry)
+	if entry.gone or token(entry.username) ~= entry.account then return "changed"; end
 	local roster = rostermanager.load_roster(entry.username, module.host);
-	if entry.old and not granted(roster[entry.old]) then return false; end
+	if entry.old and not granted(roster[entry.old]) then return "changed"; end
 	for _, address in ipairs(entry.jids) do
-		if blocked(entry.username, address) then return false; end
+		if blocked(entry.username, address) then return "changed"; end
 	end
-	return true;
+	if entry.old and roster_lib.shared(roster[entry.old]) then return "shared"; end
 end
 
 -- First of all at its end: what is given back must not meet itself.
@@ -115,15 +125,15 @@ local function on_verdict(entry, answer, reason)
 	end
 	local send, touched = take:get_child("send", xmlns_hook), nil;
 	if send then
-		local ok, jids, condition, why = pcall(send_as, entry.username, send, function () return stands(entry); end);
+		local ok, jids, condition, why = pcall(send_as, entry.username, send, function () return not against(entry); end);
 		if not ok or not jids then
 			module:log("warn", "could not do what was decided about a request of %s to %s: %s",
 				entry.jids[#entry.jids], entry.user, tostring(why or condition or jids));
-			return release(entry, stands(entry) and "send-failed" or "changed");
+			return release(entry, against(entry) or "send-failed");
 		end
 		touched = jids;
-	elseif not stands(entry) then
-		return release(entry, "changed");
+	elseif against(entry) then
+		return release(entry, against(entry));
 	end
 	counters.taken = counters.taken + 1;
 	tell_outcome(entry, "taken", nil, touched);
@@ -171,14 +181,15 @@ module:hook("presence/bare", function (event)
 	else
 		return;
 	end
-
+	-- Whose request this is must be sure: a name may get another owner before the verdict is there.
+	local account = component and connected(component) and token(username);
 	local entry = {
 		id = new_id(); stanza = st.clone(stanza); username = username; key = key; old = moves and old or nil;
-		user = username.."@"..module.host; jids = jids; component = component;
+		user = username.."@"..module.host; jids = jids; component = component; account = account;
 	};
 	local function ask()
 		local iq = st.iq({ type = "set"; id = entry.id; from = entry.user; to = component; })
-			:tag("divert", { xmlns = xmlns_hook; instance = instance; watched = watched; })
+			:tag("divert", { xmlns = xmlns_hook; instance = instance; watched = watched; account = account; })
 				:tag("forwarded", { xmlns = xmlns_forward }):add_child(quoted(stanza)):up();
 		return link.ask("divert", add_items(iq, roster, jids), component, function (answer, reason)
 			on_verdict(entry, answer, reason);
@@ -186,7 +197,7 @@ module:hook("presence/bare", function (event)
 	end
 	held[key] = same or {};
 	held[key][entry.old or ""] = entry;
-	if not component or not connected(component) or not ask() then
+	if not account or not ask() then
 		forget(entry);
 		counters.passed = counters.passed + 1;
 		return;
@@ -195,11 +206,17 @@ module:hook("presence/bare", function (event)
 	return true;
 end, 1);
 
--- Whoever takes the name while a request is held is somebody else.
-module:hook_global("user-deleted", function (event)
-	if event.host ~= module.host then return; end
+-- Whoever takes the name while a request is held is somebody else; and the components have to know
+-- that nothing of theirs is this name's any more.
+module:hook("moved-hook-deleted", function (event)
 	for _, same in pairs(held) do
 		for _, entry in pairs(same) do entry.gone = entry.gone or entry.username == event.username; end
+	end
+	for _, component in ipairs(link.connected_all()) do
+		module:send(st.message({ from = module.host, to = component, id = new_id() })
+			:tag("deleted", {
+				xmlns = xmlns_hook; jid = event.username.."@"..module.host; account = event.account;
+			}):reset());
 	end
 end);
 
@@ -229,6 +246,12 @@ function questions.entries(origin, stanza, payload)
 	if not jids then return refuse(origin, stanza, roster, why); end
 	local reply = st.reply(stanza):tag("entries", { xmlns = xmlns_hook });
 	origin.send(add_items(reply, roster, jids):reset());
+end
+
+function questions.account(origin, stanza)
+	local account, condition = token(jid.node(stanza.attr.to));
+	if not account then return refuse(origin, stanza, condition, "no such user, or the token cannot be kept"); end
+	origin.send(st.reply(stanza):tag("account", { xmlns = xmlns_hook; token = account; }));
 end
 
 function requests.watch(origin, stanza, payload)
@@ -292,6 +315,19 @@ local function as_if_online(username, roster, call, ...)
 	if not ok then error(err, 0); end
 end
 
+-- Of an entry that is shared, mod_roster would make the user's own, and store it.
+local function sets_shared(roster, query)
+	for item in query:childtags("item", "jabber:iq:roster") do
+		if roster_lib.shared(roster[jid.prep(item.attr.jid)]) then return true; end
+	end
+end
+
+-- `xmpp-moved check` asks whether requests of users get out, as a user whom nobody is.
+local function checks(username, kind, tag, to)
+	return username == "xmpp-moved-check-nobody" and kind == "get" and jid.host(to) == to
+		and tag.attr.xmlns == "http://jabber.org/protocol/disco#info" and not prosody.hosts[to];
+end
+
 function requests.query(origin, stanza, payload)
 	local inner = payload:get_child("iq", "jabber:client");
 	local kind, tag = inner and inner.attr.type, inner and inner.tags[1];
@@ -303,10 +339,14 @@ function requests.query(origin, stanza, payload)
 		return refuse(origin, stanza, "not-allowed", "this namespace may not be queried as a user");
 	elseif not copying.may(kind, tag, to == user) then
 		return refuse(origin, stanza, "not-allowed", "moved_hook_copy does not let this be carried");
-	elseif not user_exists(username, module.host) then
+	elseif not user_exists(username, module.host) and not checks(username, kind, tag, to) then
 		return refuse(origin, stanza, "item-not-found", "no such user");
 	elseif query_count >= link.max_held then
 		return refuse(origin, stanza, "resource-constraint", "too many queries at once");
+	end
+	local roster = rostermanager.load_roster(username, module.host);
+	if kind == "set" and tag.attr.xmlns == "jabber:iq:roster" and to == user and sets_shared(roster, tag) then
+		return refuse(origin, stanza, "not-allowed", "the entry comes from a shared group");
 	end
 	local id = new_id();
 	local iq = strip(st.clone(inner));
@@ -318,7 +358,6 @@ function requests.query(origin, stanza, payload)
 		end);
 	};
 	query_count = query_count + 1;
-	local roster = rostermanager.load_roster(username, module.host);
 	local session = stand_in(username, roster, function (reply)
 		-- Handlers of this server answer the session instead of routing.
 		if queries[id] and reply.attr and reply.attr.id == id then answer_query(id, reply); end
@@ -350,6 +389,8 @@ local function hello(event)
 	end
 	for namespace in pairs(query_namespaces) do reply:text_tag("query", namespace); end
 	for _, part in ipairs(copying.parts()) do reply:text_tag("copy", part); end
+	for _, name in ipairs(beside.unloaded()) do reply:text_tag("unloaded", name); end
+	for _, name in ipairs(beside.unasked()) do reply:text_tag("unasked", name); end
 	origin.send(reply:reset());
 	return true;
 end
@@ -375,8 +416,14 @@ module:hook("iq/bare", function (event)
 		return;
 	end
 	local handler = (kind == "set" and requests or questions)[payload.name];
+	local meant, now, condition = payload.attr.account, nil, nil;
+	if handler and meant then
+		now, condition = token(jid.node(stanza.attr.to));
+	end
 	if not handler then
 		refuse(origin, stanza, "feature-not-implemented", "hook "..hook_version.." does not know this request");
+	elseif meant and now ~= meant then
+		refuse(origin, stanza, condition or "item-not-found", "the account that was meant is gone");
 	else
 		handler(origin, stanza, payload);
 	end
@@ -389,6 +436,19 @@ module:hook("iq/host", function (event)
 end, 1000);
 
 module:hook("iq-get/host/"..xmlns_hook..":hello", hello);
+
+module:hook("iq-set/host/"..xmlns_hook..":tombstones", function (event)
+	local origin, stanza = event.origin, event.stanza;
+	local component = authority(origin);
+	if not component then return; end
+	local ok, condition, why = tombstones.set(component, stanza.tags[1]);
+	if not ok then
+		refuse(origin, stanza, condition, why);
+	else
+		origin.send(st.reply(stanza));
+	end
+	return true;
+end);
 
 module:hook_global("server-stopping", function () link.give_up("stopping"); end, 1000);
 function module.unload() link.give_up("unloaded"); end

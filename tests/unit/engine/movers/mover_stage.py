@@ -16,6 +16,7 @@ from component.core.journey.pace import Rates
 from component.core.limits import Declined, Followed, Policy
 from component.core.model import RosterItem, Subscription
 from component.core.notices import CodeSent
+from component.engine.acting import MeantWire
 from component.engine.belongings.copies import Copies
 from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
@@ -110,6 +111,7 @@ class Stage:
         """A component that knows nothing but what is in the store, and its stream."""
         life = _Life()
         self._life = life
+        self.server.world.tick = self.clock.tick
 
         async def gate(name: str) -> None:
             self._moved_on.set()
@@ -118,12 +120,14 @@ class Stage:
             await life.pass_on()
 
         self.server.gate = gate
-        hook = Hook(self.server)
+        wire = MeantWire(self.server)
+        hook = Hook(wire)
         journeys = cast(JourneyStore, GatedStore(self.store.journeys, gate))
         preferences = Preferences(self.store.user_settings)
         await preferences.load()
         undo = ContactUndo(
             hosts=(HOST,),
+            hook=hook,
             restorer=Restorer(hook, self.store),
             past=self.store,
             followed=Followed(Policy()),
@@ -131,7 +135,7 @@ class Stage:
             notices=ContactNotices(self.messages),
             clock=self.clock,
         )
-        accounts = self.accounts = Accounts(self.server, hook)
+        accounts = self.accounts = Accounts(wire, hook)
         self.handovers = Handovers(
             accounts, self.store.handovers, journeys, self.messages, self.clock, self.settings
         )
@@ -182,7 +186,6 @@ class Stage:
             journeys,
             self.messages,
             self.clock,
-            self.settings,
             (HOST,),
             _unexpected,
             _unexpected,
@@ -243,19 +246,21 @@ class Stage:
         self.server.rosters.setdefault(jid, {})[of] = theirs
         self.server.world.manners[jid] = manner
 
-    async def begin(self, *, new: str = NEW, choose: Sequence[str] | None = None) -> Journey:
-        """The owner of OLD moves away to ``new``; the code is read in the other chat."""
-        found = await self.desk.prepare_away(OLD, new)
+    async def begin(
+        self, *, old: str = OLD, new: str = NEW, choose: Sequence[str] | None = None
+    ) -> Journey:
+        """The owner of ``old`` moves away to ``new``; the code is read in the other chat."""
+        found = await self.desk.prepare_away(old, new)
         assert found.ok, [check for check in found.checks if not check.ok]
         id_ = found.journey.id
         if found.needs_code is not None:
             assert not found.contacts
-            await self.desk.send_code(OLD, id_)
-            proven = await self.desk.prove(OLD, id_, self.messages.of(CodeSent)[-1].code)
+            await self.desk.send_code(old, id_)
+            proven = await self.desk.prove(old, id_, self.messages.of(CodeSent)[-1].code)
             assert proven.ok, [check for check in proven.checks if not check.ok]
         if choose is not None:
-            await self.desk.choose(OLD, id_, choose)
-        return await self.desk.start(OLD, id_)
+            await self.desk.choose(old, id_, choose)
+        return await self.desk.start(old, id_)
 
     async def arrive(self, *contacts: Given) -> Journey:
         """The owner of NEW arrives from FAR, whose statement is there; with these contacts, or

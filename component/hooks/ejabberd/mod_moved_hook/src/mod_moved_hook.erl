@@ -7,9 +7,11 @@
 %%% the sections named below are sections of it.
 %%%
 %%% Per host there is a supervisor. It owns a table (instance, counters, ids of what is held) and
-%%% has one child for each stanza that is held (mod_moved_hook_held). mod_moved_hook_divert knows
-%%% which subscription requests are; mod_moved_hook_tombstone answers for users who are gone;
-%%% mod_moved_hook_watch looks after the users whom the component watches; mod_moved_hook_keep after
+%%% has one child for each subscription request that is held (mod_moved_hook_held); another one has
+%%% those of the requests for a statement, so that neither kind keeps the other out.
+%%% mod_moved_hook_divert knows which subscription requests are; mod_moved_hook_tombstone answers for
+%%% users who are gone; mod_moved_hook_watch looks after the users whom the component watches;
+%%% mod_moved_hook_account knows which account it is that has a name; mod_moved_hook_keep looks after
 %%% contacts of accounts that are deleted; mod_moved_hook_query and mod_moved_hook_roster do things as
 %%% a user.
 
@@ -24,7 +26,7 @@
 %% hooks
 -export([sm_receive_packet/1, component_send_packet/1, ejabberd_stopping/0]).
 %% for another node of the cluster
--export([verdict/4]).
+-export([verdict/4, instance/1]).
 %% for the other modules
 -export([hold/1, release/1, reply/2, component_for/2, stream/1, streams/1, table/1, lookup/2,
          count/2, option/2, element/3, items/1, child/3, inner/2]).
@@ -37,10 +39,10 @@
 
 -define(NS_HOOK, <<"urn:xmpp-moved:hook:0">>).
 -define(NS_MOVED, <<"urn:xmpp:moved:1">>).
--define(VERSION, <<"0.5.0">>).
+-define(VERSION, <<"0.6.0">>).
 -define(FEATURES,
         [<<"watch">>, <<"tombstone">>, <<"answer">>, <<"entries">>, <<"get-entries">>,
-         <<"keep">>]).
+         <<"tombstones">>, <<"account">>, <<"keep">>]).
 
 %%% Starting and stopping ---------------------------------------------------------------------
 
@@ -59,6 +61,10 @@ start(Host, _Opts) ->
                   {hook, remove_user, mod_moved_hook_keep, remove_user, 10},
                   {hook, remove_user, mod_moved_hook_watch, remove_user, 50},
                   {hook, remove_user, mod_moved_hook_divert, remove_user, 50},
+                  {hook, remove_user, mod_moved_hook_account, remove_user, 60},
+                  %% After mod_privacy (50), which then knows the session's list.
+                  {hook, user_send_packet, mod_moved_hook_divert, user_send_packet, 55},
+                  {hook, c2s_session_resumed, mod_moved_hook_divert, session_resumed, 50},
                   %% What others drop is nobody's business.
                   {hook, sm_receive_packet, sm_receive_packet, 90}]};
         {error, _} = Error ->
@@ -68,9 +74,14 @@ start(Host, _Opts) ->
 -spec start_children(binary()) -> ok | {error, term()}.
 start_children(Host) ->
     Holder = table(Host),
+    Other = holder(Host, mod_moved_hook_tombstone),
     Watcher = mod_moved_hook_watch:proc(Host),
+    Names = mod_moved_hook_tombstone:proc(Host),
     Specs = [#{id => Holder, start => {supervisor, start_link, [{local, Holder}, ?MODULE, Host]},
                type => supervisor, shutdown => infinity},
+             #{id => Other, start => {supervisor, start_link, [{local, Other}, ?MODULE, holder]},
+               type => supervisor, shutdown => infinity},
+             #{id => Names, start => {mod_moved_hook_tombstone, start_link, [Host]}},
              #{id => Watcher, start => {mod_moved_hook_watch, start_link, [Host]}}],
     Started = [supervisor:start_child(ejabberd_gen_mod_sup, Spec) || Spec <- Specs],
     case [Error || {error, _} = Error <- Started] of
@@ -83,7 +94,9 @@ start_children(Host) ->
 
 -spec stop_children(binary()) -> any().
 stop_children(Host) ->
-    [gen_mod:stop_child(Proc) || Proc <- [mod_moved_hook_watch:proc(Host), table(Host)]].
+    [gen_mod:stop_child(Proc) || Proc <- [mod_moved_hook_watch:proc(Host),
+                                          mod_moved_hook_tombstone:proc(Host),
+                                          holder(Host, mod_moved_hook_tombstone), table(Host)]].
 
 -spec stop(binary()) -> any().
 stop(Host) ->
@@ -104,7 +117,8 @@ ejabberd_stopping() ->
       fun(Host) ->
               Streams = [stream(Component) || Component <- option(Host, component)],
               catch ets:insert(table(Host), {leaving, stopping}),
-              _ = supervisor:terminate_child(ejabberd_gen_mod_sup, table(Host)),
+              [_ = supervisor:terminate_child(ejabberd_gen_mod_sup, Holder)
+               || Holder <- [holder(Host, mod_moved_hook_tombstone), table(Host)]],
               %% ejabberd_service:stop/0 comes soon, and kills a stream with all that it has not
               %% written yet: wait until each has handled the outcomes.
               [catch sys:get_status(Stream, timer:seconds(5)) || Stream <- Streams]
@@ -114,16 +128,19 @@ ejabberd_stopping() ->
 -spec reload(binary(), gen_mod:opts(), gen_mod:opts()) -> ok.
 reload(_Host, _NewOpts, _OldOpts) -> ok.
 
--spec init(binary()) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+-spec init(binary() | holder) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init(holder) ->
+    {ok, {#{strategy => simple_one_for_one},
+          [#{id => held, start => {mod_moved_hook_held, start_link, []},
+             restart => temporary, shutdown => timer:minutes(1)}]}};
 init(Host) ->
     mod_moved_hook_held:create_table(),
     mod_moved_hook_keep:create_table(),
+    mod_moved_hook_account:create_table(),
     Table = ets:new(table(Host), [named_table, public, {write_concurrency, true}]),
     %% The instance changes whenever the module starts: what was held before is gone.
     ets:insert(Table, [{instance, p1_rand:get_alphanum_string(20)}, {leaving, unloaded}]),
-    {ok, {#{strategy => simple_one_for_one},
-          [#{id => held, start => {mod_moved_hook_held, start_link, []},
-             restart => temporary, shutdown => timer:minutes(1)}]}}.
+    init(holder).
 
 %%% Holding -----------------------------------------------------------------------------------
 
@@ -147,17 +164,25 @@ sm_receive_packet(#iq{type = get, to = #jid{lresource = <<>>}} = IQ) ->
 sm_receive_packet(Acc) ->
     Acc.
 
-%% True if there was room for one more (or the same is held already).
--spec hold(mod_moved_hook_held:held()) -> boolean().
-hold(#{host := Host} = Held) ->
-    Counts = supervisor:count_children(table(Host)),
+%% True if there was room for one more of its kind; joined: the same is held already.
+-spec hold(mod_moved_hook_held:held()) -> boolean() | joined.
+hold(#{host := Host, kind := Kind} = Held) ->
+    Holder = holder(Host, Kind),
+    Counts = supervisor:count_children(Holder),
     case proplists:get_value(active, Counts) < option(Host, max_held) of
         true ->
-            {ok, _} = supervisor:start_child(table(Host), [Held]),
-            true;
+            {ok, Child} = supervisor:start_child(Holder, [Held]),
+            is_pid(Child) orelse joined;
         false ->
             false
     end.
+
+%% The supervisor of what is held of a kind.
+-spec holder(binary(), module()) -> atom().
+holder(Host, mod_moved_hook_tombstone) ->
+    gen_mod:get_module_proc(Host, mod_moved_hook_requested);
+holder(Host, _) ->
+    table(Host).
 
 %% Spread users over the connected components; a user stays with one while the set is stable.
 -spec component_for(binary(), binary()) -> {binary(), pid()} | none.
@@ -221,11 +246,13 @@ order(Host, #iq{type = Type, sub_els = [Payload]} = IQ) when Type == get; Type =
             case {Type, xmpp:encode(Payload), (IQ#iq.to)#jid.luser} of
                 {get, #xmlel{name = <<"hello">>} = Hello, <<>>} ->
                     spawn(fun() ->
-                                  replace(Host, (IQ#iq.from)#jid.lserver, Stream),
+                                  replace((IQ#iq.from)#jid.lserver, Stream),
                                   answer(Host, IQ, Hello)
                           end);
                 {set, #xmlel{name = <<"watch">>} = Watch, <<_, _/binary>>} ->
                     mod_moved_hook_watch:set(Host, self(), IQ, Watch);
+                {set, #xmlel{name = <<"tombstones">>} = Tombstones, <<>>} ->
+                    mod_moved_hook_tombstone:set(Host, IQ, Tombstones);
                 {_, Request, _} ->
                     spawn(fun() -> answer(Host, IQ, Request) end)
             end,
@@ -236,32 +263,44 @@ order(Host, #iq{type = Type, sub_els = [Payload]} = IQ) when Type == get; Type =
 order(_, IQ) ->
     IQ.
 
-%% One component has one stream: the one that greeted last. ejabberd takes a second one, and then
-%% sends what is for the component to either; the earlier is dead to the component (a connection
-%% that a firewall has forgotten, say), though the kernel may not know that for minutes. Only a
-%% stream that has greeted is ended, for its address has been proved to be the same.
--spec replace(binary(), binary(), pid()) -> any().
-replace(Host, Component, Stream) ->
-    Key = {stream, Component},
-    case lookup(Host, Key) of
-        [{Key, Earlier}] when Earlier /= Stream ->
-            Monitor = monitor(process, Earlier),
-            ejabberd_service:send(Earlier, xmpp:serr_conflict()),
-            ejabberd_service:stop_async(Earlier),
-            receive
-                {'DOWN', Monitor, process, Earlier, noproc} -> ok;
-                {'DOWN', Monitor, process, Earlier, _} ->
-                    ?WARNING_MSG("~ts has connected anew; its earlier stream is ended",
-                                 [Component])
-            after timer:seconds(1) ->
-                    ?WARNING_MSG("~ts has connected anew; its earlier stream is killed",
-                                 [Component]),
-                    exit(Earlier, kill)
-            end;
+%% One component has one stream, in the whole cluster: the one that greeted last. ejabberd takes any
+%% number, and each node then sends what is for the component to one of its own; an earlier one is
+%% dead to the component (a connection that a firewall has forgotten, say), though the kernel may
+%% not know that for minutes. All of them have proved to be the component's.
+-spec replace(binary(), pid()) -> any().
+replace(Component, Stream) ->
+    case streams(Component) of
+        [Stream] ->
+            ok;
         _ ->
-            ok
-    end,
-    catch ets:insert(table(Host), {Key, Stream}).
+            %% Two that greet at the same moment would end each other.
+            global:trans({{?MODULE, Component}, self()},
+                         fun() -> end_others(Component, Stream) end,
+                         ejabberd_cluster:get_nodes())
+    end.
+
+-spec end_others(binary(), pid()) -> any().
+end_others(Component, Stream) ->
+    Streams = streams(Component),
+    [end_stream(Component, Other) || lists:member(Stream, Streams), Other <- Streams,
+                                     Other /= Stream].
+
+-spec end_stream(binary(), pid()) -> any().
+end_stream(Component, Stream) ->
+    Monitor = monitor(process, Stream),
+    ejabberd_service:send(Stream, xmpp:serr_conflict()),
+    ejabberd_service:stop_async(Stream),
+    How = receive {'DOWN', Monitor, process, Stream, _} -> ended
+          after timer:seconds(1) ->
+                  exit(Stream, kill),
+                  receive {'DOWN', Monitor, process, Stream, _} -> killed
+                  after timer:seconds(1) -> left
+                  end
+          end,
+    %% Of one that was killed it would go a moment later, and until then get what is for this one.
+    ejabberd_router:unregister_route(Component, Stream),
+    ?WARNING_MSG("~ts has connected anew; its earlier stream at ~ts is ~ts",
+                 [Component, node(Stream), How]).
 
 -spec verdict(binary(), binary(), binary(), iq()) -> any().
 verdict(Host, Id, Component, IQ) ->
@@ -273,8 +312,12 @@ verdict(Host, Id, Component, IQ) ->
 answer(Host, #iq{type = Type, to = #jid{luser = LUser}} = IQ, #xmlel{name = Name} = Payload) ->
     Result =
         try
+            Meant = mod_moved_hook_account:meant(IQ#iq.to, Payload),
             case {Type, Name, LUser} of
                 {get, <<"hello">>, <<>>} -> hello(Host);
+                _ when not Meant ->
+                    {error, cancel, 'item-not-found', <<"the account that was meant is gone">>};
+                {get, <<"account">>, <<_, _/binary>>} -> account(IQ);
                 {set, <<"send">>, <<_, _/binary>>} -> send(IQ, Payload);
                 {set, <<"query">>, <<_, _/binary>>} -> mod_moved_hook_query:query(IQ, Payload);
                 {set, <<"release">>, <<_, _/binary>>} -> release(IQ, Payload);
@@ -306,6 +349,13 @@ reply(IQ, Result) ->
           SubEls ->
               (xmpp:make_iq_result(IQ))#iq{sub_els = SubEls}
       end).
+
+-spec account(iq()) -> answer().
+account(#iq{to = #jid{luser = LUser, lserver = Host}}) ->
+    case mod_moved_hook_account:token(LUser, Host) of
+        none -> {error, cancel, 'item-not-found', <<"no such user">>};
+        Token -> [element(<<"account">>, [{<<"token">>, Token}], [])]
+    end.
 
 -spec send(iq(), xmlel()) -> answer().
 send(#iq{to = User}, Payload) ->
@@ -347,7 +397,7 @@ release(#iq{to = User}, Payload) ->
 -spec hello(binary()) -> answer().
 hello(Host) ->
     Held = proplists:get_value(active, supervisor:count_children(table(Host))),
-    [{_, Instance}] = lookup(Host, instance),
+    [Instance | _] = Instances = instances(Host),
     Count = fun(Key) -> hd([integer_to_binary(N) || {_, N} <- lookup(Host, Key)] ++ [<<"0">>]) end,
     Released = [element(<<"released">>, [{<<"reason">>, atom_to_binary(Reason, utf8)},
                                          {<<"count">>, integer_to_binary(N)}], [])
@@ -366,7 +416,35 @@ hello(Host) ->
               {<<"taken">>, Count(taken)}, {<<"passed">>, Count(passed)},
               {<<"joined">>, Count(joined)},
               {<<"watched">>, integer_to_binary(mod_moved_hook_watch:watched(Host))}],
-             Released ++ Features ++ Queries ++ Copied)].
+             [element(<<"instance">>, [], [{xmlcdata, One}]) || One <- Instances]
+             ++ Released ++ Features ++ Queries ++ Copied ++ counter(Host))].
+
+%% Those of all nodes, this one's first. What an instance held that is not among them is nobody's,
+%% unless the component gives it back. A node that does not answer counts as gone: what is given
+%% back although it is still held there is one request all the same.
+-spec instances(binary()) -> [binary()].
+instances(Host) ->
+    Others = erpc:multicall(ejabberd_cluster:get_nodes() -- [node()], ?MODULE, instance, [Host],
+                            timer:seconds(2)),
+    [instance(Host) | [Instance || {ok, Instance} <- Others]].
+
+-spec instance(binary()) -> binary().
+instance(Host) ->
+    [{_, Instance}] = lookup(Host, instance),
+    Instance.
+
+%% mod_pres_counter drops what comes faster, of one stream or session, without a word.
+-spec counter(binary()) -> [xmlel()].
+counter(Host) ->
+    case gen_mod:is_loaded(Host, mod_pres_counter) of
+        true ->
+            Count = gen_mod:get_module_opt(Host, mod_pres_counter, count),
+            Interval = gen_mod:get_module_opt(Host, mod_pres_counter, interval),
+            [element(<<"counter">>, [{<<"count">>, integer_to_binary(Count)},
+                                     {<<"seconds">>, integer_to_binary(max(1, Interval div 1000))}], [])];
+        false ->
+            []
+    end.
 
 %%% Small things ------------------------------------------------------------------------------
 

@@ -7,9 +7,11 @@
 -module(mod_moved_hook_divert).
 
 %% hooks
--export([in_subscription/2, remove_user/2]).
+-export([in_subscription/2, remove_user/2, user_send_packet/1, session_resumed/1]).
 %% for mod_moved_hook_held
 -export([answered/2, ended/2]).
+%% for the other modules
+-export([allowed/3]).
 
 -include("logger.hrl").
 -include_lib("xmpp/include/xmpp.hrl").
@@ -96,17 +98,11 @@ moved(Old, #presence{from = From, to = To}) ->
     New = bare(From),
     Touched = [Old | [New || New /= Old]],
     Items = mod_moved_hook_roster:items(To, Touched),
-    case {granted(Old, Items), denied(#message{from = jid:make(Old), to = To})} of
-        {_, true} -> blocked;
-        {true, false} -> {Touched, Items};
-        {false, false} -> none
+    case {granted(Old, Items), allowed(To, #message{from = jid:make(Old), to = To}, in)} of
+        {_, false} -> blocked;
+        {true, true} -> {Touched, Items};
+        {false, true} -> none
     end.
-
-%% What the recipient's lists say.
--spec denied(stanza()) -> boolean().
-denied(Stanza) ->
-    #jid{lserver = Host} = User = xmpp:get_to(Stanza),
-    deny == ejabberd_hooks:run_fold(privacy_check_packet, Host, allow, [User, Stanza, in]).
 
 %% A sender who is approved already needs nobody: the server answers by itself.
 -spec wanted(presence()) -> entries() | none.
@@ -133,19 +129,26 @@ bare(Jid) -> jid:tolower(jid:remove_resource(Jid)).
 hold(none, _, _, _, _) ->
     false;
 hold({Touched, Items}, Attrs, {Component, Stream}, Old,
-     #presence{to = #jid{lserver = Host} = To} = Presence) ->
-    [{_, Instance}] = mod_moved_hook:lookup(Host, instance),
+     #presence{to = #jid{luser = LUser, lserver = Host} = To} = Presence) ->
+    Instance = mod_moved_hook:instance(Host),
+    %% Fails where there is no such user (any more).
+    <<_, _/binary>> = Account = mod_moved_hook_account:token(LUser, Host),
     Forwarded = #xmlel{name = <<"forwarded">>, attrs = [{<<"xmlns">>, ?NS_FORWARD}],
                        children = [xmpp:encode(Presence)]},
-    Divert = mod_moved_hook:element(<<"divert">>, [{<<"instance">>, Instance} | Attrs],
+    Asked = [{<<"instance">>, Instance}, {<<"account">>, Account} | Attrs],
+    Divert = mod_moved_hook:element(<<"divert">>, Asked,
                                     [Forwarded | mod_moved_hook:items(Items)]),
     Held = #{kind => ?MODULE, host => Host, component => Component, stream => Stream,
              ask => #iq{type = set, from = To, sub_els = [Divert]},
              request => {key(Presence), Old},
-             presence => Presence, touched => Touched, instance => Instance},
+             presence => Presence, touched => Touched, instance => Instance,
+             account => Account},
     case mod_moved_hook:hold(Held) of
         true ->
             mod_moved_hook:count(Host, diverted),
+            true;
+        joined ->
+            mod_moved_hook:count(Host, joined),
             true;
         false ->
             hold({Touched, Items}, Attrs, none, Old, Presence)
@@ -154,26 +157,74 @@ hold(_, _, none, _, #presence{to = #jid{lserver = Host}}) ->
     mod_moved_hook:count(Host, passed),
     false.
 
+%%% What the user's lists say ------------------------------------------------------------------
+
+%% Whether a stanza may reach the user, or leave as the user: by the account's list (of XEP-0191, or
+%% the default one of XEP-0016), which is all that the server asks where no session is meant, and by
+%% each list that a session has made active: who blocks so means it.
+-spec allowed(jid(), stanza(), in | out) -> boolean().
+allowed(#jid{lserver = Host} = User, Stanza, Direction) ->
+    allow == ejabberd_hooks:run_fold(privacy_check_packet, Host, allow, [User, Stanza, Direction])
+        andalso lists:all(
+                  fun(List) ->
+                          Session = #{jid => User, privacy_active_list => List},
+                          allow == mod_privacy:check_packet(allow, Session, Stanza, Direction)
+                  end, active_lists(User)).
+
+-spec active_lists(jid()) -> [binary()].
+active_lists(#jid{luser = LUser, lserver = Host}) ->
+    lists:usort([List || {_, Info} <- ejabberd_sm:get_user_info(LUser, Host),
+                         {?MODULE, List} <- Info, List /= none]).
+
+%% Only the session's own process knows which list is active; so it is noted with the session, where
+%% all nodes find it.
+-spec user_send_packet({stanza() | drop, ejabberd_c2s:state()}) ->
+          {stanza() | drop, ejabberd_c2s:state()}.
+user_send_packet({#iq{type = set, sub_els = [Payload]}, State} = Acc) ->
+    [note_list(State) || xmpp:get_ns(Payload) == ?NS_PRIVACY],
+    Acc;
+user_send_packet(Acc) ->
+    Acc.
+
+-spec session_resumed(ejabberd_c2s:state()) -> ejabberd_c2s:state().
+session_resumed(State) ->
+    [note_list(State) || is_map_key(privacy_active_list, State)],
+    State.
+
+-spec note_list(ejabberd_c2s:state()) -> any().
+note_list(#{user := User, server := Server, resource := Resource} = State) ->
+    ejabberd_sm:set_user_info(User, Server, Resource, ?MODULE,
+                              maps:get(privacy_active_list, State, none)).
+
 %%% The verdict (section 2) -------------------------------------------------------------------
 
 -spec answered(iq(), mod_moved_hook_held:held()) -> mod_moved_hook_held:result().
 answered(IQ, Held) ->
     case mod_moved_hook:child(<<"take">>, ?NS_HOOK, IQ) of
         none -> {released, verdict};
-        Take -> take(mod_moved_hook:child(<<"send">>, ?NS_HOOK, Take), Held)
+        Take ->
+            case shared(Held) of
+                true -> {released, shared};
+                false -> take(mod_moved_hook:child(<<"send">>, ?NS_HOOK, Take), Held)
+            end
     end.
+
+%% An entry that the admin has put on the roster is not the user's to change.
+-spec shared(mod_moved_hook_held:held()) -> boolean().
+shared(#{request := {_, none}}) -> false;
+shared(#{request := {_, Old}, presence := #presence{to = User}}) ->
+    mod_moved_hook_roster:is_shared(User, Old).
 
 %% The outcome shows the entries that a send touched, and in any case the sender's, which is the
 %% last of those that were asked about.
 -spec take(xmlel() | none, mod_moved_hook_held:held()) -> mod_moved_hook_held:result().
-take(none, #{presence := #presence{to = #jid{luser = LUser, lserver = Host}},
-             touched := Touched} = Held) ->
-    case ejabberd_auth:user_exists(LUser, Host) andalso still(Held) of
+take(none, #{touched := Touched} = Held) ->
+    case still(Held) of
         true -> {taken, Touched};
         false -> {released, changed}
     end;
 take(Send, #{presence := #presence{to = User}, touched := Touched} = Held) ->
-    try mod_moved_hook_roster:send(User, Send, fun() -> still(Held) end) of
+    try mod_moved_hook_roster:send(User, Send, Touched, fun() -> still(Held) end) of
         {ok, Sent} ->
             {taken, Sent ++ [lists:last(Touched) || not lists:member(lists:last(Touched), Sent)]};
         {error, Condition, _} when Condition == changed; Condition == 'item-not-found' ->
@@ -192,8 +243,9 @@ take(Send, #{presence := #presence{to = User}, touched := Touched} = Held) ->
 %% sender to choose the moment. (The lists know a probe and a request alike, but mod_pres_counter
 %% would count another request.)
 -spec still(mod_moved_hook_held:held()) -> boolean().
-still(#{presence := Presence, request := {_, Old}}) ->
-    not denied(Presence#presence{type = probe})
+still(#{presence := Presence, request := {_, Old}, account := Account}) ->
+    mod_moved_hook_account:same(Presence#presence.to, Account)
+        andalso allowed(Presence#presence.to, Presence#presence{type = probe}, in)
         andalso (Old == none orelse is_tuple(moved(Old, Presence))).
 
 %%% The outcome (section 3) -------------------------------------------------------------------

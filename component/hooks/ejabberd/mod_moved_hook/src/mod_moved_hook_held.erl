@@ -88,16 +88,29 @@ alive(Pid) ->
 -spec finish(pid(), result()) -> any().
 finish(Pid, Result) -> catch gen_server:call(Pid, {finish, Result}).
 
-%% False if the same is held already. The supervisor starts one after another, so no two processes
-%% of a node can both find nothing.
+%% False if the same is held already, by whatever node: no two can both find nothing. That costs
+%% milliseconds in a cluster, so only what is about to be held comes here.
 -spec claim(held()) -> boolean().
-claim(#{request := {Key, Old}}) ->
-    case lists:keymember(Old, 1, requests(Key)) of
-        true ->
-            false;
-        false ->
-            mnesia:dirty_write(#moved_held{key = Key, old = Old, pid = self()}),
-            true
+claim(#{request := {Key, Old}} = Held) ->
+    Mine = #moved_held{key = Key, old = Old, pid = self()},
+    F = fun() ->
+                case [Row || #moved_held{old = O} = Row <- mnesia:wread({moved_held, Key}),
+                             O == Old] of
+                    [] -> mnesia:write(Mine), [];
+                    Rows -> Rows
+                end
+        end,
+    case mnesia:transaction(F) of
+        {atomic, []} ->
+            true;
+        {atomic, Rows} ->
+            case lists:any(fun(#moved_held{pid = Pid}) -> alive(Pid) end, Rows) of
+                true ->
+                    false;
+                false ->
+                    [mnesia:dirty_delete_object(Row) || Row <- Rows],
+                    claim(Held)
+            end
     end;
 claim(_) ->
     true.

@@ -1,7 +1,7 @@
 %%% Contacts whom the deletion of an account that has moved does not cut off.
 %%% Copyright (c) 2026 the xmpp-moved authors. MIT licence.
 %%%
-%%% docs/hook-protocol.md, section 13. The lists are in a table in memory that all nodes of a cluster
+%%% docs/hook-protocol.md, section 14. The lists are in a table in memory that all nodes of a cluster
 %%% share.
 
 -module(mod_moved_hook_keep).

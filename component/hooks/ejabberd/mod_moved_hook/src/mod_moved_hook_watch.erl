@@ -52,7 +52,7 @@ set(Host, Stream, IQ, Watch) ->
     Wanted = [What || {Name, What} <- [{<<"requests">>, requests}, {<<"answers">>, answers},
                                        {<<"messages">>, messages}],
                       lists:member(fxml:get_tag_attr_s(Name, Watch), [<<"true">>, <<"1">>])],
-    gen_server:cast(proc(Host), {watch, Stream, IQ, Wanted}).
+    gen_server:cast(proc(Host), {watch, Stream, IQ, Watch, Wanted}).
 
 %% How many users of a host are watched.
 -spec watched(binary()) -> non_neg_integer().
@@ -121,7 +121,8 @@ heard(#presence{type = Type, from = From, to = User} = Presence) ->
                      | condition(Presence)],
             Items = mod_moved_hook_roster:items(User, [jid:tolower(Sender)]),
             Heard = mod_moved_hook:element(<<"heard">>, Attrs, mod_moved_hook:items(Items)),
-            (Type /= error orelse allowed(User, Presence, in)) andalso
+            %% Block lists count here as well.
+            (Type /= error orelse mod_moved_hook_divert:allowed(User, Presence, in)) andalso
                 ejabberd_router:route(
                   #message{id = p1_rand:get_string(), from = User, to = jid:make(Component),
                            sub_els = [Heard]});
@@ -140,11 +141,6 @@ condition(#presence{type = error} = Presence) ->
     [{<<"condition">>, atom_to_binary(Condition, utf8)}];
 condition(_) ->
     [].
-
-%% Block lists count here as well.
--spec allowed(jid(), stanza(), in | out) -> boolean().
-allowed(#jid{lserver = Host} = User, Stanza, Direction) ->
-    allow == ejabberd_hooks:run_fold(privacy_check_packet, Host, allow, [User, Stanza, Direction]).
 
 %%% Who wrote ---------------------------------------------------------------------------------
 
@@ -165,7 +161,7 @@ wrote({Component, Stream}, #message{from = From, to = To} = Message) ->
         andalso not ets:member(proc(Host), Key)
         andalso not xmpp:has_subtag(Message, #delay{stamp = {0, 0, 0}})
         andalso subscribed(User, Sender)
-        andalso allowed(User, Message, in) of
+        andalso mod_moved_hook_divert:allowed(User, Message, in) of
         true ->
             Wrote = mod_moved_hook:element(<<"wrote">>, [{<<"jid">>, jid:encode(Sender)}
                                                          | language(Message)], []),
@@ -210,7 +206,7 @@ answered(IQ, _) ->
 ended({taken, {Lang, Text}}, #{user := User, sender := Sender}) ->
     Answer = #message{type = chat, id = p1_rand:get_string(), from = User, to = Sender,
                       lang = Lang, body = [#text{data = Text}]},
-    allowed(User, Answer, out) andalso ejabberd_router:route(Answer);
+    mod_moved_hook_divert:allowed(User, Answer, out) andalso ejabberd_router:route(Answer);
 ended({released, _}, _) ->
     ok.
 
@@ -227,10 +223,12 @@ init(Host) ->
     {ok, #{host => Host, streams => #{}}}.
 
 -spec handle_cast(term(), state()) -> {noreply, state()}.
-handle_cast({watch, Stream, #iq{to = #jid{luser = LUser, lserver = Host}} = IQ, Wanted}, State) ->
+handle_cast({watch, Stream, #iq{to = #jid{luser = LUser, lserver = Host} = User} = IQ, Watch, Wanted},
+            State) ->
     US = {LUser, Host},
     Result =
-        try {ejabberd_auth:user_exists(LUser, Host), Wanted} of
+        try {ejabberd_auth:user_exists(LUser, Host) andalso mod_moved_hook_account:meant(User, Watch),
+             Wanted} of
             {true, [_ | _]} ->
                 Component = (IQ#iq.from)#jid.lserver,
                 mnesia:dirty_write(#moved_watch{us = US, component = Component, stream = Stream,
@@ -241,7 +239,7 @@ handle_cast({watch, Stream, #iq{to = #jid{luser = LUser, lserver = Host}} = IQ, 
                 [];
             {false, _} ->
                 mnesia:dirty_delete(moved_watch, US),
-                {error, cancel, 'item-not-found', <<"no such user">>}
+                {error, cancel, 'item-not-found', <<"no such user, or it is not the one meant">>}
         catch Class:Reason:Stack ->
                 ?ERROR_MSG("Failed to set a watch:~n** ~ts",
                            [misc:format_exception(2, Class, Reason, Stack)]),
