@@ -123,7 +123,10 @@ class Run:
     def outlives_old(self) -> bool:
         """Whether the journey goes on, or comes to its end, without the old account."""
         journey = self.book.journey
-        return self.box.settings.tombstones and journey.state in _OUTLIVING
+        state = journey.resume_to if journey.detail is None else None
+        if journey.state is not JourneyState.PAUSED:
+            state = journey.state
+        return self.box.settings.tombstones and state in _OUTLIVING
 
     def look_anew(self) -> None:
         """An account of it may be gone: the next round sees."""

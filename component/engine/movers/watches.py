@@ -105,7 +105,7 @@ class Watches:
                     user,
                     requests=bool(working) or self._others.awaits(user),
                     answers=bool(working),
-                    messages=left is not None and self._settings.answer_senders,
+                    messages=await self.leaves_address(user) is not None,
                 )
                 await self._catch_up(user, pending)
                 await self._keep_anew(user, left)
@@ -185,7 +185,10 @@ class Watches:
 
     async def leaves_address(self, old: str) -> Journey | None:
         """The move whose new address is told to those who write to this account, if any."""
-        return await self._standing(old) if self._settings.answer_senders else None
+        if not self._settings.answer_senders:
+            return None
+        journey = await self._standing(old)
+        return None if journey is None or journey.state is JourneyState.PAUSED else journey
 
     async def _standing(self, old: str) -> Journey | None:
         """The move that leads away from this account and whose statement stands, if any."""
