@@ -76,13 +76,13 @@ class FakeServer:
         self.nodes: dict[str, Node] = {}
         self.blocks: dict[str, set[str]] = {}
         self.watches: dict[str, frozenset[str]] = {}
-        self.left: set[str] = set()
-        """Whom the hook asks about once their account is gone."""
-        self._stale: set[str] = set()
         self.kept: dict[str, set[str]] = {}
         """Contacts whom a deletion does not cut off, by user."""
         self.graves: dict[str, str] = {}
         """What tombstones say."""
+        self.left: set[str] = set()
+        """Whom the hook asks about once their account is gone."""
+        self._stale: set[str] = set()
         self.told: list[Told] = []
         self.log: list[str] = []
         self.up = True
@@ -125,8 +125,9 @@ class FakeServer:
         node, kept = self.nodes.pop(user, None), self.kept.pop(user, set())
         if node is not None and node.names is not None:
             self.graves[user] = node.names
-        self.watches.pop(user, None)
-        for item in self.rosters.pop(user).values():
+        roster = self.rosters[user]
+        self.remove(user)
+        for item in roster.values():
             if item.jid not in kept or not item.subscription.receives:
                 self.world.post(user, PresenceKind.UNSUBSCRIBE, item.jid)
                 self.world.post(user, PresenceKind.UNSUBSCRIBED, item.jid)

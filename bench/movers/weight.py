@@ -70,5 +70,5 @@ def _box() -> Box:
         changed=lambda _: None,
         gauges=nothing,  # type: ignore[arg-type]
         journal=nothing,  # type: ignore[arg-type]
-        follows=lambda *_: True,
+        follows=lambda _, __: True,
     )

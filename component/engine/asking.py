@@ -71,8 +71,7 @@ class Asking(ABC):
     async def admit(self, user: str, readers: Iterable[str]) -> list[str]:
         """Let these read the user's statement, whose access model is a whitelist.
 
-        :returns: those whom the server refuses.
-        :raises RemoteError: it refuses everybody.
+        :returns: those of them whom the server does not put on it: addresses that it cannot use.
         """
         refused: list[str] = []
         members = list(readers)

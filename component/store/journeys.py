@@ -42,7 +42,15 @@ _PUBLISHED = (
 )
 _LED_AWAY = and_(
     JourneyRow.kind.in_((Kind.AWAY.value, Kind.BOTH.value)),
-    JourneyRow.state.in_(_PUBLISHED),
+    or_(
+        JourneyRow.state.in_(_PUBLISHED),
+        # Paused by its owner, who leaves the statement where it is.
+        and_(
+            JourneyRow.state == JourneyState.PAUSED.value,
+            JourneyRow.resume_to.in_(_PUBLISHED),
+            JourneyRow.detail.is_(None),
+        ),
+    ),
     JourneyRow.old_account.is_distinct_from(NOBODYS),
     JourneyRow.new_account.is_distinct_from(NOBODYS),
 )

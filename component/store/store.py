@@ -383,27 +383,6 @@ class Store:
             found = (await session.scalars(wanted)).first()
             return None if found is None else rows.move_record(found)
 
-    async def related(
-        self, contact: str, jids: Collection[str]
-    ) -> list[tuple[MoveRecord, list[AuditRecord]]]:
-        """Moves of this contact that are TAKING or DONE with one of these as old or new JID.
-
-        Oldest first, each with its audit in order; all JIDs prepared and bare.  Those that are to
-        be settled by now count as such.
-        """
-        if self._journal is not None:
-            await self._journal.flush()
-        states = (MoveState.TAKING.value, MoveState.DONE.value)
-        named = or_(Move.old.in_(jids), Move.new.in_(jids))
-        wanted = select(Move).where(Move.contact == contact, Move.state.in_(states), named)
-        async with self._database.reading() as session:
-            moves = (await session.scalars(wanted.order_by(Move.id))).all()
-            lines = select(Audit).where(Audit.move_id.in_([move.id for move in moves]))
-            audit: dict[int, list[AuditRecord]] = {move.id: [] for move in moves}
-            for line in await session.scalars(lines.order_by(Audit.id)):
-                audit[line.move_id].append(rows.audit_record(line))
-            return [(rows.move_record(move), audit[move.id]) for move in moves]
-
     async def followed_by(self, contact: str, since: datetime) -> list[FollowedBy]:
         """Whom a contact has followed since then, and not taken back, or may follow; by id.
 
@@ -440,6 +419,27 @@ class Store:
                 )
                 for row in await session.execute(wanted)
             ]
+
+    async def related(
+        self, contact: str, jids: Collection[str]
+    ) -> list[tuple[MoveRecord, list[AuditRecord]]]:
+        """Moves of this contact that are TAKING or DONE with one of these as old or new JID.
+
+        Oldest first, each with its audit in order; all JIDs prepared and bare.  Those that are to
+        be settled by now count as such.
+        """
+        if self._journal is not None:
+            await self._journal.flush()
+        states = (MoveState.TAKING.value, MoveState.DONE.value)
+        named = or_(Move.old.in_(jids), Move.new.in_(jids))
+        wanted = select(Move).where(Move.contact == contact, Move.state.in_(states), named)
+        async with self._database.reading() as session:
+            moves = (await session.scalars(wanted.order_by(Move.id))).all()
+            lines = select(Audit).where(Audit.move_id.in_([move.id for move in moves]))
+            audit: dict[int, list[AuditRecord]] = {move.id: [] for move in moves}
+            for line in await session.scalars(lines.order_by(Audit.id)):
+                audit[line.move_id].append(rows.audit_record(line))
+            return [(rows.move_record(move), audit[move.id]) for move in moves]
 
     async def accepted_since(self, since: datetime) -> list[Accepted]:
         """Moves verified, followed and not undone, by when they were settled, oldest first."""

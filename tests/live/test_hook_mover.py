@@ -44,9 +44,18 @@ def _shape(element: ET.Element) -> object:
 
 async def test_hello_names_what_the_hook_can_do(stage: Stage) -> None:
     hello = await stage.hello()
-    assert hello.get("version") == "0.5.0"
+    assert hello.get("version") == "0.6.0"
     features = {feature.text for feature in hello.findall(f"{HOOK}feature")}
-    assert features == {"watch", "tombstone", "answer", "entries", "get-entries", "tombstones"}
+    assert features == {
+        "watch",
+        "tombstone",
+        "answer",
+        "entries",
+        "get-entries",
+        "tombstones",
+        "account",
+        "keep",
+    }
     before = int(hello.get("watched", ""))
     user = stage.account("romeo")
     await stage.watch(user, "answers")

@@ -124,22 +124,6 @@ class Accounts(Asking):
         answer = await self._wire.request("set", user, wanted, timeout=self._timeout)
         return mover_codecs.read_pending(answer)
 
-    async def tell_left(
-        self,
-        host: str,
-        left: Iterable[str] = (),
-        *,
-        removed: Iterable[str] = (),
-        begin: bool = False,
-        end: bool = False,
-    ) -> None:
-        """Tell the hook of a host who left, so that it asks about nobody else.
-
-        :param begin, end: from one to the other they are all; else a change.
-        """
-        payload = mover_codecs.write_tombstones(left, removed=removed, begin=begin, end=end)
-        await self._wire.request("set", host, payload, timeout=self._timeout)
-
     async def entries(self, user: str, jids: Collection[str]) -> tuple[RosterItem, ...]:
         """The user's roster entries of some addresses.
 
@@ -181,6 +165,22 @@ class Accounts(Asking):
                 if error.condition != Condition.FEATURE_NOT_IMPLEMENTED:
                     raise
                 return
+
+    async def tell_left(
+        self,
+        host: str,
+        left: Iterable[str] = (),
+        *,
+        removed: Iterable[str] = (),
+        begin: bool = False,
+        end: bool = False,
+    ) -> None:
+        """Tell the hook of a host who left, so that it asks about nobody else.
+
+        :param begin, end: from one to the other they are all; else a change.
+        """
+        payload = mover_codecs.write_tombstones(left, removed=removed, begin=begin, end=end)
+        await self._wire.request("set", host, payload, timeout=self._timeout)
 
     async def approve(self, user: str, senders: Sequence[str]) -> tuple[RosterItem, ...]:
         """Grant requests that stand on the user's roster; the entries as they are now."""

@@ -78,7 +78,8 @@ class Box:
     gauges: MoverGauges
     journal: FollowJournal
     follows: Callable[[str, str | None], bool]
-    """Whether an account here wants contacts who move to be followed unasked."""
+    """Whether an account here, by its name and token, wants contacts who move to be followed
+    unasked."""
     carrier: Carrier | None = None
     """Brings the account's things along (:mod:`component.engine.belongings`)."""
     handovers: Handovers | None = None

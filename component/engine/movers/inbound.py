@@ -122,7 +122,7 @@ class Inbound:
         """A contact wrote to an old account: tell them the new address, once a day."""
         wrote = mover_codecs.read_wrote(iq, self._hosts)
         try:
-            journey = await self._movers.watches.told_to_senders(wrote.user)
+            journey = await self._movers.watches.leaves_address(wrote.user)
             if journey is None or wrote.sender in (journey.old, journey.new):
                 return None
             if await self._left_out(journey.id, wrote.sender):

@@ -22,6 +22,7 @@ import structlog
 
 from component.core import jids
 from component.core.journey import contacts as machine
+from component.core.journey.access import NOT_LISTED
 from component.core.journey.model import ContactState, JourneyContact, Kind
 from component.core.model import Reason, RosterItem
 from component.core.records import FollowedBy
@@ -111,8 +112,10 @@ class Onward:
                 return True  # left out under any address
             if record is not None and await self._too_early(contact, record):
                 return False
-            await run.statement.admit([jid])
+            let_in = await run.statement.admit(jid)
             new = await self._successor(contact, jid)
+            if not let_in and new.state in machine.UNSENT:
+                new = replace(new, state=ContactState.GIVEN_UP, error=NOT_LISTED)
             run.book.add(new) if known is None else run.book.put(new)
             self._taken_up.add(jid)
             log.info("a contact has moved on", id=journey.id, contact=contact.jid, to=jid)

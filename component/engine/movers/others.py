@@ -87,7 +87,7 @@ class OthersMoves:
             self._moves.popitem(last=False)
 
     def forget(self, jid: str) -> None:
-        """An account is gone: whoever has its name next has made none of these moves."""
+        """An account is gone, and its name anybody's."""
         self._moves.pop(jid, None)
         for olds in self._moves.values():
             olds.pop(jid, None)

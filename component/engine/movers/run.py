@@ -124,6 +124,20 @@ class Run:
         self._fresh = True
         self.wake()
 
+    @property
+    def outlives_old(self) -> bool:
+        """Whether the journey goes on, or comes to its end, without the old account."""
+        journey = self.book.journey
+        state = journey.resume_to if journey.detail is None else None
+        if journey.state is not JourneyState.PAUSED:
+            state = journey.state
+        return self.box.settings.tombstones and state in _OUTLIVING
+
+    def look_anew(self) -> None:
+        """An account of it may be gone: the next round sees."""
+        self._look_at = 0.0
+        self.wake()
+
     async def become(
         self, word: Word, detail: str | None = None, contacts: Sequence[JourneyContact] = ()
     ) -> bool:
@@ -249,6 +263,8 @@ class Run:
         """
         if not isinstance(error, RemoteError) or error.condition != Condition.ITEM_NOT_FOUND:
             return False
+        if await self._goes_on_alone():
+            return True
         missing = None
         for jid, account in self.book.journey.accounts.items():
             now = account if account is None else await self._account_now(jid)
@@ -268,6 +284,16 @@ class Run:
         if missing is not None:  # it ends already, and what is left to do is that account's
             await self.lost(missing, None)
         return missing is not None
+
+    async def _goes_on_alone(self) -> bool:
+        """Whether the old account alone is gone, and its tombstone speaks for it."""
+        try:
+            if not await self.statement.outlives_the_old_account():
+                return False
+        except (LinkError, StoreError):
+            return True  # nothing is known; the next round asks again
+        self._look_at = 0.0
+        return True
 
     async def _account_now(self, jid: str) -> str | None:
         try:
@@ -488,6 +514,8 @@ class Run:
 _APPROVING = frozenset(
     {JourneyState.PUBLISHED, JourneyState.NOTIFYING, JourneyState.SETTLING, JourneyState.PAUSED}
 )
+_OUTLIVING = frozenset({JourneyState.PUBLISHED, JourneyState.NOTIFYING, JourneyState.SETTLING})
+"""States of which the old account's tombstone says what its statement said."""
 _LOOKED_AT = frozenset(
     {
         ContactState.SENDING,

@@ -192,8 +192,17 @@ class Movers:
         if not self._up.is_set():
             return
 
+        async def renew() -> None:
+            while True:
+                try:
+                    await self.watches.renew_all()
+                    return
+                except (LinkError, StoreError) as error:
+                    log.warning("old accounts are not watched yet", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+
         self._stop_renewing()
-        self._in_background(self.watches.renew_all, "watches")
+        self._in_background(renew, "watches")
 
     def _in_background(self, work: Callable[[], Awaitable[None]], what: str) -> None:
         """Do something for old accounts that may fail, until the stream is lost."""
@@ -246,7 +255,8 @@ class Movers:
             return
         known = await self._store.contact(journey.id, contact)
         if known is not None and known.state is not ContactState.SKIPPED:
-            await self._accounts.admit(user, [new])
+            with acting_for(journey.accounts):
+                await self._accounts.admit(user, [new])
 
     def _works_on(self, old: str, new: str) -> bool:
         """Whether a journey is under way between two accounts here, whichever way it leads."""
@@ -450,10 +460,9 @@ class Movers:
         """
         self.others.forget(jid)
         for run in self.runs.of(jid):
-            journey = run.book.journey
-            if jid == journey.old and now is None and same_account(journey.old_account, account):
-                run.look_again()  # the tombstone may do, and the new account go on
-            elif now is None or journey.accounts[jid] != now:
+            if now is None and run.book.journey.old == jid and run.outlives_old:
+                run.look_anew()  # as long as nobody else has the name, its tombstone speaks for it
+            elif now is None or run.book.journey.accounts[jid] != now:
                 await run.lost(jid, now)
         await self._store.disown(jid, left=now or account, led=now)
         for journey in await self._store.list(account=jid):

@@ -108,15 +108,21 @@ class Statement:
         if given is not access:
             await self._note(access=given)
 
-    async def admit(self, readers: Iterable[str]) -> None:
-        """Let others read it, who belong to the journey from now on.
+    async def admit(self, reader: str) -> bool:
+        """Let one more read it, who belongs to the journey from now on; False: the server cannot.
 
-        :raises RemoteError: the old account's server refuses.
+        :raises RemoteError: the old account's server does not do so just now.
         """
         journey = self._book.journey
         self._neighbours = None
-        if stages.publishes(journey) and journey.access is Access.WHITELIST:
-            await self._box.accounts.admit(journey.old, readers)
+        if not stages.publishes(journey) or journey.access is not Access.WHITELIST:
+            return True
+        try:
+            return not await self._box.accounts.admit(journey.old, [reader])
+        except RemoteError as error:
+            if error.type == "wait" or error.condition == Condition.ITEM_NOT_FOUND:
+                raise
+            return False
 
     async def unreadable(self) -> str | None:
         """Why contacts cannot read the statement now; None: they can.
@@ -160,13 +166,16 @@ class Statement:
         return journey.kind is Kind.AWAY or await self._box.accounts.trouble(journey.new) is None
 
     async def _tombstone(self) -> bool:
-        """Whether the old account is deleted, and its tombstone says what it said."""
+        """Whether the old account is deleted, and its tombstone says what it said.
+
+        It does as long as nobody else has the name.
+        """
         journey, box = self._book.journey, self._box
         if not box.settings.tombstones:
             return False
         try:
             await box.accounts.account(journey.old)
-            return False  # the mover's, or somebody else's by now
+            return False
         except RemoteError as error:
             if error.condition != Condition.ITEM_NOT_FOUND:
                 return False

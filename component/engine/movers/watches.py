@@ -95,10 +95,9 @@ class Watches:
             for run in self._runs_of(user)
             if not run.book.journey.state.final or to_withdraw(run.book)
         ]
-        leaves = await self.leaves_address(user)
-        messages = leaves is not None and self._settings.answer_senders
-        (self._left.discard if leaves is None else self._left.add)(user)
-        concerned = working or ([leaves] if leaves is not None else [])
+        left = await self._standing(user)
+        (self._left.discard if left is None else self._left.add)(user)
+        concerned = working or ([left] if left is not None else [])
         try:
             # All of them mean the account that has the name; the newest says which.
             with acting_for({user: concerned[-1].accounts[user]} if concerned else {}):
@@ -106,10 +105,10 @@ class Watches:
                     user,
                     requests=bool(working) or self._others.awaits(user),
                     answers=bool(working),
-                    messages=messages,
+                    messages=await self.leaves_address(user) is not None,
                 )
                 await self._catch_up(user, pending)
-                await self._keep_anew(user, leaves)
+                await self._keep_anew(user, left)
         except RemoteError as error:
             if error.condition != Condition.ITEM_NOT_FOUND:
                 raise
@@ -189,6 +188,13 @@ class Watches:
         return await self.leaves_address(old) if self._settings.answer_senders else None
 
     async def leaves_address(self, old: str) -> Journey | None:
+        """The move whose new address is told to those who write to this account, if any."""
+        if not self._settings.answer_senders:
+            return None
+        journey = await self._standing(old)
+        return None if journey is None or journey.state is JourneyState.PAUSED else journey
+
+    async def _standing(self, old: str) -> Journey | None:
         """The move that leads away from this account and whose statement stands, if any."""
         journey = await self._store.successor(old)
         if journey is None or journey.state not in _LEFT or journey.told == RETIRED:

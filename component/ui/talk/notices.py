@@ -175,20 +175,20 @@ def progress_text(words: Words, progress: Progress, *, mine: bool = True) -> str
                 time=words.duration(progress.seconds_left),
             )
         )
-    if progress.again:
-        lines.append(
-            words.say_n(
-                "One of them may not have got it, so I tell them again.",
-                "{n} of them may not have got it, so I tell them again.",
-                progress.again,
-            )
-        )
     if progress.waits and journey.state.running:
         lines.append(
             words.say(
                 "The server of {old} does not answer just now, so nobody is told. I try again and "
                 "go on by myself.",
                 old=journey.old,
+            )
+        )
+    if progress.again:
+        lines.append(
+            words.say_n(
+                "One of them may not have got it, so I tell them again.",
+                "{n} of them may not have got it, so I tell them again.",
+                progress.again,
             )
         )
     lines += _by_hand(words, progress)

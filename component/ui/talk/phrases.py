@@ -41,10 +41,10 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.CODE_EXPIRED: N_("That code is too old. Write “new” to get another one."),
     Problem.TOO_MANY_CODES: N_("Too many codes were sent or tried. Please try again in an hour."),
     Problem.TOO_LATE: N_("The time in which that could be undone is over."),
+    Problem.OLD_IS_GONE: N_("The old account is deleted, so nothing can be brought back to it."),
     Problem.NEWER: N_(
         "There is a newer change of the same addresses, {old} → {new}. Undo that one first."
     ),
-    Problem.OLD_IS_GONE: N_("The old account is deleted, so nothing can be brought back to it."),
     Problem.PROOF_MISSING: N_(
         "The new account does not say yet that it moves back. Order the undo there first, then "
         "here."

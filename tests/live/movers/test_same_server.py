@@ -152,29 +152,6 @@ async def test_what_an_ordinary_contact_is_shown(kind: Kind, world_for: WorldFor
         assert [child.text for child in moved] == [stage.old.jid]
 
 
-async def test_everything_is_withdrawn(kind: Kind, world_for: WorldFor) -> None:
-    """By the admin, before the program is removed: nobody reads the statement any more, and the
-    mover was told."""
-    world = await world_for(kind, names=NAMES)
-    async with Cast(world) as cast:
-        stage = await enter_juliet(world, cast)
-        await move_her(stage)
-        old, new = stage.old.jid, stage.new.jid
-        assert await stage.romeo.reads_statement(old) == (new, None)
-        done = await stage.home.orders.order("withdraw-all")
-        assert done["withdrawn"], done
-        assert done["left"] == {}
-        await stage.old.told(f"no longer says that you are at {new}", sender=COMPONENT_HOST)
-        for contact in (stage.romeo, stage.old):
-            assert (await contact.reads_statement(old))[0] is None
-        # Who writes to the old account is told nothing any more.
-        stage.romeo.says(old, "Where art thou?")
-        await stage.old.hears("Where art thou", sender=stage.romeo.jid)
-        await cast.settled()
-        assert not stage.romeo.heard("automatic answer", sender=old)
-        assert await stage.home.orders.order("standing") == {"running": 0, "all": 0}
-
-
 async def test_requests_that_nobody_had_answered(kind: Kind, world_for: WorldFor) -> None:
     """They are the mover's to repeat: named before and after, and nothing is sent or made."""
     world = await world_for(kind, names=NAMES)
@@ -203,3 +180,26 @@ async def test_requests_that_nobody_had_answered(kind: Kind, world_for: WorldFor
         assert set(await new.roster()) == {friend.jid}
         for asked in (near, far):
             assert {r.element.get("from") for r in asked.requests} == {old.jid}
+
+
+async def test_everything_is_withdrawn(kind: Kind, world_for: WorldFor) -> None:
+    """By the admin, before the program is removed: nobody reads the statement any more, and the
+    mover was told."""
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        stage = await enter_juliet(world, cast)
+        await move_her(stage)
+        old, new = stage.old.jid, stage.new.jid
+        assert await stage.romeo.reads_statement(old) == (new, None)
+        done = await stage.home.orders.order("withdraw-all")
+        assert done["withdrawn"], done
+        assert done["left"] == {}
+        await stage.old.told(f"no longer says that you are at {new}", sender=COMPONENT_HOST)
+        for contact in (stage.romeo, stage.old):
+            assert (await contact.reads_statement(old))[0] is None
+        # Who writes to the old account is told nothing any more.
+        stage.romeo.says(old, "Where art thou?")
+        await stage.old.hears("Where art thou", sender=stage.romeo.jid)
+        await cast.settled()
+        assert not stage.romeo.heard("automatic answer", sender=old)
+        assert await stage.home.orders.order("standing") == {"running": 0, "all": 0}

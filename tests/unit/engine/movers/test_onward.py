@@ -153,6 +153,27 @@ def test_the_new_account_goes_on_alone(tmp_path: Path) -> None:
     play(main())
 
 
+def test_a_paused_move_outlives_the_old_account_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(BEN, manner=Manner.SILENT)
+            journey = await stage.begin()
+            await stage.until_state(journey.id, S.SETTLING)
+            await stage.movers.pause(OLD, journey.id)
+            await stage.ended(journey.id)
+            assert stage.server.kept.get(OLD) == {BEN}
+            token = stage.server.token(OLD)
+            stage.server.delete(OLD)
+            await stage.movers.deleted(OLD, token)
+            assert (await stage.stored(journey.id)).state is S.PAUSED
+            await stage.movers.resume(NEW, journey.id)
+            stage.server.world.answer(BEN, Manner.ACCEPTS)
+            stage.later(hours=2)
+            assert (await stage.until_state(journey.id, S.DONE)).owner == NEW
+
+    play(main())
+
+
 def test_a_move_away_whose_account_is_deleted_keeps_its_tombstone(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as stage:

@@ -11,8 +11,9 @@
 %%% those of the requests for a statement, so that neither kind keeps the other out.
 %%% mod_moved_hook_divert knows which subscription requests are; mod_moved_hook_tombstone answers for
 %%% users who are gone; mod_moved_hook_watch looks after the users whom the component watches;
-%%% mod_moved_hook_keep after contacts of accounts that are deleted; mod_moved_hook_account knows which
-%%% account it is that has a name; mod_moved_hook_query and mod_moved_hook_roster do things as a user.
+%%% mod_moved_hook_account knows which account it is that has a name; mod_moved_hook_keep looks after
+%%% contacts of accounts that are deleted; mod_moved_hook_query and mod_moved_hook_roster do things as
+%%% a user.
 
 -module(mod_moved_hook).
 
@@ -134,8 +135,8 @@ init(holder) ->
              restart => temporary, shutdown => timer:minutes(1)}]}};
 init(Host) ->
     mod_moved_hook_held:create_table(),
-    mod_moved_hook_account:create_table(),
     mod_moved_hook_keep:create_table(),
+    mod_moved_hook_account:create_table(),
     Table = ets:new(table(Host), [named_table, public, {write_concurrency, true}]),
     %% The instance changes whenever the module starts: what was held before is gone.
     ets:insert(Table, [{instance, p1_rand:get_alphanum_string(20)}, {leaving, unloaded}]),
