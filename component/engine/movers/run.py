@@ -102,11 +102,6 @@ class Run:
         self._look_every = self._look_first()
         self._wake.set()
 
-    def look_again(self) -> None:
-        """Something may be other than the last look found it."""
-        self._look_at = 0.0
-        self.wake()
-
     def _look_first(self) -> float:
         """How soon to look after something happened: the server reads a whole roster for it."""
         looks, entries = self.box.pace.journeys() / LOOKS_PER_SECOND, len(self.book)
@@ -272,12 +267,6 @@ class Run:
                 await self.lost(jid, now)
                 return True
             missing = jid if account is not None and now is None else missing
-        try:
-            if await self.statement.outlives_the_old_account():
-                self._look_at = 0.0
-                return True
-        except (LinkError, StoreError):
-            return True  # nothing is known; the next round asks again
         if await self.become(Word.PAUSE, error.condition):
             await self.voice.end()
             return True

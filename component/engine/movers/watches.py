@@ -183,10 +183,6 @@ class Watches:
             part = waiting[start : start + _AT_ONCE]
             await asyncio.gather(*(self.renew(user) for user in part))
 
-    async def told_to_senders(self, old: str) -> Journey | None:
-        """The move whose new address those are told who write to this account, if any."""
-        return await self.leaves_address(old) if self._settings.answer_senders else None
-
     async def leaves_address(self, old: str) -> Journey | None:
         """The move whose new address is told to those who write to this account, if any."""
         if not self._settings.answer_senders:
