@@ -16,6 +16,7 @@ from component.core.limits import Declined, Followed, Gate
 from component.core.notices import Follow
 from component.core.roster import Carry
 from component.core.statement import ErrorRead, ItemsRead
+from component.engine.acting import MeantWire
 from component.engine.clock import SystemClock
 from component.engine.contacts import ContactSide, Timing
 from component.engine.fetcher import Fetcher, FetchLimits
@@ -60,7 +61,7 @@ class App:
         self.metrics = Metrics()
         self._link_settings = link_settings(config)
         self._link = Link(self._link_settings, on_up=self._on_up, on_down=self._on_down)
-        self._hook = Hook(self._link)
+        self._hook = Hook(MeantWire(self._link))
         self._gate = Gate(policy(config))
         self._followed = Followed(policy(config))
         self._declined = Declined()

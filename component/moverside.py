@@ -8,6 +8,7 @@ from functools import partial
 
 from component.config import Config
 from component.core.limits import Declined, Followed
+from component.engine.acting import MeantWire
 from component.engine.belongings.copies import Copies
 from component.engine.contacts import ContactSide
 from component.engine.files.service import Files
@@ -84,11 +85,13 @@ def mover_side(
     """
     config, store, clock = shared.config, shared.store, shared.clock
     hosts, me, settings = config.served.hosts, config.component.jid, mover_settings(config)
-    wire = FencedWire(shared.link, shared.lease) if store.several else shared.link
+    fenced = FencedWire(shared.link, shared.lease) if store.several else shared.link
+    wire = MeantWire(fenced)
     hook = Hook(wire)
     accounts = Accounts(wire, hook, remote_timeout=config.contacts.deadline_seconds)
     undo = ContactUndo(
         hosts=hosts,
+        hook=hook,
         restorer=shared.restorer,
         past=store,
         followed=shared.followed,
@@ -162,6 +165,7 @@ def mover_side(
     shared.link.route_iq("get", NS_HOOK, "tombstone", inbound.on_tombstone)
     shared.link.route_message(NS_HOOK, "outcome", inbound.on_outcome)
     shared.link.route_message(NS_HOOK, "heard", inbound.on_heard)
+    shared.link.route_message(NS_HOOK, "deleted", inbound.on_deleted)
     files = Files(Slots(accounts), copies, WebClient(), may=may_upload, most_mib=file_mib)
     talk = Talk(
         shared.link,

@@ -81,6 +81,10 @@ class AccountServer:
         """Answer a query, or take entries (section 12)."""
         if payload.tag == tag(NS_HOOK, "entries"):
             return self._entries(to, payload) if kind == "set" else self._chosen(to, payload)
+        if payload.tag == tag(NS_HOOK, "account"):
+            reply = ET.Element("iq")
+            ET.SubElement(reply, payload.tag, {"token": f"the only {to}"})
+            return reply
         inner = payload[0]
         asked, type_ = inner[0], inner.get("type", "")
         fault = self.before(type_, asked)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Literal
 
 from component.core import jids
@@ -66,9 +67,12 @@ class FakeServer:
 
     def __init__(self, hosts: tuple[str, ...]) -> None:
         self.hosts = hosts
+        self._accounts = count(1)
         self.world = World(self)
         self.things = Things()
         self.rosters: Rosters = {}
+        self.tokens: dict[str, str] = {}
+        """Of each account: whoever gets a name again has another one."""
         self.nodes: dict[str, Node] = {}
         self.blocks: dict[str, set[str]] = {}
         self.watches: dict[str, frozenset[str]] = {}
@@ -89,6 +93,18 @@ class FakeServer:
     def add(self, user: str, *items: RosterItem) -> None:
         """A user and their roster."""
         self.rosters[user] = {item.jid: item for item in items}
+
+    def remove(self, user: str) -> str:
+        """Delete an account with all that is its own; the token that it had."""
+        del self.rosters[user]
+        self.watches.pop(user, None)
+        self.blocks.pop(user, None)
+        self.nodes.pop(user, None)
+        return self.tokens.pop(user)
+
+    def token(self, user: str) -> str:
+        """Which account has this name (hook protocol, section 13)."""
+        return self.tokens.setdefault(user, f"{user} {next(self._accounts)}")
 
     def entry(self, user: str, jid: str) -> RosterItem | None:
         """An entry as it is now."""
@@ -120,8 +136,13 @@ class FakeServer:
         """What a component that serves these hosts is answered."""
         if to not in self.rosters or jids.domain(to) not in hosts:
             raise RemoteError("item-not-found")
+        token = self.token(to)
+        if payload.get("account", token) != token:
+            raise RemoteError("item-not-found")
         iq = ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
         match payload.tag:
+            case t if t == tag(NS_HOOK, "account"):
+                ET.SubElement(iq, tag(NS_HOOK, "account"), {"token": token})
             case t if t == tag(NS_HOOK, "query"):
                 inner = payload.find(tag(NS_CLIENT, "iq"))
                 assert inner is not None

@@ -174,7 +174,8 @@ class World:
             return False
         id_ = f"w{next(self._ids)}"
         iq = ET.Element(tag(NS_COMPONENT, "iq"), {"type": "set", "id": id_, "from": user})
-        divert = ET.SubElement(iq, tag(NS_HOOK, "divert"), {"instance": "i1", "watched": "true"})
+        attributes = {"instance": "i1", "watched": "true", "account": self.server.token(user)}
+        divert = ET.SubElement(iq, tag(NS_HOOK, "divert"), attributes)
         forwarded = ET.SubElement(divert, tag(NS_FORWARD, "forwarded"))
         request = {"type": "subscribe", "from": sender, "to": user}
         ET.SubElement(forwarded, tag(NS_CLIENT, "presence"), request)

@@ -113,6 +113,9 @@ class Ledger:
         """Nobody leaves drafts behind."""
         return 0
 
+    async def disown(self, jid: str, *, left: str | None, led: str | None) -> None:
+        """Nobody deletes an account here."""
+
     async def successor(self, old: str) -> Journey | None:
         """The move that led away from this account, once its statement stands."""
         journey = self.journeys.get(self._newest.get(old, 0))

@@ -9,6 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+NOBODYS = "-"
+"""The token of no account at all."""
+
+
+def same_account(known: str | None, now: str | None) -> bool:
+    """Whether a name still has the owner that it had: names are given to others.
+
+    :param known: the token that the account had (hook protocol, section 13); None: it was noted
+        before tokens were kept, and is taken for the same.
+    :param now: the token that it has; None: there is no such account.
+    """
+    return known is None or known == now
+
 
 class Subscription(StrEnum):
     """The ``subscription`` attribute of a roster item (RFC 6121 section 2.1.2.5)."""
@@ -79,6 +92,8 @@ class Divert:
     new_item: RosterItem | None
     stanza: str
     """The original presence, serialised: what a hand-back must restore."""
+    account: str | None = None
+    """The token of the contact's account (hook protocol, section 13)."""
 
 
 class Reason(StrEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -25,6 +25,8 @@ class Settings:
     follow: Follow = Follow.AUTO
     language: str | None = None
     """A language tag (BCP 47); None: what their client says, else the configuration's."""
+    account: str | None = field(default=None, compare=False)
+    """The token of the account that chose (hook protocol, section 13)."""
 
 
 # To a contact -----------------------------------------------------------------------------------

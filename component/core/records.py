@@ -49,6 +49,8 @@ class VerdictRecord:
     evidence: str | None = None
     plan: str | None = None
     """The send plan as JSON: recovery repeats it, which changes nothing twice."""
+    old_account: str | None = None
+    """The token of the old account, where it is on a served host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,10 @@ class MoveRecord:
     """When the contact was told of the change."""
     undone_at: datetime | None = None
     """When the change was taken back."""
+    account: str | None = None
+    """The token of the contact's account then: whoever has the name now may be somebody else."""
+    old_account: str | None = None
+    """The token of the old account then, where it is on a served host."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,15 @@ from typing import Any
 import structlog
 
 from component.core import contact as core
+from component.core import jids
 from component.core.contact import Case, Event
 from component.core.limits import Declined, Followed, Gate
-from component.core.model import Reason
+from component.core.model import NOBODYS, Divert, Reason
 from component.core.records import MoveState, Settlement, VerdictRecord
 from component.core.roster import Carry
 from component.core.statement import Answer, judge
 from component.engine import plans
+from component.engine.acting import acting_for
 from component.engine.fetcher import Fetcher
 from component.engine.hook import Hook
 from component.engine.ports import Clock, Gauges, Journal
@@ -142,7 +144,7 @@ class ContactSide:
             case=Case(
                 divert,
                 carry=self._carry,
-                follow=self._preferences.of(divert.contact).follow,
+                follow=self._preferences.of(divert.contact, divert.account).follow,
                 notify=self._notices.on,
             ),
             epoch=self._epoch,
@@ -214,11 +216,13 @@ class ContactSide:
 
     async def _drive(self, run: Request, event: Event | None) -> None:
         """Feed an event and run its effects, which may bring the next event."""
-        while event is not None:
-            run.case, effects = core.step(run.case, event)
-            event = None
-            for effect in effects:
-                event = await self._run_effect(run, effect) or event
+        divert = run.case.divert
+        with acting_for({divert.contact: divert.account}):
+            while event is not None:
+                run.case, effects = core.step(run.case, event)
+                event = None
+                for effect in effects:
+                    event = await self._run_effect(run, effect) or event
 
     async def _run_effect(self, run: Request, effect: core.Effect) -> Event | None:
         match effect:
@@ -323,6 +327,7 @@ class ContactSide:
         objection = self._followed.object_to(divert.old, divert.new, now)
         earlier = None
         if objection is None and judge(answer, divert.new) is Reason.VERIFIED:
+            run.old_account = await self._old_account(divert)
             try:
                 earlier = await self._restorer.earlier(divert)
             except StoreError as error:
@@ -330,12 +335,27 @@ class ContactSide:
                 return core.JournalFailed()
         return core.StatementAnswered(answer, objection, earlier)
 
+    async def _old_account(self, divert: Divert) -> str | None:
+        """Which account of ours moves, so that an undo gives nothing to a later owner of its name.
+
+        :raises LinkLost: the stream was lost.
+        """
+        if jids.domain(divert.old) not in self._hosts:
+            return None
+        try:
+            return await self._hook.account(divert.old)
+        except LinkLost:
+            raise
+        except LinkError:
+            return NOBODYS  # gone already, or not known: in no case somebody else's
+
     async def _commit(self, run: Request, effect: core.Journal) -> Event:
         verdict = VerdictRecord(
             at=self._clock.now(),
             reason=effect.reason,
             evidence=effect.evidence,
             plan=plans.dump(effect.plan),
+            old_account=run.old_account,
         )
         try:
             kept = await run.decide(verdict)

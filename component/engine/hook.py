@@ -54,12 +54,25 @@ class Hook:
                 "this component's address, and reload the host."
             ) from error
         hello = codecs.read_hello(answer)
-        if hello is None:
+        if hello is None or "account" not in hello.features:
             raise HookMissing(
                 f"{host}: the server module does not speak {PROTOCOL} as this version does. "
                 "Update mod_moved_hook (xmpp-moved hook prosody|ejabberd --to DIR) and reload it."
             )
         return hello
+
+    async def account(self, user: str) -> str:
+        """The token of the account that has this name now (hook protocol, section 13).
+
+        :raises RemoteError: ``item-not-found`` where there is no such account.
+        """
+        answer = await self._wire.request(
+            "get", user, codecs.write_account(), timeout=self._timeout
+        )
+        token = codecs.read_account(answer)
+        if not token:
+            raise HookMissing(f"{user}: the server did not say which account this is")
+        return token
 
     async def statement(self, contact: str, old: str, *, timeout: float) -> ItemsRead | ErrorRead:
         """Read the moved statement of ``old`` as ``contact`` (XEP-0283 4.3).

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from component.core import jids
+from component.core.model import same_account
 from component.core.notices import Follow, Settings
 
 
@@ -48,9 +49,13 @@ class Preferences:
         """What users chose at another instance, by prepared bare JID; it is durable already."""
         self._known.update((jids.key(jid), settings) for jid, settings in chosen.items())
 
-    def of(self, jid: str) -> Settings:
-        """What a user has chosen, or the default."""
-        return self._known.get(jids.key(jid), self._default)
+    def of(self, jid: str, account: str | None) -> Settings:
+        """What a user has chosen, or the default.
+
+        :param account: the token of the account that has the name now.
+        """
+        chosen = self._known.get(jids.key(jid), self._default)
+        return chosen if same_account(chosen.account, account) else self._default
 
     async def put(self, jid: str, settings: Settings) -> None:
         """Keep a choice; durable on return, and in force from then on.

@@ -14,6 +14,7 @@ from component.core.model import Reason
 from component.core.records import MoveRecord, MoveState, Settlement
 from component.core.recovery import RecoveryEffect, RepeatPlan, put_back, recover
 from component.engine import plans
+from component.engine.acting import acting_for
 from component.engine.hook import Hook
 from component.engine.ports import Clock, Journal
 from component.engine.telling import ContactNotices
@@ -101,7 +102,8 @@ class Recovery:
             claimed_at = self._claimed.get(record.id, float("-inf"))
             until = claimed_at + (held or {}).get(host, HELD_SECONDS) + MARGIN_SECONDS
             try:
-                settled += await self._settle(record, serving, until <= self._clock.tick())
+                with acting_for({record.contact: record.account}):
+                    settled += await self._settle(record, serving, until <= self._clock.tick())
             except LinkLost:
                 raise
             except LinkError as error:

@@ -33,6 +33,8 @@ class Request:
     """Whether the journal is to know of it."""
     decided: float = 0.0
     answer: ET.Element | None = None
+    old_account: str | None = None
+    """The token of the old account, where that is on a served host and was asked for."""
     patience: asyncio.TimerHandle | None = None
     """Set while the outcome is awaited."""
     _row: asyncio.Future[int] | None = None

@@ -21,9 +21,10 @@ from component.core import jids
 from component.core.conditions import Condition
 from component.core.journey.model import Problem, Refused
 from component.core.limits import Declined, Followed
-from component.core.model import Divert, Reason, RosterItem, SendPlan, Step
+from component.core.model import NOBODYS, Divert, Reason, RosterItem, SendPlan, Step, same_account
 from component.core.records import AuditRecord, Change, MoveRecord, MoveState
 from component.core.restore import Before, Restoration, before, regain_plan, restore
+from component.engine.acting import acting_for
 from component.engine.hook import Hook
 from component.engine.movers.orders import explained
 from component.engine.ports import Clock
@@ -218,8 +219,12 @@ class Restorer:
     async def regain(self, record: MoveRecord) -> None:
         """Let the old account see the contact again; it has to be a user of this server.
 
+        Whoever has its name since gets nothing; nor does it where its token was not kept.
+
         :raises LinkLost: the stream is down.
         """
+        if record.old_account in (None, NOBODYS):
+            return
         try:
             items = await self._hook.entries(record.old, (record.contact,))
             plan = regain_plan(record, items[0] if items else None)
@@ -239,6 +244,7 @@ class ContactUndo:
         self,
         *,
         hosts: Collection[str],
+        hook: Hook,
         restorer: Restorer,
         past: Past,
         followed: Followed,
@@ -248,6 +254,7 @@ class ContactUndo:
     ) -> None:
         """``hosts``: where the hook lets us act for users."""
         self._hosts = frozenset(hosts)
+        self._hook = hook
         self._restorer = restorer
         self._past = past
         self._followed = followed
@@ -265,7 +272,12 @@ class ContactUndo:
         with_state = MoveState.DONE.value
         with explained():
             found = await self._past.list_moves(limit=SHOWN, contact=contact, state=with_state)
-        return [r for r in found if r.undone_at is None and not self._too_late(r)]
+            now = await self._hook.account(contact) if found else None
+        return [
+            r
+            for r in found
+            if r.undone_at is None and not self._too_late(r) and same_account(r.account, now)
+        ]
 
     async def undo(self, asker: str, record_id: int) -> MoveRecord:
         """Take back a change of the asker's own roster.
@@ -288,6 +300,7 @@ class ContactUndo:
         record, _ = await self._get(record_id)
         if asker is not None and jids.key(asker) != jids.key(record.contact):
             raise Refused(Problem.NOT_YOURS, id=str(record_id))
+        await self._same_owners(record, asker)
         async with self._locks.setdefault(record.contact, asyncio.Lock()):
             record, audit = await self._get(record_id)
             if record.state is not MoveState.DONE or record.undone_at is not None:
@@ -295,7 +308,8 @@ class ContactUndo:
                 raise Refused(Problem.WRONG_STATE, id=str(record_id), state=state)
             if asker is not None and self._too_late(record):
                 raise Refused(Problem.TOO_LATE, id=str(record_id))
-            with explained():
+            accounts = {record.contact: record.account, record.old: record.old_account}
+            with explained(), acting_for(accounts):
                 await self._take_back(record, audit)
             log.info("undone", id=record.id, by="the contact" if asker else "an admin")
         if asker is None:
@@ -307,6 +321,30 @@ class ContactUndo:
                 new=record.new,
             )
         return (await self._get(record_id))[0]
+
+    async def _same_owners(self, record: MoveRecord, asker: str | None) -> None:
+        """Both accounts of then have to be whose names they have now, as far as they are here.
+
+        :raises Refused: NOT_YOURS where the asker has only the contact's name; OTHER_OWNER.
+        """
+        if not same_account(record.account, await self._account(record.contact)):
+            if asker is not None:
+                raise Refused(Problem.NOT_YOURS, id=str(record.id))
+            raise Refused(Problem.OTHER_OWNER, jid=record.contact)
+        # One that is gone may come back to nothing; one that is another's must not be let in.
+        if record.old_account is not None and jids.domain(record.old) in self._hosts:
+            now = await self._account(record.old)
+            if now is not None and now != record.old_account:
+                raise Refused(Problem.OTHER_OWNER, jid=record.old)
+
+    async def _account(self, jid: str) -> str | None:
+        with explained():
+            try:
+                return await self._hook.account(jid)
+            except RemoteError as error:
+                if error.condition != Condition.ITEM_NOT_FOUND:
+                    raise
+                return None
 
     async def _take_back(self, record: MoveRecord, audit: Sequence[AuditRecord]) -> None:
         was, now = await self._restorer.put_back(record)

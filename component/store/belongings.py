@@ -258,6 +258,8 @@ def _values(job: Job) -> dict[str, Any]:
         "journey": job.journey,
         "created_at": job.created_at,
         "ended_at": job.ended_at,
+        "owner_account": job.owner_account,
+        "asker_account": job.asker_account,
     }
 
 
@@ -288,6 +290,8 @@ def _job_of(row: Row[Any]) -> Job:
         row.journey,
         row.created_at,
         row.ended_at,
+        row.owner_account,
+        row.asker_account,
     )
 
 

@@ -39,7 +39,7 @@ from component.core.journey.model import (
     JourneyState,
     Kind,
 )
-from component.core.model import Subscription
+from component.core.model import NOBODYS, Subscription
 from component.store.errors import RowDamaged
 from component.store.holder import Holder
 from component.store.jsonio import (
@@ -217,6 +217,19 @@ def note_answer(
     return connection.execute(_answer(connection.dialect.name), values).first() is not None
 
 
+def disown(connection: Connection, jid: str, left: str | None, led: str | None) -> int:
+    """Mark the journeys of a name whose owner was not this account; how many there were."""
+    marked = 0
+    for address, account, keep in (
+        (_journeys.c.old, _journeys.c.old_account, left),
+        (_journeys.c.new, _journeys.c.new_account, led),
+    ):
+        others = and_(address == jid, account.is_not(None), account.is_distinct_from(keep))
+        marking = update(_journeys).where(others).values({account: NOBODYS})
+        marked += connection.execute(marking).rowcount
+    return marked
+
+
 def prune_journeys(connection: Connection, limit: datetime) -> int:
     """Delete some journeys that ended before a time; their contacts go by ON DELETE CASCADE.
 
@@ -256,6 +269,8 @@ def journey_of(row: JourneyRow | Row[Any]) -> Journey:
             detail=row.detail,
             progress_id=row.progress_id,
             told=row.told,
+            old_account=row.old_account,
+            new_account=row.new_account,
         )
     except ValueError as error:
         raise RowDamaged(f"journey {row.id} is damaged ({error}); restore a backup") from error
@@ -308,6 +323,8 @@ def _values(journey: Journey) -> dict[str, Any]:
         "detail": journey.detail,
         "progress_id": journey.progress_id,
         "told": journey.told,
+        "old_account": journey.old_account,
+        "new_account": journey.new_account,
     }
 
 

@@ -18,6 +18,7 @@ from component.core.journey.model import (
     JourneyState,
     Kind,
 )
+from component.core.model import NOBODYS
 from component.store import journey_rows as rows
 from component.store.database import Database
 from component.store.models import ContactRow, JourneyRow, as_utc, table
@@ -137,6 +138,10 @@ class Journeys:
             total += count
         return total
 
+    async def disown(self, jid: str, *, left: str | None, led: str | None) -> None:
+        """See :class:`~component.engine.movers.ports.JourneyStore`."""
+        await self._database.writing().run(lambda c: rows.disown(c, jid, left, led))
+
     # -- reading ---------------------------------------------------------------------------
 
     async def get(self, id: int) -> Journey | None:
@@ -252,6 +257,8 @@ class Journeys:
                 JourneyRow.old == old,
                 JourneyRow.kind.in_((Kind.AWAY.value, Kind.BOTH.value)),
                 JourneyRow.state.in_(_PUBLISHED),
+                JourneyRow.old_account.is_distinct_from(NOBODYS),
+                JourneyRow.new_account.is_distinct_from(NOBODYS),
             )
             .order_by(JourneyRow.id.desc())
             .limit(1)

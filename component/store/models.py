@@ -95,6 +95,8 @@ class Move(Base):
     noticed_at: Mapped[datetime | None]
     undone_at: Mapped[datetime | None]
     holder: Mapped[str | None]
+    account: Mapped[str | None]
+    old_account: Mapped[str | None]
 
     __table_args__ = (
         UniqueConstraint("request_id", "instance", "contact"),
@@ -158,6 +160,8 @@ class JourneyRow(Base):
     told: Mapped[str | None]
     holder: Mapped[str | None]
     wanted_by: Mapped[str | None] = mapped_column(index=True)
+    old_account: Mapped[str | None]
+    new_account: Mapped[str | None]
 
     __table_args__ = ({"sqlite_autoincrement": True},)  # users are shown the ids
 
@@ -197,6 +201,8 @@ class CopyRow(Base):
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     holder: Mapped[str | None]
+    owner_account: Mapped[str | None]
+    asker_account: Mapped[str | None]
 
     __table_args__ = ({"sqlite_autoincrement": True},)  # users are shown the ids
 
@@ -239,6 +245,7 @@ class SettingsRow(Base):
     jid: Mapped[str] = mapped_column(primary_key=True)
     follow: Mapped[str]
     language: Mapped[str | None]
+    account: Mapped[str | None]
 
 
 class RunTimeRow(Base):

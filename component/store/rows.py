@@ -37,6 +37,7 @@ def add_row(record: NewRecord, verdict: VerdictRecord | None = None) -> AddRow:
             "old_item": item_to_json(divert.old_item),
             "new_item": item_to_json(divert.new_item),
             "stanza": divert.stanza,
+            "account": divert.account,
         },
         None if verdict is None else _decision(verdict),
     )
@@ -54,6 +55,7 @@ def _decision(record: VerdictRecord) -> dict[str, Any]:
         "evidence": record.evidence,
         "plan": record.plan,
         "decided_at": as_utc(record.at),
+        "old_account": record.old_account,
     }
 
 
@@ -108,6 +110,8 @@ def move_record(row: Move) -> MoveRecord:
             stanza=row.stanza,
             noticed_at=row.noticed_at,
             undone_at=row.undone_at,
+            account=row.account,
+            old_account=row.old_account,
         )
     except ValueError as error:
         raise RowDamaged(f"move {row.id} is damaged ({error}); restore a backup") from error

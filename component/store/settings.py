@@ -22,7 +22,7 @@ _run_time = table(RunTimeRow)
 @cache
 def _put(dialect: str) -> Executable:
     new = insert_into(_settings, dialect)
-    changes = {name: new.excluded[name] for name in ("follow", "language")}
+    changes = {name: new.excluded[name] for name in ("follow", "language", "account")}
     return new.on_conflict_do_update(index_elements=["jid"], set_=changes)
 
 
@@ -39,7 +39,12 @@ class UserSettings:
 
     async def put(self, jid: str, s: Settings) -> None:
         """Keep what a user has chosen; durable on return.  Raises StoreError."""
-        values = {"jid": jid, "follow": s.follow.value, "language": s.language}
+        values = {
+            "jid": jid,
+            "follow": s.follow.value,
+            "language": s.language,
+            "account": s.account,
+        }
 
         def job(connection: Connection) -> int:
             return connection.execute(_put(connection.dialect.name), values).rowcount
@@ -77,7 +82,7 @@ _ALL = select(SettingsRow).order_by(SettingsRow.jid)
 def settings_of(row: SettingsRow | Row[Any]) -> Settings:
     """What a user chose, out of a row; RowDamaged where it is what no release wrote."""
     try:
-        return Settings(Follow(row.follow), row.language)
+        return Settings(Follow(row.follow), row.language, row.account)
     except ValueError as error:
         raise RowDamaged(
             f"the settings of {row.jid} are damaged ({error}); let the user set them again"

@@ -130,6 +130,7 @@ _DECIDE = (
         evidence=bindparam("b_evidence"),
         plan=bindparam("b_plan"),
         decided_at=bindparam("b_decided_at"),
+        old_account=bindparam("b_old_account"),
     )
 )
 _SETTLE = (
@@ -212,7 +213,7 @@ def _added_values(write: AddRow, holder: str | None) -> dict[str, Any]:
     return {**write.values, **(write.verdict or _UNDECIDED), "holder": holder}
 
 
-_UNDECIDED = dict.fromkeys(("reason", "evidence", "plan", "decided_at"))
+_UNDECIDED = dict.fromkeys(("reason", "evidence", "plan", "decided_at", "old_account"))
 
 
 @dataclass(slots=True)

@@ -142,6 +142,7 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.BUSY: "another move of this account is running",
     Problem.UNAVAILABLE: "the server, its module or the database does not answer now; "
     "`xmpp-moved check` and the log tell more",
+    Problem.OTHER_OWNER: "the account of that time was deleted; its address is somebody else's",
     Problem.NO_CONTACTS: "there are no contacts",
     Problem.BAD_RATE: "the rate is not above zero, or too high",
 }

@@ -170,6 +170,7 @@ def read_divert(iq: ET.Element, hosts: Collection[str]) -> Asked:
         old_item=items[old],
         new_item=items.get(new),
         stanza=serialise(presence, ""),
+        account=payload.get("account"),
     )
     return Asked(divert, old_jids)
 
@@ -241,6 +242,12 @@ def read_statement(inner: ET.Element) -> ItemsRead:
     )
 
 
+def read_account(iq: ET.Element) -> str | None:
+    """The token of an account, or None where the answer holds none (hook protocol, section 13)."""
+    account = iq.find(tag(NS_HOOK, "account"))
+    return None if account is None else account.get("token")
+
+
 def inner_iq(iq: ET.Element) -> ET.Element | None:
     """The forwarded answer of a query (hook protocol 4.3)."""
     return iq.find(f"{tag(NS_HOOK, 'query')}/{tag(NS_CLIENT, 'iq')}")
@@ -300,6 +307,11 @@ def write_query(kind: str, to: str | None, payload: ET.Element) -> ET.Element:
         inner.set("to", to)
     inner.append(payload)
     return query
+
+
+def write_account() -> ET.Element:
+    """``<account/>``: asks which account has a name (hook protocol, section 13)."""
+    return ET.Element(tag(NS_HOOK, "account"))
 
 
 def write_hello() -> ET.Element:

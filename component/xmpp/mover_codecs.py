@@ -49,6 +49,8 @@ class WayBack:
     user: str
     sender: str
     item: RosterItem | None
+    account: str | None = None
+    """The token of the user's account (hook protocol, section 13)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ def read_way_back(iq: ET.Element, hosts: Collection[str]) -> WayBack:
         raise StanzaError(
             Condition.BAD_REQUEST, "modify", "the request is not addressed to the sender"
         )
-    return WayBack(iq.get("id") or "", user, sender, _item_of(iq[0], sender))
+    item, account = _item_of(iq[0], sender), iq[0].get("account")
+    return WayBack(iq.get("id") or "", user, sender, item, account)
 
 
 def read_heard(message: ET.Element, hosts: Collection[str]) -> HeardOf:
@@ -145,6 +148,22 @@ def read_tombstone(iq: ET.Element, hosts: Collection[str]) -> str:
             Condition.FORBIDDEN, "auth", "only the server of that account may ask this"
         )
     return jid
+
+
+def read_deleted(message: ET.Element, hosts: Collection[str]) -> tuple[str, str | None]:
+    """The account that is gone, and its token if it had one.
+
+    :raises StanzaError: the sender is not the server of that account.
+    """
+    told = message.find(tag(NS_HOOK, "deleted"))
+    jid = None if told is None else jids.bare_of(told.get("jid"))
+    if told is None or jid is None:
+        raise StanzaError(Condition.BAD_REQUEST, "modify", "deleted names a user")
+    if message.get("from") not in hosts or jids.domain(jid) != message.get("from"):
+        raise StanzaError(
+            Condition.FORBIDDEN, "auth", "only the server of that account may say this"
+        )
+    return jid, told.get("account")
 
 
 def _item_of(parent: ET.Element, jid: str) -> RosterItem | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import xml.etree.ElementTree as ET
@@ -47,8 +48,18 @@ class Stage:
         await component.open()
         self.stack.push_async_callback(component.close)
         if domain == COMPONENT_HOST:
-            self.component = component
+            first, self.component = not hasattr(self, "component"), component
+            if first:
+                await self._forget_earlier()
         return component
+
+    async def _forget_earlier(self) -> None:
+        """What an earlier test left held is released when its stream ends, perhaps only now, and
+        whoever is connected by then is told."""
+        async with asyncio.timeout(TIMEOUT):
+            while (await self.hello()).get("held") != "0":
+                continue
+        self.component.inbox.clear()
 
     def account(self, name: str, host: str = HOST) -> str:
         """Create an account that no other test has; return its bare JID."""

@@ -101,7 +101,7 @@ class Stage:
 def server(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for all tests of this file."""
     address = free_address()
-    modules = (*MODULES, "adhoc", "admin_adhoc", "user_account_management")
+    modules = (*MODULES, "adhoc", "admin_adhoc")
     spec = ServerSpec(
         "montague",
         address,
@@ -173,6 +173,9 @@ async def test_the_next_owner_of_a_name_follows_nobody_of_the_last(stage: Stage,
         phone = await stage.log_in(romeo)
         await phone.request("<query xmlns='jabber:iq:register'><remove/></query>", kind="set")
         await phone.close()
+    gone = (await take(component, f"{HOOK}deleted"))[0]
+    account = divert[0].get("account")
+    assert (gone.get("jid"), gone.get("account")) == (romeo, account)
     reborn = await stage.reborn(romeo)
     stage.server.set_roster(romeo, [RosterEntry(juliet, "both")])
     follow = send(presence("subscribed", new), presence("unsubscribed", juliet))

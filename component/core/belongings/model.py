@@ -178,6 +178,9 @@ class Job:
     """The move that it is a part of."""
     created_at: datetime
     ended_at: datetime | None = None
+    owner_account: str | None = None
+    """The token of the owner's account (hook protocol, section 13)."""
+    asker_account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,17 @@ class Journey:
     """Id of the message that shows progress and is corrected (XEP-0308)."""
     told: str | None = None
     """Name of the last notice that reached the owner, so that a restart does not repeat it."""
+    old_account: str | None = None
+    """The token of the old account (hook protocol, section 13); None: it is not here, or was drawn
+    up before tokens were kept.  :data:`~component.core.model.NOBODYS`: its name has had another
+    owner since."""
+    new_account: str | None = None
+    """The same of the new account."""
+
+    @property
+    def accounts(self) -> Mapping[str, str | None]:
+        """The tokens of both accounts, by address."""
+        return {self.old: self.old_account, self.new: self.new_account}
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +256,8 @@ class Problem(StrEnum):
     """Another journey of this account runs."""
     UNAVAILABLE = "unavailable"
     """The server, the hook or the journal does not answer now; the fact ``why`` says more."""
+    OTHER_OWNER = "other-owner"
+    """The account is gone that this was done with; its name, ``jid``, is somebody else's."""
     NO_CONTACTS = "no-contacts"
     BAD_RATE = "bad-rate"
     """A rate that was given is not above zero, or too high."""

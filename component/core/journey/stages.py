@@ -29,6 +29,8 @@ class Word(Enum):
     PAUSE = auto()
     RESUME = auto()
     CANCEL = auto()
+    LOST = auto()
+    """One of its accounts is gone for good: nothing can be done in its name any more."""
     UNDO = auto()
     UNDONE = auto()
 
@@ -46,6 +48,7 @@ TABLE: Mapping[tuple[JourneyState, Word], JourneyState] = {
     (S.SETTLING, W.ALL_SETTLED): S.DONE,
     **{(state, W.PAUSE): S.PAUSED for state in _AT_WORK},
     **{(state, W.CANCEL): S.CANCELLED for state in (S.DRAFT, S.PAUSED, *_AT_WORK)},
+    **{(state, W.LOST): S.CANCELLED for state in (S.PAUSED, S.UNDOING, *_AT_WORK)},
     **{
         (state, W.UNDO): S.UNDOING
         for state in (S.PUBLISHED, S.NOTIFYING, S.SETTLING, S.DONE, S.PAUSED, S.CANCELLED)

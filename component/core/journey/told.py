@@ -13,6 +13,10 @@ STOPPED = "stopped"
 """Begins what is noted of one that stopped: paused, or cancelled."""
 
 
+UNSAID = f"{STOPPED}-unsaid"
+"""Noted of a journey that stopped and has nobody left who could be told."""
+
+
 def knows_stop(journey: Journey) -> bool:
     """Whether the owner was told that the journey had stopped."""
     return (journey.told or "").startswith(STOPPED)

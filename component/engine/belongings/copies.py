@@ -14,6 +14,8 @@ from component.core import jids
 from component.core.belongings.model import ORDER, Job, JobState, Line, Pick, Result, Sort, Unread
 from component.core.belongings.report import NAMED, Report
 from component.core.journey.model import Journey, Kind, Problem, Refused
+from component.core.model import same_account
+from component.engine.acting import acting_for
 from component.engine.belongings.copying import Copying, skipping
 from component.engine.belongings.filling import fill, pages
 from component.engine.belongings.ports import CopyStore, FromMove, Parcels, Source
@@ -96,17 +98,29 @@ class Copies:
         if isinstance(source, FromMove):
             journey = await self._proven(asker, source.journey)
             owner, name = journey.new, journey.old
-            with explained():
+            with explained(), acting_for(journey.accounts):
                 reading = await look(self._accounts, journey.old)
             pieces, unread = reading.pieces, reading.unread
         else:
             if not self._serves(asker):
                 raise Refused(Problem.NOT_SERVED, jid=asker)
             owner, name, pieces = asker, source.name, source.pieces
-        job = Job(0, owner, asker, name, JobState.FILLING, False, None, self._clock.now())
         with explained():
-            job = await self._filled(job, pieces, JobState.DRAFT)
-            return await self._report(job, unread)
+            job = Job(
+                0,
+                owner,
+                asker,
+                name,
+                JobState.FILLING,
+                False,
+                None,
+                self._clock.now(),
+                owner_account=await self._accounts.account(owner),
+                asker_account=await self._accounts.account(asker),
+            )
+            with acting_for({owner: job.owner_account}):
+                job = await self._filled(job, pieces, JobState.DRAFT)
+                return await self._report(job, unread)
 
     async def start(self, asker: str, id: int, *, overwrite: bool = False) -> Report:
         """See :class:`CopyOrders`."""
@@ -130,6 +144,8 @@ class Copies:
         """See :class:`CopyOrders`."""
         with explained():
             jobs = await self._store.of(asker)
+            account = await self._accounts.account(asker) if jobs else None
+            jobs = [job for job in jobs if _theirs(job, asker, account)]
             counts = await self._store.counts([job.id for job in jobs])
             return {job: counts[job.id] for job in jobs}
 
@@ -147,7 +163,7 @@ class Copies:
         job = await self._store.get(id)
         if job is None:
             raise Refused(Problem.NO_SUCH_COPY, id=str(id))
-        if asker not in (job.owner, job.asker):
+        if not _theirs(job, asker, await self._accounts.account(asker)):
             raise Refused(Problem.NOT_YOURS, id=str(id))
         if state is not None and job.state is not state:
             raise Refused(Problem.WRONG_STATE, state=job.state.value)
@@ -210,7 +226,18 @@ class Copies:
                 return
             now, asker = self._clock.now(), journey.owner
             new, old, filling = journey.new, journey.old, JobState.FILLING
-            made = Job(0, new, asker, old, filling, False, journey.id, now)
+            made = Job(
+                0,
+                new,
+                asker,
+                old,
+                filling,
+                False,
+                journey.id,
+                now,
+                owner_account=journey.new_account,
+                asker_account=journey.accounts[asker],
+            )
             job = await self._filled(made, pieces, JobState.RUNNING, left_out)
         if job.state is JobState.RUNNING:
             await self._work(job)
@@ -250,7 +277,8 @@ class Copies:
                 # As it is stored: it may have got further than the try before said.
                 found = await self._store.get(job.id)
                 if found is not None and found.state in _AT_WORK:
-                    await self._work(found)
+                    with acting_for({found.owner: found.owner_account}):
+                        await self._work(found)
                 return
             except (LinkError, StoreError) as error:
                 log.warning("a copy waits", id=job.id, error=str(error))
@@ -275,3 +303,12 @@ class Copies:
             ended = replace(job, state=state, ended_at=self._clock.now())
             await self._store.save(ended, expect={job.state})
         log.info("copy", id=job.id, state=state.value, owner=job.owner, source=job.source)
+
+
+def _theirs(job: Job, asker: str, account: str | None) -> bool:
+    """Whether a copy is the asker's, who may have only the name of whoever ordered it.
+
+    :param account: the token of the account that asks.
+    """
+    known = {job.owner: job.owner_account, job.asker: job.asker_account}
+    return asker in known and same_account(known[asker], account)

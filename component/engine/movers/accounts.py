@@ -54,6 +54,10 @@ class Accounts(Asking):
             raise RemoteError.from_element(inner)
         return inner
 
+    async def account(self, user: str) -> str:
+        """The token of the account that has this name now (hook protocol, section 13)."""
+        return await self._hook.account(user)
+
     # Rosters ------------------------------------------------------------------------------------
 
     async def trouble(self, user: str) -> str | None:

@@ -6,7 +6,8 @@ The authority of an order is its ``asker``: a draft obeys its owner, nobody else
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from component.core import jids
@@ -21,7 +22,9 @@ from component.core.journey.model import (
     Problem,
     Refused,
 )
+from component.core.model import NOBODYS, same_account
 from component.core.notices import CodeSent
+from component.engine.acting import acting_for
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.box import MoverSettings
 from component.engine.movers.drafts import Drafts
@@ -87,23 +90,22 @@ class Desk:
 
     async def choose(self, asker: str, journey: int, jids: Collection[str]) -> Preflight:
         """See :class:`DraftOrders`."""
-        with explained():
-            draft = await self._draft(asker, journey)
+        async with self._on_draft(asker, journey) as draft:
             self._need_proof(draft)
             return await self.drafts.choose(draft, jids)
 
     async def access(self, asker: str, journey: int, access: Access | None) -> Preflight:
         """See :class:`DraftOrders`."""
-        with explained():
-            draft = replace(await self._draft(asker, journey), access=access)
+        async with self._on_draft(asker, journey) as found:
+            draft = replace(found, access=access)
             if not await self._store.save(draft, expect={JourneyState.DRAFT}):
                 raise Refused(Problem.WRONG_STATE)
             return await self._examine(draft)
 
     async def preflight(self, asker: str, journey: int) -> Preflight:
         """See :class:`DraftOrders`."""
-        with explained():
-            return await self._examine(await self._draft(asker, journey))
+        async with self._on_draft(asker, journey) as draft:
+            return await self._examine(draft)
 
     async def _examine(self, draft: Journey) -> Preflight:
         contacts = await self._store.contacts(draft.id)
@@ -111,8 +113,7 @@ class Desk:
 
     async def send_code(self, asker: str, journey: int) -> None:
         """See :class:`DraftOrders`."""
-        with explained():
-            draft = await self._draft(asker, journey, Kind.BOTH)
+        async with self._on_draft(asker, journey, Kind.BOTH) as draft:
             other = draft.new if draft.owner == draft.old else draft.old
             if await self._accounts.trouble(other) is not None:
                 raise Refused(Problem.CHECKS_FAILED, jid=other)
@@ -122,8 +123,7 @@ class Desk:
 
     async def prove(self, asker: str, journey: int, code: str) -> Preflight:
         """See :class:`DraftOrders`."""
-        with explained():
-            draft = await self._draft(asker, journey, Kind.BOTH)
+        async with self._on_draft(asker, journey, Kind.BOTH) as draft:
             self._proofs.use(journey, code, self._clock.tick())
             found = await self.drafts.fill(draft)
             self._proven.add(journey)
@@ -131,18 +131,16 @@ class Desk:
 
     async def start(self, asker: str, journey: int) -> Journey:
         """See :class:`DraftOrders`."""
-        with explained():
-            async with self._starting:
-                draft = await self._draft(asker, journey)
-                self._need_proof(draft)
-                found = await self._examine(draft)
-                if not found.ok:
-                    failed = ", ".join(check.name.value for check in found.checks if not check.ok)
-                    raise Refused(Problem.CHECKS_FAILED, checks=failed)
-                chosen = replace(draft, access=draft.access or found.suggested)
-                begun = await self._begin(chosen, found.contacts)
-                self._proven.discard(journey)
-                return begun
+        async with self._starting, self._on_draft(asker, journey) as draft:
+            self._need_proof(draft)
+            found = await self._examine(draft)
+            if not found.ok:
+                failed = ", ".join(check.name.value for check in found.checks if not check.ok)
+                raise Refused(Problem.CHECKS_FAILED, checks=failed)
+            chosen = replace(draft, access=draft.access or found.suggested)
+            begun = await self._begin(chosen, found.contacts)
+            self._proven.discard(journey)
+            return begun
 
     async def both_proven(self, asker: str, id: int) -> Journey:
         """A move between two accounts here of which the asker has shown that both are theirs.
@@ -155,7 +153,10 @@ class Desk:
         with explained():
             journey = await self._stored(id)
         until = stages.undo_until(journey, self._settings.undo_hours)  # none begins unproven
-        if asker != journey.owner and (until is None or asker not in (journey.old, journey.new)):
+        theirs = asker == journey.owner or (until is not None and asker in journey.accounts)
+        with explained():
+            account = await self._accounts.account(asker) if theirs else None
+        if not theirs or not same_account(journey.accounts[asker], account):
             raise Refused(Problem.NOT_YOURS, id=str(id))
         if journey.kind is not Kind.BOTH or journey.state in _TAKEN_BACK:
             raise Refused(Problem.WRONG_STATE, state=journey.state.value)
@@ -169,6 +170,19 @@ class Desk:
         if draft.kind is Kind.BOTH and draft.id not in self._proven:
             raise Refused(Problem.CODE_EXPIRED)
 
+    @asynccontextmanager
+    async def _on_draft(
+        self, asker: str, id: int, kind: Kind | None = None
+    ) -> AsyncIterator[Journey]:
+        """Work on the asker's own draft, and on no later owner's of its addresses."""
+        with explained():
+            draft = await self._draft(asker, id, kind)
+            if NOBODYS in draft.accounts.values():
+                # It may have been made by now; that it is the asker's is still to be shown.
+                draft = await self.drafts.look_again(draft)
+            with acting_for(draft.accounts):
+                yield draft
+
     async def _stored(self, id: int) -> Journey:
         journey = await self._store.get(id)
         if journey is None:
@@ -179,6 +193,8 @@ class Desk:
         """The asker's own draft, of this kind if one is given."""
         journey = await self._stored(id)
         if journey.owner != asker or not self.drafts.serves(asker):
+            raise Refused(Problem.NOT_YOURS, id=str(id))
+        if not same_account(journey.accounts[asker], await self._accounts.account(asker)):
             raise Refused(Problem.NOT_YOURS, id=str(id))
         if journey.state is not JourneyState.DRAFT:
             raise Refused(Problem.WRONG_STATE, state=journey.state.value)

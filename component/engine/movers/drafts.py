@@ -23,8 +23,9 @@ from component.core.journey.model import (
 )
 from component.core.journey.pace import estimate
 from component.core.journey.preflight import Facts, domains_allowed, examine
-from component.core.model import RosterItem, Subscription
+from component.core.model import NOBODYS, RosterItem, Subscription
 from component.core.statement import judge
+from component.engine.acting import acting_for
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.arrivals import Brought, NotBrought
 from component.engine.movers.box import MoverSettings
@@ -83,10 +84,54 @@ class Drafts:
         if kind is Kind.ARRIVE and given is None:
             brought = await self._brought(old, new)
             given, blocked = brought.contacts, brought.blocked
-        journey = Journey(0, kind, old, new, owner, JourneyState.DRAFT, None, self._clock.now())
-        contacts = [] if kind is Kind.BOTH else await self._gather(journey, given or (), blocked)
-        stored = await self._store.create(journey, contacts)
-        return await self.examine(stored, contacts, proven=False)
+        journey = Journey(
+            0,
+            kind,
+            old,
+            new,
+            owner,
+            JourneyState.DRAFT,
+            None,
+            self._clock.now(),
+            old_account=await self._account(old),
+            new_account=await self._account(new),
+        )
+        with acting_for(journey.accounts):
+            contacts: Sequence[JourneyContact] = ()
+            if kind is not Kind.BOTH:
+                contacts = await self._gather(journey, given or (), blocked)
+            stored = await self._store.create(journey, contacts)
+            return await self.examine(stored, contacts, proven=False)
+
+    async def look_again(self, draft: Journey) -> Journey:
+        """Of an address that nobody had: whose it is now.
+
+        :raises Refused: it is no draft any more.
+        """
+        accounts = {
+            name: await self._account(jid)
+            for name, jid in (("old_account", draft.old), ("new_account", draft.new))
+            if draft.accounts[jid] == NOBODYS
+        }
+        found = replace(
+            draft,
+            old_account=accounts.get("old_account", draft.old_account),
+            new_account=accounts.get("new_account", draft.new_account),
+        )
+        if not await self._store.save(found, expect={JourneyState.DRAFT}):
+            raise Refused(Problem.WRONG_STATE)
+        return found
+
+    async def _account(self, jid: str) -> str | None:
+        """Whose name it is; one that is nobody's is not to become the mover's by and by."""
+        if not self.serves(jid):
+            return None
+        try:
+            return await self._accounts.account(jid)
+        except RemoteError as error:
+            if error.condition != Condition.ITEM_NOT_FOUND:
+                raise
+            return NOBODYS  # the checks say so
 
     async def _brought(self, old: str, new: str) -> Brought:
         """What the old account, elsewhere, hands over.  Raises Refused where that is nothing."""

@@ -10,6 +10,7 @@ import structlog
 
 from component.core.journey.handover import overdue
 from component.core.journey.model import Journey, Kind
+from component.engine.acting import acting_for
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.arrivals import Arrivals
 from component.engine.movers.box import MoverSettings
@@ -92,7 +93,8 @@ class Handovers:
                 continue
             side = self.offers if journey.kind is Kind.AWAY else self.arrivals
             try:
-                await side.look(journey, known)
+                with acting_for(journey.accounts):
+                    await side.look(journey, known)
             except LinkLost:
                 raise
             except LinkError as error:

@@ -11,6 +11,7 @@ import structlog
 
 from component.core.journey.model import Journey, JourneyState, Refused
 from component.core.journey.told import RETIRED
+from component.engine.acting import acting_for
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.box import MoverSettings
 from component.engine.movers.handovers import Handovers
@@ -32,6 +33,7 @@ class Housekeeping:
     :param renew: has the hook watch a user as the journeys of now need it.
     :param obtain: makes this instance the one that works on a journey; raises Refused.
     :param mine: whether this instance is to look at a journey's hand-over.
+    :param owners: sees whether the accounts of a journey are still whose they were.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Housekeeping:
         obtain: Callable[[int], Awaitable[bool]],
         handovers: Handovers | None = None,
         mine: Callable[[Journey], bool] = lambda _: True,
+        owners: Callable[[Journey], Awaitable[None]] | None = None,
     ) -> None:
         self._accounts = accounts
         self._store = store
@@ -55,6 +58,7 @@ class Housekeeping:
         self._obtain = obtain
         self._handovers = handovers
         self._mine = mine
+        self._owners = owners
 
     async def run(self) -> None:
         """Once an hour, and hand-overs at their own pace, until cancelled."""
@@ -79,6 +83,10 @@ class Housekeeping:
         """
         now = self._clock.now()
         await self._store.drop_drafts(now - DRAFT_LIFE)
+        # Of a deletion the hook tells at once, but not whoever was away or was not there.
+        for journey in await self._store.watched(now - self._settings.statement):
+            if self._owners is not None and self._mine(journey):
+                await self._owners(journey)
         # Those whose owner has still to hear of the end wait until that is done.
         for journey in await self._store.had_time(now - self._settings.statement):
             try:
@@ -86,9 +94,10 @@ class Housekeeping:
             except Refused:
                 continue  # the instance that has it does this
             try:
-                if self._handovers is not None:
-                    await self._handovers.offers.withdraw(journey)
-                await self._accounts.withdraw(journey.old)
+                with acting_for(journey.accounts):
+                    if self._handovers is not None:
+                        await self._handovers.offers.withdraw(journey)
+                    await self._accounts.withdraw(journey.old)
             except RemoteError as error:
                 log.info("no statement to withdraw", old=journey.old, error=str(error))
             await self._store.save(replace(journey, told=RETIRED), expect={JourneyState.DONE})

@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 
 from component.core.journey.model import ContactState
-from component.core.model import PresenceKind, SendPlan, Step
+from component.core.model import PresenceKind, SendPlan, Step, same_account
 from component.core.notices import NewAddress
 from component.engine.movers.box import MoverSettings
 from component.engine.movers.ports import JourneyStore, MoverGauges, NoGauges
@@ -20,6 +20,7 @@ from component.engine.movers.service import Movers
 from component.engine.ports import Clock, Teller
 from component.store.errors import LeaseLost, StoreError
 from component.xmpp import codecs, mover_codecs
+from component.xmpp.errors import LinkError
 from component.xmpp.mover_codecs import WayBack
 
 log = structlog.get_logger(__name__)
@@ -73,7 +74,10 @@ class Inbound:
             return await self._contact_divert(iq)
         way_back = mover_codecs.read_way_back(iq, self._hosts)
         for run in self._movers.runs.of(way_back.user):
-            if run.approves(way_back.user, way_back.sender):
+            meant = run.book.journey.accounts[way_back.user]
+            if same_account(meant, way_back.account) and run.approves(
+                way_back.user, way_back.sender
+            ):
                 log.debug("a way back is approved", user=way_back.user, contact=way_back.sender)
                 self._awaited[way_back.request_id] = (run, way_back)
                 if len(self._awaited) > _AWAITED:
@@ -131,6 +135,14 @@ class Inbound:
         """Whether the mover did not choose this contact: it is not to learn the new address."""
         contact = await self._store.contact(journey, sender)
         return contact is not None and contact.state is ContactState.SKIPPED
+
+    async def on_deleted(self, message: ET.Element) -> None:
+        """An account of ours is gone, and its name anybody's."""
+        jid, account = mover_codecs.read_deleted(message, self._hosts)
+        try:
+            await self._movers.deleted(jid, account)
+        except (LinkError, StoreError) as error:
+            log.warning("a deletion is not noted everywhere", jid=jid, error=str(error))
 
     async def on_tombstone(self, iq: ET.Element) -> ET.Element | None:
         """Somebody asks for the statement of an account that is no more (XEP-0283 4.3, gone)."""

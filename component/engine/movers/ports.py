@@ -79,6 +79,13 @@ class JourneyStore(Protocol):
     async def drop_drafts(self, before: datetime) -> int:
         """Forget drafts that were begun before."""
 
+    async def disown(self, jid: str, *, left: str | None, led: str | None) -> None:
+        """A name has lost its owner: journeys of earlier owners are marked as nobody's.
+
+        :param left: the account whose journeys away from the name stand; None: none do.
+        :param led: the account to which journeys may have led; None: to none.
+        """
+
     async def successor(self, old: str) -> Journey | None:
         """The move that led away from this account, if one did and stands."""
 

@@ -27,8 +27,8 @@ from component.core.journey.model import (
     Progress,
 )
 from component.core.journey.stages import Word
-from component.core.journey.told import knows_stop, owes_end
-from component.core.model import PresenceKind, RosterItem
+from component.core.journey.told import UNSAID, knows_stop, owes_end
+from component.core.model import NOBODYS, PresenceKind, RosterItem
 from component.core.notices import Published
 from component.engine.movers import backwards, furnish
 from component.engine.movers.book import Book
@@ -233,13 +233,62 @@ class Run:
         self.box.pace.forget(self.book.journey.id)
 
     async def _account_is_gone(self, error: Exception) -> bool:
-        """The hook knows no such user: nothing can be done, so the journey is paused."""
+        """The hook knows no such user: nothing can be done, so the journey is paused.
+
+        It ends where somebody else has the name: accounts are not given back.
+        """
         if not isinstance(error, RemoteError) or error.condition != Condition.ITEM_NOT_FOUND:
             return False
-        if not await self.become(Word.PAUSE, error.condition):
-            return False
-        await self.voice.end()
-        return True
+        missing = None
+        for jid, account in self.book.journey.accounts.items():
+            now = account if account is None else await self._account_now(jid)
+            if account not in (None, NOBODYS, now) and now is not None:
+                await self.lost(jid, now)
+                return True
+            missing = jid if account is not None and now is None else missing
+        if await self.become(Word.PAUSE, error.condition):
+            await self.voice.end()
+            return True
+        if missing is not None:  # it ends already, and what is left to do is that account's
+            await self.lost(missing, None)
+        return missing is not None
+
+    async def _account_now(self, jid: str) -> str | None:
+        try:
+            return await self.box.accounts.account(jid)
+        except RemoteError as error:
+            if error.condition != Condition.ITEM_NOT_FOUND:
+                raise
+            return None
+
+    async def lost(self, jid: str, now: str | None) -> None:
+        """One of its accounts is gone for good: the journey ends as it is.
+
+        Nothing is sent in that account's name any more, and its name's next owner hears nothing.
+
+        :param now: the token of the account that has the name by now; None: nobody has it.
+        """
+        journey = self.book.journey
+        closed = [
+            replace(contact, state=ContactState.GIVEN_UP, due_at=None, error=Condition.GONE.value)
+            for contact in self.book
+            if contact.state in machine.OPEN
+        ]
+        if not await self.become(Word.LOST, Condition.GONE, contacts=closed):
+            for contact in closed:
+                self.book.put(contact)
+            await self.save()
+        log.warning("an account of a journey is gone", id=journey.id, jid=jid)
+        changes: dict[str, Any] = {}
+        if jid == journey.new:
+            changes["new_account"] = NOBODYS
+        elif now is not None:
+            changes["old_account"] = NOBODYS
+        if journey.owner == jid:
+            other = journey.new if jid == journey.old else journey.old
+            here = journey.accounts[other] not in (None, NOBODYS)
+            changes |= {"owner": other, "progress_id": None} if here else {"told": UNSAID}
+        await self._note(**changes)
 
     def busy(self) -> bool:
         """Whether there is something to do."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import structlog
 
+from component.engine.acting import acting_for
 from component.engine.movers.book import Book
 from component.engine.movers.claims import Claims
 from component.engine.movers.ports import JourneyStore
@@ -88,6 +89,10 @@ class Runs:
         self.tasks[id] = asyncio.create_task(self._work(run), name=f"journey {id}")
 
     async def _work(self, run: Run) -> None:
+        with acting_for(run.book.journey.accounts):
+            await self._work_for_owner(run)
+
+    async def _work_for_owner(self, run: Run) -> None:
         id = run.book.journey.id
         while True:
             try:

@@ -15,6 +15,7 @@ from dataclasses import replace
 import structlog
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey import stages
 from component.core.journey.model import (
     CheckName,
@@ -29,10 +30,11 @@ from component.core.journey.model import (
 )
 from component.core.journey.pace import Pace
 from component.core.journey.stages import Word
-from component.core.model import Reason
+from component.core.model import NOBODYS, Reason, same_account
 from component.core.notices import Settings
 from component.core.records import MoveRecord
 from component.core.statement import judge
+from component.engine.acting import acting_for
 from component.engine.movers import backwards
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.book import Book
@@ -49,7 +51,7 @@ from component.engine.ports import Clock, Teller
 from component.engine.preferences import Preferences
 from component.engine.undo import ContactUndo
 from component.store.errors import StoreError
-from component.xmpp.errors import LinkError
+from component.xmpp.errors import LinkError, RemoteError
 
 log = structlog.get_logger(__name__)
 
@@ -107,6 +109,7 @@ class Movers:
             claims.obtain,
             handovers,
             self._looks_after,
+            self.look_at_owners,
         )
         self._mine = watches
         self._handovers = handovers
@@ -250,7 +253,8 @@ class Movers:
         """See :class:`MoverOrders`."""
         with explained():
             found = await self._store.list(account=asker, limit=50)
-        return [journey for journey in found if _may(asker, journey)]
+            account = await self._accounts.account(asker) if found else None
+        return [journey for journey in found if _may(asker, account, journey)]
 
     async def progress(self, asker: str, journey: int) -> Progress:
         """See :class:`MoverOrders`."""
@@ -294,7 +298,8 @@ class Movers:
                     raise Refused(Problem.NO_SUCH_JOURNEY, id=str(id))
                 # Another order may have brought it up meanwhile.
                 run = self.runs.by_id.get(id) or run
-        if asker is not None and not _may(asker, run.book.journey):
+            account = None if asker is None else await self._accounts.account(asker)
+        if asker is not None and not _may(asker, account, run.book.journey):
             raise Refused(Problem.NOT_YOURS, id=str(id))
         return run
 
@@ -312,7 +317,7 @@ class Movers:
         journey = run.book.journey
         if not stages.allows(journey, word):
             raise Refused(Problem.WRONG_STATE, state=journey.state.value)
-        with explained():
+        with explained(), acting_for(journey.accounts):
             if word is Word.UNDO and journey.kind is Kind.AWAY:
                 await self._way_back_is_stated(journey)
             begun = backwards.begin_undo(run.book) if word is Word.UNDO else ()
@@ -337,18 +342,64 @@ class Movers:
             for contact in await self._store.contacts(journey.id)
         )
 
+    async def deleted(self, jid: str, account: str | None, now: str | None = None) -> None:
+        """An account is gone: what is under way for it ends, and nobody is led to its name.
+
+        :param account: its token; None: it never had one.
+        :param now: the token of the account that has the name by now; None: nobody has it.
+        :raises StoreError: the journal could not be written.
+        """
+        for run in self.runs.of(jid):
+            if now is None or run.book.journey.accounts[jid] != now:
+                await run.lost(jid, now)
+        await self._store.disown(jid, left=now or account, led=now)
+        for journey in await self._store.list(account=jid):
+            if journey.new == jid and journey.new_account == NOBODYS and self.serves(journey.old):
+                await self._lead_nowhere(journey)
+
+    async def _lead_nowhere(self, journey: Journey) -> None:
+        """Take back a statement that names an address which anybody can have now."""
+        try:
+            with acting_for(journey.accounts):
+                answer = await self._accounts.statement(journey.old, journey.old)
+                if judge(answer, journey.new) is Reason.VERIFIED:
+                    await self._accounts.withdraw(journey.old)
+                    log.warning("a statement is withdrawn", id=journey.id, gone=journey.new)
+            await self.watches.renew(journey.old)
+        except LinkError as error:
+            log.warning("a statement cannot be withdrawn", id=journey.id, error=str(error))
+
+    async def look_at_owners(self, journey: Journey) -> None:
+        """See whether the accounts of a journey are still whose they were.
+
+        :raises LinkError, StoreError: it is looked at again.
+        """
+        for jid, account in journey.accounts.items():
+            if account in (None, NOBODYS):
+                continue
+            try:
+                now = await self._accounts.account(jid)
+            except RemoteError as error:
+                if error.condition != Condition.ITEM_NOT_FOUND:
+                    raise
+                continue  # its server would have said if it were gone for good
+            if now != account:
+                await self.deleted(jid, account, now)
+
     # Settings, and changes made for the asker as somebody's contact ------------------------------
 
     async def settings(self, asker: str) -> Settings:
         """See :class:`MoverOrders`."""
-        return self._preferences.of(asker)
+        with explained():
+            return self._preferences.of(asker, await self._accounts.account(asker))
 
     async def set_settings(self, asker: str, settings: Settings) -> None:
         """See :class:`MoverOrders`."""
         if not self.serves(asker):
             raise Refused(Problem.NOT_SERVED, jid=asker)
         with explained():
-            await self._preferences.put(asker, settings)
+            account = await self._accounts.account(asker)
+            await self._preferences.put(asker, replace(settings, account=account))
 
     async def followed(self, asker: str) -> Sequence[MoveRecord]:
         """See :class:`MoverOrders`."""
@@ -387,8 +438,11 @@ class Movers:
             run.wake()
 
 
-def _may(asker: str, journey: Journey) -> bool:
-    """Both accounts of a journey that are here were proven when it was started."""
-    if journey.kind is Kind.BOTH and journey.started_at is not None:
-        return asker in (journey.old, journey.new)
-    return asker == journey.owner
+def _may(asker: str, account: str | None, journey: Journey) -> bool:
+    """Both accounts of a journey that are here were proven when it was started.
+
+    :param account: the token of the account that asks: its name may have been another's then.
+    """
+    if asker not in journey.accounts or not same_account(journey.accounts[asker], account):
+        return False
+    return asker == journey.owner or (journey.kind is Kind.BOTH and journey.started_at is not None)

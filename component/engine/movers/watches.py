@@ -12,6 +12,7 @@ from component.core import jids
 from component.core.conditions import Condition
 from component.core.journey import stages
 from component.core.journey.model import Journey, JourneyState
+from component.engine.acting import acting_for
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.backwards import to_withdraw
 from component.engine.movers.box import MoverSettings
@@ -69,15 +70,23 @@ class Watches:
         """
         if jids.domain(user) not in self._hosts:
             return
-        at_work = any(
-            not run.book.journey.state.final or to_withdraw(run.book) for run in self._runs_of(user)
-        )
-        messages = await self.leaves_address(user) is not None
+        working = [
+            run.book.journey
+            for run in self._runs_of(user)
+            if not run.book.journey.state.final or to_withdraw(run.book)
+        ]
+        left = await self.leaves_address(user)
+        concerned = working or ([left] if left is not None else [])
         try:
-            pending = await self._accounts.watch(
-                user, requests=at_work, answers=at_work, messages=messages
-            )
-            await self._catch_up(user, pending)
+            # All of them mean the account that has the name; the newest says which.
+            with acting_for({user: concerned[-1].accounts[user]} if concerned else {}):
+                pending = await self._accounts.watch(
+                    user,
+                    requests=bool(working),
+                    answers=bool(working),
+                    messages=left is not None,
+                )
+                await self._catch_up(user, pending)
         except RemoteError as error:
             if error.condition != Condition.ITEM_NOT_FOUND:
                 raise

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
+from component.core.conditions import Condition
 from component.core.journey.model import (
     Check,
     CheckName,
@@ -44,6 +45,9 @@ PROBLEMS: Final[dict[Problem, str]] = {
     ),
     Problem.BUSY: N_("Another move of this account is under way. Let it end, or cancel it first."),
     Problem.UNAVAILABLE: N_("The server does not answer just now. Please try again in a minute."),
+    Problem.OTHER_OWNER: N_(
+        "The account of that time was deleted, and its address is somebody else’s now."
+    ),
     Problem.NO_CONTACTS: N_("I have no list of contacts for that account."),
     Problem.BAD_RATE: N_("I cannot use that pace. Give a number above zero, or a lower one."),
 }
@@ -59,6 +63,8 @@ def why(words: Words, detail: str) -> str:
     reason, _, reader = detail.partition(" ")
     if reason == Reason.OTHER_JID.value:
         return words.say("Its statement now names another address.")
+    if reason == Condition.GONE:
+        return words.say("One of the two accounts was deleted.")
     if reason in _REASONS and reader:
         return words.say(
             "{jid} is not allowed to read the statement of the old account. If it stops again, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -237,6 +238,14 @@ class Person:
             f"<query xmlns='jabber:iq:roster'><item jid={quoteattr(jid)} subscription='remove'/>"
             "</query>"
         )
+
+    async def deletes_account(self) -> None:
+        """Delete the own account (XEP-0077 section 3.2); the server ends the stream."""
+        with contextlib.suppress(ClientError):  # some end the stream before they answer
+            await self._must("<query xmlns='jabber:iq:register'><remove/></query>")
+            while True:
+                await self.device.ping()
+        await self.log_out()
 
     async def reads_statement(self, old: str) -> tuple[str | None, str | None]:
         """Read the statement of ``old`` as a contact does: (new address, error condition)."""

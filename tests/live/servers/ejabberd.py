@@ -61,6 +61,7 @@ _MODULES: Mapping[str, Mapping[str, object]] = {
     "mod_private": {},
     "mod_pubsub": {"plugins": ["flat", "pep"]},
     "mod_push": {},
+    "mod_register": {},
     "mod_roster": {"versioning": True, "store_current_id": True},
     "mod_s2s_dialback": {},
     "mod_shared_roster": {},

@@ -42,6 +42,7 @@ MODULES = (
     "vcard",
     "version",
     "offline",
+    "user_account_management",
     "test_fault",
     "test_saves",
 )

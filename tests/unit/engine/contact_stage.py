@@ -15,6 +15,7 @@ from component.core.notices import Follow
 from component.core.records import MoveRecord
 from component.core.roster import Carry
 from component.core.statement import ErrorRead, ItemsRead
+from component.engine.acting import MeantWire
 from component.engine.contacts import ContactSide, Timing
 from component.engine.fetcher import Fetcher, FetchLimits
 from component.engine.hook import Hook
@@ -49,7 +50,7 @@ class Stage:
 
     async def restart(self) -> None:
         """A component that knows nothing but what is in the store."""
-        hook = Hook(self.server)
+        hook = Hook(MeantWire(self.server))
         metrics = Metrics()
         self.followed = Followed(Policy())
         self.declined = Declined()
@@ -98,6 +99,7 @@ class Stage:
         )
         self.undo = ContactUndo(
             hosts=(HOST,),
+            hook=hook,
             restorer=self.restorer,
             past=self.store,
             followed=self.followed,
@@ -152,7 +154,9 @@ class Stage:
     def divert(self, id_: str, contact: str, old: str, new: str) -> ET.Element:
         """The server's question."""
         iq = ET.Element(tag(NS_COMPONENT, "iq"), {"type": "set", "id": id_, "from": contact})
-        divert = ET.SubElement(iq, tag(NS_HOOK, "divert"), {"instance": "i1"})
+        divert = ET.SubElement(
+            iq, tag(NS_HOOK, "divert"), {"instance": "i1", "account": self.server.token(contact)}
+        )
         forwarded = ET.SubElement(divert, tag(NS_FORWARD, "forwarded"))
         presence = ET.SubElement(
             forwarded,

@@ -29,6 +29,8 @@ class RosterServer:
 
     def __init__(self) -> None:
         self.rosters: dict[str, dict[str, RosterItem]] = {}
+        self.tokens: dict[str, str] = {}
+        """Which account has a name."""
         self.statements: dict[str, str] = {}
         self.log: list[str] = []
         self.blocked: set[str] = set()
@@ -55,6 +57,10 @@ class RosterServer:
         """A user's roster now."""
         return dict(self.rosters[user])
 
+    def token(self, user: str) -> str:
+        """Which account has this name (hook protocol, section 13)."""
+        return self.tokens.setdefault(user, f"the first {user}")
+
     async def request(
         self, kind: Literal["get", "set"], to: str, payload: ET.Element, *, timeout: float
     ) -> ET.Element:
@@ -74,8 +80,13 @@ class RosterServer:
     def _answer(self, to: str, payload: ET.Element) -> ET.Element:
         if to not in self.rosters:
             raise RemoteError("item-not-found")
+        token = self.token(to)
+        if payload.get("account", token) != token:
+            raise RemoteError("item-not-found")
         iq = ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
-        if payload.tag == tag(NS_HOOK, "send"):
+        if payload.tag == tag(NS_HOOK, "account"):
+            ET.SubElement(iq, tag(NS_HOOK, "account"), {"token": token})
+        elif payload.tag == tag(NS_HOOK, "send"):
             send = ET.SubElement(iq, tag(NS_HOOK, "send"))
             for item in self.send(to, payload):
                 send.append(_item(item))

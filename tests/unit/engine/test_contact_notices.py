@@ -92,10 +92,10 @@ async def test_choices_outlive_a_restart_and_the_default_is_the_configurations(
     tmp_path: Path,
 ) -> None:
     async with opened(tmp_path, follow=Follow.NEVER) as stage:
-        assert stage.preferences.of(JULIET) == Settings(Follow.NEVER)
+        assert stage.preferences.of(JULIET, None) == Settings(Follow.NEVER)
         chosen = Settings(Follow.ASK, "de")
         await stage.preferences.put(JULIET, chosen)
-        assert stage.preferences.of(JULIET) == chosen
+        assert stage.preferences.of(JULIET, None) == chosen
         await stage.restart()
-        assert stage.preferences.of(JULIET) == chosen
-        assert stage.preferences.of("x@montague.example") == Settings(Follow.NEVER)
+        assert stage.preferences.of(JULIET, None) == chosen
+        assert stage.preferences.of("x@montague.example", None) == Settings(Follow.NEVER)

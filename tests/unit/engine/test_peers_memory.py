@@ -97,7 +97,7 @@ async def test_choices_and_refusals() -> None:
     run_time = {"paused": True}
     declined = ((request.contact, request.old, request.new),)
     await r.memory.take_in(Changes(declined=declined, settings=chosen, run_time=run_time))
-    assert r.preferences.of(JULIET).follow is Follow.ASK
+    assert r.preferences.of(JULIET, None).follow is Follow.ASK
     assert r.languages == {JULIET: "fr"}
     assert r.run_time == [run_time]
     assert r.declined.object_to(request) is Reason.NOT_WANTED
@@ -112,6 +112,6 @@ async def test_after_a_long_absence_everything_is_read_anew() -> None:
     await r.memory.take_in(Changes(everything=True))
     assert r.objection(OTHER, OLD) is None, "it was undone while nobody listened"
     assert r.objection(OLD, OTHER) is Reason.ALREADY_MOVED
-    assert r.preferences.of(JULIET).follow is Follow.NEVER
+    assert r.preferences.of(JULIET, None).follow is Follow.NEVER
     assert r.languages == {JULIET: "de"}
     assert r.loaded == 1

@@ -19,7 +19,8 @@ _ID = re.compile(rb"""\bid=["']([^"']+)["']""")
 _HELLO = """\
 <hello xmlns='urn:xmpp-moved:hook:0' version='0.2.0' instance='{instance}' server='Fake'
  server-version='1' timeout='60' max-held='5000' held='0'>
-<feature>watch</feature><feature>tombstone</feature><feature>answer</feature></hello>"""
+<feature>watch</feature><feature>tombstone</feature><feature>answer</feature>
+<feature>account</feature></hello>"""
 _NO_HOOK = """\
 <error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"""
 

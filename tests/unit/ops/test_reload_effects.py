@@ -71,7 +71,7 @@ async def test_limits_lists_admins_language_and_what_is_done_for_users(store: St
     assert app._gate.admit(divert(), open_requests=0, now=0.0) is Reason.DENIED
     assert app._admin.is_admin("admin@montague.example")
     assert app._languages.words(NOBODY).language == "de"
-    assert app._preferences.of(NOBODY).follow is Follow.NEVER
+    assert app._preferences.of(NOBODY, None).follow is Follow.NEVER
     assert app._notices.on is False
     now = datetime.now(UTC)
     assert app._notices.undo_until(now) == now + timedelta(days=7)

@@ -30,12 +30,17 @@ local function connected(name)
 	return env and env.connected;
 end
 
--- Spread users over the connected components; a user stays with one while the set is stable.
-local function component_for(user)
+local function connected_all()
 	local up = {};
 	for _, name in ipairs(components) do
 		if connected(name) then table.insert(up, name); end
 	end
+	return up;
+end
+
+-- Spread users over the connected components; a user stays with one while the set is stable.
+local function component_for(user)
+	local up = connected_all();
 	if #up < 2 then return up[1]; end
 	local sum = 0;
 	for i = 1, #user do sum = (sum * 31 + user:byte(i)) % 65521; end
@@ -115,7 +120,7 @@ end
 
 return {
 	timeout = timeout; max_held = max_held;
-	connected = connected; component_for = component_for; authority = authority;
+	connected = connected; connected_all = connected_all; component_for = component_for; authority = authority;
 	follow = follow; ask = ask; drop = drop; take_answer = take_answer; give_up = give_up;
 	waiting = function (kind) return waiting[kind] or 0; end;
 };

@@ -18,16 +18,16 @@ local strip, stand_in = roster_lib.strip, roster_lib.stand_in;
 local add_items, send_as, blocked = roster_lib.add_items, roster_lib.send_as, roster_lib.blocked;
 local link = module:require "link";
 local connected, authority = link.connected, link.authority;
-local watches = module:require "watch"(link, add_items, blocked);
+local token = module:require "reborn".token;
+local watches = module:require "watch"(link, add_items, blocked, token);
 module:require "tombstone"(link);
-module:require "reborn";
 local copying = module:require "copy";
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";
 local xmlns_moved = "urn:xmpp:moved:1";
 local xmlns_forward = "urn:xmpp:forward:0";
-local hook_version = "0.5.0";
-local features = { "watch", "tombstone", "answer", "entries", "get-entries" };
+local hook_version = "0.6.0";
+local features = { "watch", "tombstone", "answer", "entries", "get-entries", "account" };
 
 -- What a component may ask as a user (4.3): the namespace of the payload.
 local query_namespaces = {
@@ -90,7 +90,7 @@ end
 
 -- Whether a request is still what it was when we asked about it.
 local function stands(entry)
-	if entry.gone or not user_exists(entry.username, module.host) then return false; end
+	if entry.gone or token(entry.username) ~= entry.account then return false; end
 	local roster = rostermanager.load_roster(entry.username, module.host);
 	if entry.old and not granted(roster[entry.old]) then return false; end
 	for _, address in ipairs(entry.jids) do
@@ -170,14 +170,15 @@ module:hook("presence/bare", function (event)
 	else
 		return;
 	end
-
+	-- Whose request this is must be sure: a name may get another owner before the verdict is there.
+	local account = component and connected(component) and token(username);
 	local entry = {
 		id = new_id(); stanza = st.clone(stanza); username = username; key = key; old = moves and old or nil;
-		user = username.."@"..module.host; jids = jids; component = component;
+		user = username.."@"..module.host; jids = jids; component = component; account = account;
 	};
 	local function ask()
 		local iq = st.iq({ type = "set"; id = entry.id; from = entry.user; to = component; })
-			:tag("divert", { xmlns = xmlns_hook; instance = instance; watched = watched; })
+			:tag("divert", { xmlns = xmlns_hook; instance = instance; watched = watched; account = account; })
 				:tag("forwarded", { xmlns = xmlns_forward }):add_child(quoted(stanza)):up();
 		return link.ask("divert", add_items(iq, roster, jids), component, function (answer, reason)
 			on_verdict(entry, answer, reason);
@@ -185,7 +186,7 @@ module:hook("presence/bare", function (event)
 	end
 	held[key] = same or {};
 	held[key][entry.old or ""] = entry;
-	if not component or not connected(component) or not ask() then
+	if not account or not ask() then
 		forget(entry);
 		counters.passed = counters.passed + 1;
 		return;
@@ -194,11 +195,17 @@ module:hook("presence/bare", function (event)
 	return true;
 end, 1);
 
--- Whoever takes the name while a request is held is somebody else.
-module:hook_global("user-deleted", function (event)
-	if event.host ~= module.host then return; end
+-- Whoever takes the name while a request is held is somebody else; and the components have to know
+-- that nothing of theirs is this name's any more.
+module:hook("moved-hook-deleted", function (event)
 	for _, same in pairs(held) do
 		for _, entry in pairs(same) do entry.gone = entry.gone or entry.username == event.username; end
+	end
+	for _, component in ipairs(link.connected_all()) do
+		module:send(st.message({ from = module.host, to = component, id = new_id() })
+			:tag("deleted", {
+				xmlns = xmlns_hook; jid = event.username.."@"..module.host; account = event.account;
+			}):reset());
 	end
 end);
 
@@ -228,6 +235,12 @@ function questions.entries(origin, stanza, payload)
 	if not jids then return refuse(origin, stanza, roster, why); end
 	local reply = st.reply(stanza):tag("entries", { xmlns = xmlns_hook });
 	origin.send(add_items(reply, roster, jids):reset());
+end
+
+function questions.account(origin, stanza)
+	local account, condition = token(jid.node(stanza.attr.to));
+	if not account then return refuse(origin, stanza, condition, "no such user, or the token cannot be kept"); end
+	origin.send(st.reply(stanza):tag("account", { xmlns = xmlns_hook; token = account; }));
 end
 
 function requests.watch(origin, stanza, payload)
@@ -368,8 +381,14 @@ module:hook("iq/bare", function (event)
 		return;
 	end
 	local handler = (kind == "set" and requests or questions)[payload.name];
+	local meant, now, condition = payload.attr.account, nil, nil;
+	if handler and meant then
+		now, condition = token(jid.node(stanza.attr.to));
+	end
 	if not handler then
 		refuse(origin, stanza, "feature-not-implemented", "hook "..hook_version.." does not know this request");
+	elseif meant and now ~= meant then
+		refuse(origin, stanza, condition or "item-not-found", "the account that was meant is gone");
 	else
 		handler(origin, stanza, payload);
 	end

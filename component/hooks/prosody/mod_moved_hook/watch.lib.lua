@@ -8,14 +8,13 @@ local jid = require "util.jid";
 local new_id = require "util.uuid".generate;
 local now = require "util.time".monotonic;
 local rostermanager = require "core.rostermanager";
-local user_exists = require "core.usermanager".user_exists;
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";
 local asks_again = 60; -- seconds until the same sender's messages make a question again
 local longest_answer = 1024; -- characters
 
-return function (link, add_items, blocked)
-	local watches, count = {}, 0; -- username -> { component, requests, answers, messages }
+return function (link, add_items, blocked, token)
+	local watches, count = {}, 0; -- username -> { component, account, requests, answers, messages }
 
 	local function drop(username)
 		if watches[username] then watches[username], count = nil, count - 1; end
@@ -23,9 +22,10 @@ return function (link, add_items, blocked)
 
 	local function set(origin, stanza, payload)
 		local username = jid.node(stanza.attr.to);
-		if not user_exists(username, module.host) then return nil, "item-not-found", "no such user"; end
+		local account, condition = token(username);
+		if not account then return nil, condition, "no such user, or the token cannot be kept"; end
 		drop(username);
-		local watch, any = { component = origin.host }, false;
+		local watch, any = { component = origin.host; account = account; }, false;
 		for _, what in ipairs({ "requests", "answers", "messages" }) do
 			watch[what] = payload.attr[what] == "true" or payload.attr[what] == "1";
 			any = any or watch[what];
@@ -43,15 +43,16 @@ return function (link, add_items, blocked)
 		end
 	end
 	module:hook("moved-hook-lost", function (event) forget_all(event.component); end);
-	-- Who takes the name next is somebody else.
-	module:hook_global("user-deleted", function (event)
-		if event.host == module.host then drop(event.username); end
-	end);
+	module:hook("moved-hook-deleted", function (event) drop(event.username); end);
 
-	-- The component that watches these things of the user, or nil.
+	-- The component that watches these things of the user, or nil. Who took the name since is somebody
+	-- else, whom nobody watches.
 	local function watcher(username, what)
 		local watch = username and watches[username];
-		return watch and watch[what] and watch.component;
+		if not watch or not watch[what] then return; end
+		local account, condition = token(username);
+		if account == watch.account then return watch.component; end
+		if account or condition == "item-not-found" then drop(username); end
 	end
 
 	-- Answers -----------------------------------------------------------------------------------

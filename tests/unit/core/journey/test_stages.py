@@ -64,6 +64,10 @@ EXPECTED = {
 }
 
 
+for _state in (S.PREFLIGHTED, S.PUBLISHED, S.NOTIFYING, S.SETTLING, S.PAUSED, S.UNDOING):
+    EXPECTED[_state][W.LOST] = S.CANCELLED
+
+
 def journey(state: S, **more: Any) -> Journey:
     """A journey that was started where it has been."""
     resume = S.SETTLING if state is S.PAUSED else None

@@ -16,6 +16,7 @@ from component.core.journey.pace import Rates
 from component.core.limits import Declined, Followed, Policy
 from component.core.model import RosterItem, Subscription
 from component.core.notices import CodeSent
+from component.engine.acting import MeantWire
 from component.engine.belongings.copies import Copies
 from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
@@ -118,12 +119,14 @@ class Stage:
             await life.pass_on()
 
         self.server.gate = gate
-        hook = Hook(self.server)
+        wire = MeantWire(self.server)
+        hook = Hook(wire)
         journeys = cast(JourneyStore, GatedStore(self.store.journeys, gate))
         preferences = Preferences(self.store.user_settings)
         await preferences.load()
         undo = ContactUndo(
             hosts=(HOST,),
+            hook=hook,
             restorer=Restorer(hook, self.store),
             past=self.store,
             followed=Followed(Policy()),
@@ -131,7 +134,7 @@ class Stage:
             notices=ContactNotices(self.messages),
             clock=self.clock,
         )
-        accounts = self.accounts = Accounts(self.server, hook)
+        accounts = self.accounts = Accounts(wire, hook)
         self.handovers = Handovers(
             accounts, self.store.handovers, journeys, self.messages, self.clock, self.settings
         )

@@ -9,8 +9,9 @@
 %%% Per host there is a supervisor. It owns a table (instance, counters, ids of what is held) and
 %%% has one child for each stanza that is held (mod_moved_hook_held). mod_moved_hook_divert knows
 %%% which subscription requests are; mod_moved_hook_tombstone answers for users who are gone;
-%%% mod_moved_hook_watch looks after the users whom the component watches; mod_moved_hook_query and
-%%% mod_moved_hook_roster do things as a user.
+%%% mod_moved_hook_watch looks after the users whom the component watches; mod_moved_hook_account
+%%% knows which account it is that has a name; mod_moved_hook_query and mod_moved_hook_roster do
+%%% things as a user.
 
 -module(mod_moved_hook).
 
@@ -36,9 +37,10 @@
 
 -define(NS_HOOK, <<"urn:xmpp-moved:hook:0">>).
 -define(NS_MOVED, <<"urn:xmpp:moved:1">>).
--define(VERSION, <<"0.5.0">>).
+-define(VERSION, <<"0.6.0">>).
 -define(FEATURES,
-        [<<"watch">>, <<"tombstone">>, <<"answer">>, <<"entries">>, <<"get-entries">>]).
+        [<<"watch">>, <<"tombstone">>, <<"answer">>, <<"entries">>, <<"get-entries">>,
+         <<"account">>]).
 
 %%% Starting and stopping ---------------------------------------------------------------------
 
@@ -56,6 +58,7 @@ start(Host, _Opts) ->
                   {hook, roster_in_subscription, mod_moved_hook_watch, in_subscription, 90},
                   {hook, remove_user, mod_moved_hook_watch, remove_user, 50},
                   {hook, remove_user, mod_moved_hook_divert, remove_user, 50},
+                  {hook, remove_user, mod_moved_hook_account, remove_user, 60},
                   %% After mod_privacy (50), which then knows the session's list.
                   {hook, user_send_packet, mod_moved_hook_divert, user_send_packet, 55},
                   {hook, c2s_session_resumed, mod_moved_hook_divert, session_resumed, 50},
@@ -117,6 +120,7 @@ reload(_Host, _NewOpts, _OldOpts) -> ok.
 -spec init(binary()) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init(Host) ->
     mod_moved_hook_held:create_table(),
+    mod_moved_hook_account:create_table(),
     Table = ets:new(table(Host), [named_table, public, {write_concurrency, true}]),
     %% The instance changes whenever the module starts: what was held before is gone.
     ets:insert(Table, [{instance, p1_rand:get_alphanum_string(20)}, {leaving, unloaded}]),
@@ -284,8 +288,12 @@ verdict(Host, Id, Component, IQ) ->
 answer(Host, #iq{type = Type, to = #jid{luser = LUser}} = IQ, #xmlel{name = Name} = Payload) ->
     Result =
         try
+            Meant = mod_moved_hook_account:meant(IQ#iq.to, Payload),
             case {Type, Name, LUser} of
                 {get, <<"hello">>, <<>>} -> hello(Host);
+                _ when not Meant ->
+                    {error, cancel, 'item-not-found', <<"the account that was meant is gone">>};
+                {get, <<"account">>, <<_, _/binary>>} -> account(IQ);
                 {set, <<"send">>, <<_, _/binary>>} -> send(IQ, Payload);
                 {set, <<"query">>, <<_, _/binary>>} -> mod_moved_hook_query:query(IQ, Payload);
                 {set, <<"release">>, <<_, _/binary>>} -> release(IQ, Payload);
@@ -315,6 +323,13 @@ reply(IQ, Result) ->
           SubEls ->
               (xmpp:make_iq_result(IQ))#iq{sub_els = SubEls}
       end).
+
+-spec account(iq()) -> answer().
+account(#iq{to = #jid{luser = LUser, lserver = Host}}) ->
+    case mod_moved_hook_account:token(LUser, Host) of
+        none -> {error, cancel, 'item-not-found', <<"no such user">>};
+        Token -> [element(<<"account">>, [{<<"token">>, Token}], [])]
+    end.
 
 -spec send(iq(), xmlel()) -> answer().
 send(#iq{to = User}, Payload) ->

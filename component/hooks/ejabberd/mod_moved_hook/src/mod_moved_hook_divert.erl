@@ -129,16 +129,19 @@ bare(Jid) -> jid:tolower(jid:remove_resource(Jid)).
 hold(none, _, _, _, _) ->
     false;
 hold({Touched, Items}, Attrs, {Component, Stream}, Old,
-     #presence{to = #jid{lserver = Host} = To} = Presence) ->
+     #presence{to = #jid{luser = LUser, lserver = Host} = To} = Presence) ->
     Instance = mod_moved_hook:instance(Host),
+    %% Fails where there is no such user (any more).
+    <<_, _/binary>> = Account = mod_moved_hook_account:token(LUser, Host),
     Forwarded = #xmlel{name = <<"forwarded">>, attrs = [{<<"xmlns">>, ?NS_FORWARD}],
                        children = [xmpp:encode(Presence)]},
-    Divert = mod_moved_hook:element(<<"divert">>, [{<<"instance">>, Instance} | Attrs],
+    Divert = mod_moved_hook:element(<<"divert">>, [{<<"instance">>, Instance}, {<<"account">>, Account} | Attrs],
                                     [Forwarded | mod_moved_hook:items(Items)]),
     Held = #{kind => ?MODULE, host => Host, component => Component, stream => Stream,
              ask => #iq{type = set, from = To, sub_els = [Divert]},
              request => {key(Presence), Old},
-             presence => Presence, touched => Touched, instance => Instance},
+             presence => Presence, touched => Touched, instance => Instance,
+             account => Account},
     case mod_moved_hook:hold(Held) of
         true ->
             mod_moved_hook:count(Host, diverted),
@@ -204,9 +207,8 @@ answered(IQ, Held) ->
 %% The outcome shows the entries that a send touched, and in any case the sender's, which is the
 %% last of those that were asked about.
 -spec take(xmlel() | none, mod_moved_hook_held:held()) -> mod_moved_hook_held:result().
-take(none, #{presence := #presence{to = #jid{luser = LUser, lserver = Host}},
-             touched := Touched} = Held) ->
-    case ejabberd_auth:user_exists(LUser, Host) andalso still(Held) of
+take(none, #{touched := Touched} = Held) ->
+    case still(Held) of
         true -> {taken, Touched};
         false -> {released, changed}
     end;
@@ -230,8 +232,9 @@ take(Send, #{presence := #presence{to = User}, touched := Touched} = Held) ->
 %% sender to choose the moment. (The lists know a probe and a request alike, but mod_pres_counter
 %% would count another request.)
 -spec still(mod_moved_hook_held:held()) -> boolean().
-still(#{presence := Presence, request := {_, Old}}) ->
-    allowed(Presence#presence.to, Presence#presence{type = probe}, in)
+still(#{presence := Presence, request := {_, Old}, account := Account}) ->
+    mod_moved_hook_account:same(Presence#presence.to, Account)
+        andalso allowed(Presence#presence.to, Presence#presence{type = probe}, in)
         andalso (Old == none orelse is_tuple(moved(Old, Presence))).
 
 %%% The outcome (section 3) -------------------------------------------------------------------

@@ -52,7 +52,7 @@ set(Host, Stream, IQ, Watch) ->
     Wanted = [What || {Name, What} <- [{<<"requests">>, requests}, {<<"answers">>, answers},
                                        {<<"messages">>, messages}],
                       lists:member(fxml:get_tag_attr_s(Name, Watch), [<<"true">>, <<"1">>])],
-    gen_server:cast(proc(Host), {watch, Stream, IQ, Wanted}).
+    gen_server:cast(proc(Host), {watch, Stream, IQ, Watch, Wanted}).
 
 %% How many users of a host are watched.
 -spec watched(binary()) -> non_neg_integer().
@@ -223,10 +223,12 @@ init(Host) ->
     {ok, #{host => Host, streams => #{}}}.
 
 -spec handle_cast(term(), state()) -> {noreply, state()}.
-handle_cast({watch, Stream, #iq{to = #jid{luser = LUser, lserver = Host}} = IQ, Wanted}, State) ->
+handle_cast({watch, Stream, #iq{to = #jid{luser = LUser, lserver = Host} = User} = IQ, Watch, Wanted},
+            State) ->
     US = {LUser, Host},
     Result =
-        try {ejabberd_auth:user_exists(LUser, Host), Wanted} of
+        try {ejabberd_auth:user_exists(LUser, Host) andalso mod_moved_hook_account:meant(User, Watch),
+             Wanted} of
             {true, [_ | _]} ->
                 Component = (IQ#iq.from)#jid.lserver,
                 mnesia:dirty_write(#moved_watch{us = US, component = Component, stream = Stream,
@@ -237,7 +239,7 @@ handle_cast({watch, Stream, #iq{to = #jid{luser = LUser, lserver = Host}} = IQ, 
                 [];
             {false, _} ->
                 mnesia:dirty_delete(moved_watch, US),
-                {error, cancel, 'item-not-found', <<"no such user">>}
+                {error, cancel, 'item-not-found', <<"no such user, or it is not the one meant">>}
         catch Class:Reason:Stack ->
                 ?ERROR_MSG("Failed to set a watch:~n** ~ts",
                            [misc:format_exception(2, Class, Reason, Stack)]),
