@@ -139,7 +139,7 @@ class App:
             self._recovery,
             config.served.hosts,
             deadline=config.contacts.deadline_seconds,
-            on_greeted=self._movers.on_up,
+            on_greeted=self._on_greeted,
             on_gone=self._on_gone,
         )
         self._pulse = Pulse(store.ping)
@@ -149,7 +149,8 @@ class App:
             self._pulse,
             config.served.hosts,
             health=self.health,
-            ready=lambda: self._session.ready,
+            # Whatever is missing still, whoever waits for the start need wait no longer.
+            started=lambda: self._session.greeted or self._link.trouble is not None,
             look=self._session.look,
             figures=self.take_figures,
             prune=self.prune,
@@ -212,6 +213,15 @@ class App:
     def _alive(self) -> frozenset[str]:
         return self._peers.alive if self._peers else frozenset({self._config.component.jid})
 
+    async def _on_greeted(self) -> None:
+        self._see_counters()
+        await self._movers.on_up()
+
+    def _see_counters(self) -> None:
+        """Whether one of our own servers drops what its users are sent too fast."""
+        counters = [hello.counter for hello in self._session.hellos.values() if hello.counter]
+        self._movers.see_counters(counters)
+
     async def _on_up(self) -> None:
         self.metrics.link_up(True)
         if self._link.stats.reconnects:
@@ -239,6 +249,11 @@ class App:
                 "hooks": {
                     host: f"{hello.version} in {hello.server} {hello.server_version}"
                     for host, hello in self._session.hellos.items()
+                },
+                "counters": {
+                    host: hello.counter
+                    for host, hello in self._session.hellos.items()
+                    if hello.counter is not None
                 },
                 "hosts_without_hook": missing,
                 "journal": trouble or "writable",
@@ -294,6 +309,7 @@ class App:
 
     async def take_figures(self) -> None:
         """Take the figures that nobody reports; raises StoreError."""
+        self._see_counters()  # an option of a server's may have changed
         figures, pace = self.metrics.movers, self._movers.pace
         figures.contacts(self._movers.contact_counts())
         figures.ways_back_held(self._inbound.awaited)

@@ -15,11 +15,12 @@ from sqlalchemy.engine import make_url
 
 from component.config import Config
 from component.core.records import CheckLine
-from component.engine.check import Check
+from component.engine.check import Check, counter_line
 from component.engine.clock import SystemClock
 from component.engine.handover.leftovers import Leftover, leftovers
 from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
+from component.hooks import installer
 from component.settings import link_settings
 from component.store import Store, StoreError, StoreLocked, StoreMissing
 from component.xmpp.link import Link
@@ -28,10 +29,18 @@ STREAM_SECONDS = 8.0
 """How long ``check`` waits for the server to accept the stream."""
 
 
-async def check(config: Config, account: str | None = None) -> AsyncIterator[CheckLine]:
+async def check(
+    config: Config,
+    account: str | None = None,
+    *,
+    remote: str | None = None,
+    wait: float = STREAM_SECONDS,
+) -> AsyncIterator[CheckLine]:
     """Look at each requirement; lines come as they are known.
 
-    :param account: a bare JID of a served host whose PEP service is to be tested.
+    :param account: a bare JID of a served host whose PEP service and role are to be tested
+    :param remote: a domain elsewhere that is to be reached
+    :param wait: for how many seconds the server may keep us waiting for the stream
     :raises ConfigError: the secret cannot be read.
     """
     said = await _ask_running(config)
@@ -39,6 +48,8 @@ async def check(config: Config, account: str | None = None) -> AsyncIterator[Che
         for line in _from_health(config, said):
             yield line
         return
+    for line in _check_modules():
+        yield line
     database = await _check_database(config)
     yield database
     if isinstance(database, _Taken):
@@ -52,19 +63,19 @@ async def check(config: Config, account: str | None = None) -> AsyncIterator[Che
     running = asyncio.create_task(link.run(), name="check")
     waiting = asyncio.create_task(up.wait())
     try:
-        await asyncio.wait(
-            {running, waiting}, timeout=STREAM_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait({running, waiting}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         yield _check_stream(config, link, running)
         if not up.is_set():
             return
         probe = Check(link, deadline=config.contacts.deadline_seconds)
-        async for line in probe.hosts(config.served.hosts):
+        async for line in probe.hosts(config.served.hosts, remote):
             yield line
         if database.ok:
             yield await _check_handovers(config, link)
         if account is not None:
             yield await probe.pep(account)
+            if out := await probe.federation(account, f"federation of {account}"):
+                yield out
     finally:
         waiting.cancel()
         if running.done():
@@ -118,6 +129,8 @@ def _from_health(config: Config, said: dict[str, Any]) -> Iterator[CheckLine]:
         hook = said["hooks"].get(host)
         remedy = None if hook else "see the log of the running one: it names what to install"
         yield CheckLine(f"hook on {host}", bool(hook), hook or "none", remedy)
+        if (counter := said.get("counters", {}).get(host)) is not None:
+            yield counter_line(host, *counter)
     fine = said["journal"] == "writable"
     yield CheckLine("database", fine, said["journal"], None if fine else "see its log")
     yield _handovers(int(said.get("handovers_left_over", 0)), "its log names the moves")
@@ -166,6 +179,12 @@ def _check_stream(config: Config, link: Link, running: asyncio.Task[None]) -> Ch
         return CheckLine("stream", True, where)
     remedy = "see that the server runs, listens there for components and has a section for this one"
     return CheckLine("stream", False, f"{where}: {link.trouble or 'no answer'}", remedy)
+
+
+def _check_modules() -> Iterator[CheckLine]:
+    """The module where this machine's servers are used to find it; nothing where it is not."""
+    for place in installer.placed():
+        yield CheckLine(f"module in {place.folder}", place.wrong is None, place.found, place.wrong)
 
 
 async def _check_database(config: Config) -> CheckLine:

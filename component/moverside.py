@@ -114,6 +114,7 @@ def mover_side(
         hosts=hosts,
         accounts=accounts,
         store=store.journeys,
+        journal=store,
         teller=shared.teller,
         clock=clock,
         settings=settings,
@@ -154,12 +155,13 @@ def mover_side(
         store.journeys,
         shared.teller,
         clock,
-        settings,
         hosts,
         shared.contacts.on_divert,
         shared.contacts.on_outcome,
         shared.gauges,
     )
+    shared.contacts.on_taking = movers.others.expect
+    shared.contacts.on_followed = movers.on_followed
     shared.link.route_iq("set", NS_HOOK, "divert", inbound.on_divert)
     shared.link.route_iq("get", NS_HOOK, "wrote", inbound.on_wrote)
     shared.link.route_iq("get", NS_HOOK, "tombstone", inbound.on_tombstone)

@@ -3,6 +3,7 @@
 # and the usual index of pip for the libraries, which become part of the package.  Root is not
 # needed.  The package fits the minor version of the Python that builds it (PYTHON=/usr/bin/python3).
 #   packaging/build-deb.sh [DIR]
+# LEVEL=1 packs quicker, for tests.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -27,12 +28,19 @@ say "taking the libraries together"
 tree=$work/tree
 libraries=$tree/usr/lib/xmpp-moved
 "$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile \
-    --no-warn-script-location --target "$libraries" "$work/source"
+    --no-warn-script-location --target "$libraries" "$work/source[postgres]"
 rm -rf "$libraries/bin" "$libraries/share"
 # Not needed to run, and a third of the size.
 find "$libraries" -type d \( -name tests -o -name test -o -name __pycache__ \) \
     -path "$libraries/*/*" -prune -exec rm -rf {} +
-find "$libraries" \( -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' \) -delete
+find "$libraries" \( -name '*.py[xi]' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' \) -delete
+# Of Babel's thousand locales, those of the languages that we speak.
+find "$libraries/babel/locale-data" -name '*.dat' ! -name root.dat ! -name 'en*' ! -name 'de*' \
+    ! -name 'fr*' ! -name 'es*' -delete
+# Byte code, since no command may write it there later: without it each one compiles all that it
+# imports.  Unchecked, because the times of the files change when they are packed.
+"$work/venv/bin/python" -m compileall -q -j 0 -s "$tree" -p / \
+    --invalidation-mode unchecked-hash "$libraries"
 
 version=$("$work/venv/bin/python" -c "
 import sys; sys.path.insert(0, '$libraries')
@@ -72,5 +80,5 @@ sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@PYTHON@/$minor/" \
 chmod -R u+rwX,go+rX,go-w "$tree"
 package=$out/xmpp-moved_${version}_${arch}.deb
 say "packing"
-dpkg-deb --root-owner-group -Zxz --build "$tree" "$package" >&2
+dpkg-deb --root-owner-group -Zxz "-z${LEVEL:-6}" --build "$tree" "$package" >&2
 echo "$package"

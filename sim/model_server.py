@@ -76,10 +76,19 @@ class FakeServer:
         self.nodes: dict[str, Node] = {}
         self.blocks: dict[str, set[str]] = {}
         self.watches: dict[str, frozenset[str]] = {}
+        self.left: set[str] = set()
+        """Whom the hook asks about once their account is gone."""
+        self._stale: set[str] = set()
+        self.kept: dict[str, set[str]] = {}
+        """Contacts whom a deletion does not cut off, by user."""
+        self.graves: dict[str, str] = {}
+        """What tombstones say."""
         self.told: list[Told] = []
         self.log: list[str] = []
         self.up = True
         self.whitelists = True
+        self.odd: set[str] = set()
+        """Addresses that a whitelist cannot take."""
         self.pep = True
         self.gate: Callable[[str], Awaitable[None]] = _pass
         """Awaited before and after each request: faults and crashes come from here."""
@@ -96,11 +105,12 @@ class FakeServer:
 
     def remove(self, user: str) -> str:
         """Delete an account with all that is its own; the token that it had."""
-        del self.rosters[user]
+        token = self.token(user)
+        del self.rosters[user], self.tokens[user]
         self.watches.pop(user, None)
         self.blocks.pop(user, None)
         self.nodes.pop(user, None)
-        return self.tokens.pop(user)
+        return token
 
     def token(self, user: str) -> str:
         """Which account has this name (hook protocol, section 13)."""
@@ -109,6 +119,17 @@ class FakeServer:
     def entry(self, user: str, jid: str) -> RosterItem | None:
         """An entry as it is now."""
         return self.rosters[user].get(jid)
+
+    def delete(self, user: str) -> None:
+        """A user deletes the account: the server tells the contacts, but those who are kept."""
+        node, kept = self.nodes.pop(user, None), self.kept.pop(user, set())
+        if node is not None and node.names is not None:
+            self.graves[user] = node.names
+        self.watches.pop(user, None)
+        for item in self.rosters.pop(user).values():
+            if item.jid not in kept or not item.subscription.receives:
+                self.world.post(user, PresenceKind.UNSUBSCRIBE, item.jid)
+                self.world.post(user, PresenceKind.UNSUBSCRIBED, item.jid)
 
     # The wire -----------------------------------------------------------------------------------
 
@@ -134,6 +155,9 @@ class FakeServer:
 
     def answer(self, hosts: tuple[str, ...], to: str, payload: ET.Element) -> ET.Element:
         """What a component that serves these hosts is answered."""
+        if to in hosts and payload.tag == tag(NS_HOOK, "tombstones"):
+            self._told_of(payload)
+            return ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
         if to not in self.rosters or jids.domain(to) not in hosts:
             raise RemoteError("item-not-found")
         token = self.token(to)
@@ -156,9 +180,26 @@ class FakeServer:
                 wanted = frozenset(name for name, on in payload.attrib.items() if on == "true")
                 self.log.append(f"watch {to} {','.join(sorted(wanted))}")
                 self.watches[to] = wanted
+            case t if t == tag(NS_HOOK, "keep"):
+                kept = self.kept.get(to, set()) if payload.get("more") else set()
+                for element in payload:
+                    stays = element.get("subscription") != "remove"
+                    (kept.add if stays else kept.discard)(element.get("jid", ""))
+                self.kept[to] = kept
             case _:
                 raise RemoteError("feature-not-implemented")
         return iq
+
+    def _told_of(self, tombstones: ET.Element) -> None:
+        """Who left (section 11)."""
+        if tombstones.get("begin") == "true":
+            self._stale = set(self.left)
+        for account in tombstones.iter(tag(NS_HOOK, "account")):
+            jid = account.get("jid", "")
+            (self.left.discard if account.get("state") == "removed" else self.left.add)(jid)
+            self._stale.discard(jid)
+        if tombstones.get("end") == "true":
+            self.left -= self._stale
 
     # Presences ----------------------------------------------------------------------------------
 
@@ -231,6 +272,8 @@ class FakeServer:
     def read(self, account: str, reader: str) -> str | None:
         """What a reader learns from an account's statement; None: nothing."""
         node = self.nodes.get(account)
+        if account in self.graves and account not in self.rosters:
+            return self.graves[account]
         if node is None or node.names is None:
             return None
         item = self.rosters.get(account, {}).get(reader)
@@ -347,7 +390,10 @@ class FakeServer:
             del self.nodes[user]
             self.log.append(f"{user} withdraws")
         elif order.tag == tag(NS_PUBSUB_OWNER, "affiliations"):
-            node.members.update(child.get("jid", "") for child in order)
+            members = {child.get("jid", "") for child in order}
+            if members & self.odd:
+                return _error("jid-malformed")
+            node.members.update(members)
         elif kind == "set":
             self.nodes[user] = replace(node, access=_access_in(order))
         else:

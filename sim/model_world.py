@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import xml.etree.ElementTree as ET
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,26 @@ class Manner(Enum):
     """A person who has not looked yet."""
 
 
+@dataclass
+class PresCounter:
+    """ejabberd's mod_pres_counter, of one stream: so many in a time that the first one begins."""
+
+    most: int = 5
+    seconds: float = 60.0
+    dropped: int = 0
+    _begin: float = float("-inf")
+    _passed: int = 0
+
+    def passes(self, now: float) -> bool:
+        """Whether one presence of the subscription types is let through."""
+        if now - self._begin > self.seconds:
+            self._begin, self._passed = now, 0
+        passes = self._passed < self.most
+        self._passed += passes
+        self.dropped += not passes
+        return passes
+
+
 class World:
     """Carries presences, in order, to their addressees and lets those react."""
 
@@ -47,6 +68,9 @@ class World:
         """Addresses whose server answers requests with this condition."""
         self.pending: dict[str, set[str]] = {}
         """Requests that wait for a person, by addressee."""
+        self.counters: dict[str, PresCounter] = {}
+        """Domains that drop what comes from elsewhere too fast, all of it as of one stream."""
+        self.tick: Callable[[], float] = lambda: asyncio.get_running_loop().time()
         self.answers_withdrawals = False
         """Contacts' servers answer ``unsubscribe`` with ``unsubscribed`` (ejabberd does)."""
         self.dropped: list[tuple[str, str]] = []
@@ -98,7 +122,7 @@ class World:
         if jids.domain(to) in self.down:
             self.post(to, "remote-server-not-found", sender)
             return
-        if to not in server.rosters:
+        if to not in server.rosters or not self._passes(sender, kind, to):
             return
         if not isinstance(kind, K):
             await self._heard(to, sender, "error", kind)
@@ -112,6 +136,12 @@ class World:
             await self._heard(to, sender, kind.value, None)
             return
         await self._asked(sender, to, old)
+
+    def _passes(self, sender: str, kind: K | str, to: str) -> bool:
+        counter = self.counters.get(jids.domain(to))
+        if counter is None or not isinstance(kind, K) or jids.domain(sender) == jids.domain(to):
+            return True
+        return counter.passes(self.tick())
 
     async def _asked(self, sender: str, to: str, old: str | None) -> None:
         server, item = self.server, self.server.entry(to, sender)

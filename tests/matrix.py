@@ -23,7 +23,9 @@ from tests.live.servers.newer import NEWER, SUITE_OF
 from tests.live.servers.rootfs import RootFs
 
 _ROOT = Path(__file__).parents[1]
-_DOCS = _ROOT / "docs" / "lab" / "versions.md"
+DOCS = _ROOT / "docs" / "lab" / "versions.md"
+MACHINES = "\n## Machines\n"
+"""Where the section begins that ``make test-machines`` writes (tests/machines)."""
 _WHAT = "tests/live/test_scenarios.py"
 _TIMEOUT = 1800.0
 _ALL = {**KINDS, **NEWER}
@@ -97,7 +99,7 @@ def main() -> int:
 
 def run(kind: Kind) -> Row | None:
     """Run all scenarios on this server; None where pytest wrote no report."""
-    checkout, when = _checkout(), datetime.now(UTC)
+    commit, when = checkout(), datetime.now(UTC)
     print(f"{kind.name}: {_origin(kind)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
@@ -121,19 +123,23 @@ def run(kind: Kind) -> Row | None:
         elif case.find("skipped") is not None:
             skipped.append(name)
     passed = len(cases) - len(failed) - len(skipped)
-    return Row(kind.name, _origin(kind), checkout, when, passed, tuple(failed), tuple(skipped))
+    return Row(kind.name, _origin(kind), commit, when, passed, tuple(failed), tuple(skipped))
 
 
 def write(rows: Mapping[str, Row]) -> None:
-    """Put these rows into docs/lab/versions.md and keep the rows of all other servers."""
+    """Put these rows into docs/lab/versions.md; rows of other servers stay, and other sections."""
     lines: dict[str, str] = {}
-    if _DOCS.exists():
-        for line in _DOCS.read_text().splitlines():
+    rest = ""
+    if DOCS.exists():
+        mine, mark, text = DOCS.read_text().partition(MACHINES)
+        rest = mark + text
+        for line in mine.splitlines():
             name = line.removeprefix("| ").partition(" ")[0]
             if line.startswith("| ") and name in _ALL:
                 lines[name] = line
     lines |= {name: row.markdown() for name, row in rows.items()}
-    _DOCS.write_text(_HEAD + "".join(f"{lines[name]}\n" for name in _ALL if name in lines))
+    rows_now = "".join(f"{lines[name]}\n" for name in _ALL if name in lines)
+    DOCS.write_text(_HEAD + rows_now + rest)
 
 
 def _origin(kind: Kind) -> str:
@@ -159,7 +165,9 @@ def _counted(names: tuple[str, ...]) -> str:
     return f"{len(names)}: {', '.join(names)}" if names else "0"
 
 
-def _checkout() -> str:
+def checkout() -> str:
+    """The version and the commit that is tested."""
+
     def git(*arguments: str) -> str:
         done = subprocess.run(
             ["git", *arguments], cwd=_ROOT, capture_output=True, text=True, check=False, timeout=30

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import TypeAlias
 
+from component.core.journey import contacts as machine
 from component.core.journey import stages
 from component.core.journey.model import ContactState, Journey, JourneyContact, JourneyState
 from component.core.journey.told import ENDED
@@ -46,6 +47,10 @@ class Ledger:
         """Its contacts by JID."""
         return sorted(self.people[id].values(), key=lambda contact: contact.jid)
 
+    async def unfollowed(self, id: int) -> list[JourneyContact]:
+        """Its contacts who may follow yet."""
+        return [contact for contact in self.people[id].values() if machine.to_follow(contact)]
+
     async def contact(self, id: int, jid: str) -> JourneyContact | None:
         """One of them."""
         return self.people[id].get(jid)
@@ -59,6 +64,10 @@ class Ledger:
             or journey.state is JourneyState.PAUSED
             or (_done_away(journey) and not stages.over(journey, timedelta(0), since))
         ]
+
+    async def with_work(self, holder: str | None = None) -> Sequence[int]:
+        """See :class:`JourneyStore`."""
+        return sorted(id for id, journey in self.journeys.items() if journey.state.running)
 
     async def had_time(self, until: datetime) -> Sequence[Journey]:
         """Journeys away that are done and began until then, the owner knowing it."""
@@ -120,6 +129,10 @@ class Ledger:
         """The move that led away from this account, once its statement stands."""
         journey = self.journeys.get(self._newest.get(old, 0))
         return journey if journey is not None and journey.state in _PUBLISHED else None
+
+    async def left(self) -> Collection[str]:
+        """The accounts that have a successor."""
+        return {old for old in self._newest if await self.successor(old) is not None}
 
     async def last_started(self, old_or_new: str) -> Sequence[Journey]:
         """Journeys of an account that were started, newest first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import datetime
 from typing import Any, cast
 
 from bench.movers.ledger import Ledger
@@ -13,7 +14,9 @@ from bench.movers.tally import Outcome
 from bench.movers.town import HOUR, NEW_HOST, OLD_HOST, Size, Town, build
 from component.core.journey.model import JourneyState
 from component.core.journey.pace import Rates
-from component.core.model import RosterItem, Subscription
+from component.core.model import Reason, RosterItem, Subscription
+from component.core.notices import Settings
+from component.core.records import Accepted, Change, FollowedBy, MoveRecord
 from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.box import MoverSettings
@@ -91,7 +94,8 @@ class _Shutdown:
             clock=self.clock,
             settings=self.settings,
             # Nobody here is anybody's contact, or sets anything.
-            preferences=cast(Preferences, None),
+            journal=_Nobody(),
+            preferences=cast(Preferences, _Nobody()),
             contact_undo=cast(ContactUndo, None),
             claims=cast(Claims, self.ledger),
         )
@@ -100,7 +104,6 @@ class _Shutdown:
             self.ledger,
             messages,
             self.clock,
-            self.settings,
             (OLD_HOST, NEW_HOST),
             _unexpected,
             _unexpected,
@@ -140,6 +143,29 @@ class _Shutdown:
             looks=self.requests["before get query"],
             guards=self.requests["before get pubsub items"],
         )
+
+
+class _Nobody:
+    """The contact side's journal, and what users have chosen: there is nothing."""
+
+    def of(self, jid: str) -> Settings:
+        return Settings()
+
+    async def accepted_since(self, since: datetime) -> list[Accepted]:
+        return []
+
+    async def followed_by(self, contact: str, since: datetime) -> list[FollowedBy]:
+        return []
+
+    async def list_moves(
+        self, *, limit: int = 50, old: str | None = None, new: str | None = None
+    ) -> list[MoveRecord]:
+        return []
+
+    async def explain(
+        self, id: int, at: datetime, user: str, changes: tuple[Change, ...], reason: Reason
+    ) -> bool:
+        return False
 
 
 async def _unexpected(_: object) -> Any:

@@ -66,6 +66,9 @@ def _box() -> Box:
         up=asyncio.Event(),
         held=lambda: False,
         rewatch=lambda _: asyncio.sleep(0),
+        keep=lambda _: asyncio.sleep(0),
         changed=lambda _: None,
         gauges=nothing,  # type: ignore[arg-type]
+        journal=nothing,  # type: ignore[arg-type]
+        follows=lambda *_: True,
     )

@@ -115,10 +115,12 @@ class Published:
 
     :ivar new_can_read: whether the new account may read it, which it has to where a server there
         is to prove the move.
+    :ivar refused: contacts whom the server cannot put on the whitelist.
     """
 
     access: Access
     new_can_read: bool
+    refused: tuple[str, ...] = ()
 
 
 async def publish(own: OwnAccount, old: str, new: str, access: Access, of: Reading) -> Published:
@@ -129,7 +131,7 @@ async def publish(own: OwnAccount, old: str, new: str, access: Access, of: Readi
     :raises ClientFailed: the server refuses, or the statement does not stand as it should.
     """
     try:
-        await own.publish(old, new, access, _readers(of.pieces, new))
+        refused = await own.publish(old, new, access, _readers(of.pieces, new))
         inner = await own.query(old, "get", codecs.statement_request())
     except RemoteError as error:
         raise ClientFailed(
@@ -149,7 +151,8 @@ async def publish(own: OwnAccount, old: str, new: str, access: Access, of: Readi
         )
     contacts = (one for one in of.pieces if isinstance(one, Contact))
     seen_by = {jids.key(one.jid) for one in contacts if one.subscription in _SEES_US}
-    return Published(access, access is not Access.PRESENCE or jids.key(new) in seen_by)
+    can_read = access is not Access.PRESENCE or jids.key(new) in seen_by
+    return Published(access, can_read and new not in refused, refused)
 
 
 def _readers(pieces: Iterable[Piece], new: str) -> list[str]:

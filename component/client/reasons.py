@@ -12,6 +12,8 @@ from component.client.errors import ClientFailed, Trouble
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _UNKNOWN_ISSUERS = frozenset((2, 18, 19, 20, 21))
 _WRONG_NAME = 62
+_FORM = range(79, 95)
+"""What is not as RFC 5280 has it; most of them count since Python 3.13 only."""
 
 _LOGIN = {
     "not-authorized": (
@@ -67,6 +69,12 @@ def tls(domain: str, error: BaseException) -> ClientFailed:
         said = (
             "was issued by nobody whom this machine trusts",
             "give the issuer's certificate with --ca-file, if you got it from somebody you trust",
+        )
+    elif code in _FORM:
+        said = (
+            f"or its issuer's is not as RFC 5280 has it ({error.verify_message})",
+            "ask its admin; with --ca-file, the issuer whose certificate you give is trusted as it "
+            "is",
         )
     else:
         said = f"is refused ({error.verify_message})", "ask its admin"

@@ -30,11 +30,17 @@ def config_path(given: Path | None = None, environ: Mapping[str, str] | None = N
     return Path(named) if named else DEFAULT_PATH
 
 
-def load(path: Path | None = None, *, warn: Callable[[str], None] | None = None) -> Config:
+def load(
+    path: Path | None = None,
+    *,
+    warn: Callable[[str], None] | None = None,
+    secret: bool = True,
+) -> Config:
     """The configuration of this file, with ``XMPP_MOVED__SECTION__KEY`` variables over it.
 
     :param path: the file; ``None`` for :data:`PATH_VARIABLE` or :data:`DEFAULT_PATH`
     :param warn: gets each sentence about what is allowed but unwise (default: the log)
+    :param secret: whether the secret must be there; else it is not looked at
     :raises ConfigError: with everything that is wrong with the file, its values or its secret
     """
     source = config_path(path)
@@ -46,7 +52,8 @@ def load(path: Path | None = None, *, warn: Callable[[str], None] | None = None)
         raise ConfigError(str(source), [*explain(error, os.environ), *strays]) from None
     if strays:
         raise ConfigError(str(source), strays)
-    config.component.reveal()
+    if secret:
+        config.component.reveal(str(source))
     for sentence in _warnings(source, config):
         (warn or logging.getLogger(__name__).warning)(sentence)
     return config

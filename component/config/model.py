@@ -70,20 +70,25 @@ class ComponentSection(Section):
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
-        if self.secret is None and self.secret_file is None:
-            raise ValueError("secret or secret_file is missing; give exactly one of the two")
         if self.secret is not None and self.secret_file is not None:
             raise ValueError("secret and secret_file are both given; give exactly one of the two")
         return self
 
-    def reveal(self) -> str:
+    def reveal(self, source: str = "the configuration") -> str:
         """The secret itself, read from ``secret_file`` where that is how it is given.
 
-        :raises ConfigError: the file cannot be read, or holds no secret
+        :param source: the configuration file, to be named where it has neither
+        :raises ConfigError: there is none, or the file cannot be read, or holds no secret
         """
         if self.secret is not None:
             return self.secret.get_secret_value()
-        path = Path(self.secret_file or "")
+        if self.secret_file is None:
+            text = (
+                "secret or secret_file is missing; give exactly one of the two (secret_file also "
+                "where a unit hands the secret over: its own credential wins)"
+            )
+            raise ConfigError(source, [Problem("[component]", text)])
+        path = Path(self.secret_file)
         key = "[component] secret_file"
         try:
             with path.open("rb") as file:
@@ -91,7 +96,7 @@ class ComponentSection(Section):
         except OSError as error:
             remedy = {
                 FileNotFoundError: "create it, or correct the path",
-                PermissionError: "let the user that runs xmpp-moved read it: "
+                PermissionError: "run this as root, or let the user that runs xmpp-moved read it: "
                 f"chgrp xmpp-moved {path} && chmod 640 {path}",
                 IsADirectoryError: "name a file, not a folder",
             }.get(type(error), "see to it that it can be read")
@@ -230,7 +235,8 @@ class LimitsSection(Section):
         default=600,
         ge=1,
         le=1_000_000,
-        description="Requests followed per minute for new addresses of one domain.",
+        description="Requests followed per minute for new addresses of one domain. A fifth of it\n"
+        "for each of these addresses, and for each contact whom they ask.",
     )
     max_open_requests: int = Field(
         default=5000, ge=1, le=1_000_000, description="Requests being decided at once."

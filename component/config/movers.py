@@ -72,12 +72,13 @@ class MoversSection(Section):
         description="Contacts notified per second for all movers together.",
     )
     domain_per_minute: int = Field(
-        default=4,
+        default=2,
         ge=1,
         le=100_000,
-        description="Contacts of one domain notified per minute at first. It doubles while the\n"
-        "domain answers, and is halved on errors. Some servers drop more than 5 a minute\n"
-        "without a word.",
+        description="Contacts of one domain notified per minute at first. It doubles with each\n"
+        "minute in which all of the last ones answer, and is halved on errors. ejabberd's\n"
+        "mod_pres_counter drops more than 5 presences a minute without a word, and each\n"
+        "contact costs two.",
     )
     domain_per_minute_max: int = Field(
         default=60,

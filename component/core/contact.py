@@ -8,6 +8,8 @@ Rules (XEP-0283 4.3 and 4.4; hook protocol 4.1):
   sender; whatever else comes, or nothing until the deadline, is a release with its reason;
 * the contact's choice: ``never`` is a release before anybody is asked, ``ask`` one after the proof;
 * a take is durable in the journal before it leaves, a release needs nobody's leave;
+* an entry that the admin owns is not changed (the server says so): the contact is told that the
+  request is genuine, and decides;
 * a mover who returns to the address they left is not followed once more: the entries become what
   they were before they left it;
 * what became of a verdict is what the server says became of it, not what we asked for;
@@ -323,8 +325,15 @@ def _on_outcome(case: Case, event: Event) -> Result:
     reason = case.reason or Reason.SERVER
     if case.phase is not Phase.RELEASING:
         # Verified or still asking, yet the server let it go: it timed out or could not send.
-        reason = Reason.SEND_REFUSED if event.why == "send-failed" else Reason.SERVER
+        reason = _BY_SERVER.get(event.why, Reason.SERVER)
     return _let_go(case, reason, event.why)
+
+
+_BY_SERVER: Mapping[str | None, Reason] = {
+    "send-failed": Reason.SEND_REFUSED,
+    "shared": Reason.SHARED,
+}
+"""Why the server let go by itself, where that is not for us to explain (hook protocol 2)."""
 
 
 def _let_go(case: Case, reason: Reason, detail: str | None = None) -> Result:
@@ -334,7 +343,12 @@ def _let_go(case: Case, reason: Reason, detail: str | None = None) -> Result:
 def _not_followed(
     case: Case, state: MoveState, reason: Reason, detail: str | None = None
 ) -> Settle:
-    note = Note.ASKS if reason is Reason.ASKED and case.notify else None
+    item = case.divert.new_item
+    asks = reason is Reason.ASKED or (
+        # Whoever is approved already is answered by the server: nobody is asked.
+        reason is Reason.SHARED and not (item is not None and item.subscription.grants)
+    )
+    note = Note.ASKS if asks and case.notify else None
     return Settle(state, reason, detail=detail, note=note)
 
 

@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 from component.core import jids
 from component.core.model import Divert, Reason
 
+MAX_REQUEST = 8192
+"""Bytes of a request, as the journal would keep it; one of a mover has some hundred."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -20,7 +23,7 @@ class Policy:
     allow_domains: frozenset[str] = frozenset()
     deny_domains: frozenset[str] = frozenset()
     requests_per_minute: int = 600
-    """Diverted requests for each mover's domain."""
+    """Diverted requests for each mover's domain; a sender, and a contact, has a part of it."""
     max_open: int = 5000
     max_old_into_new: int = 5
     window_seconds: float = 30 * 86400.0
@@ -51,11 +54,26 @@ class Buckets:
 
 
 class Gate:
-    """Decides before any work is done whether a request may be looked at."""
+    """Decides before any work is done whether a request may be looked at.
+
+    What one sender, and what one contact, may take of a domain's share comes first: so neither one
+    user of a large server, nor one of ours who is sent much, uses it up for the others there.
+    """
+
+    PART = 5
+    """One sender, or contact, has this part of a domain's share."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._buckets = Buckets(policy.requests_per_minute, policy.remembered_domains)
+        size = policy.remembered_domains
+        self._senders, self._contacts, self._domains = (Buckets(0, size) for _ in range(3))
+        self._set_rates()
+
+    def _set_rates(self) -> None:
+        whole = self._policy.requests_per_minute
+        self._domains.set_rate(whole)
+        for buckets in (self._senders, self._contacts):
+            buckets.set_rate(-(-whole // self.PART))
 
     def set_domains(self, allow: frozenset[str], deny: frozenset[str]) -> None:
         """Put other lists of domains in force."""
@@ -67,7 +85,7 @@ class Gate:
         self._policy = replace(
             policy, allow_domains=mine.allow_domains, deny_domains=mine.deny_domains
         )
-        self._buckets.set_rate(policy.requests_per_minute)
+        self._set_rates()
 
     def admit(self, divert: Divert, *, open_requests: int, now: float) -> Reason | None:
         """None to go on, or the reason to release at once.  ``now`` is monotonic seconds."""
@@ -79,9 +97,16 @@ class Gate:
             return Reason.DENIED
         if open_requests > policy.max_open:
             return Reason.OVERLOADED
-        if not self._buckets.take(jids.domain(jids.key(divert.new)), now):
-            return Reason.RATE_LIMITED
-        return None
+        if len(divert.stanza.encode()) > MAX_REQUEST:
+            return Reason.TOO_LARGE
+        sender = jids.key(divert.new)
+        domain = jids.domain(sender)
+        within = (
+            self._senders.take(sender, now)
+            and self._contacts.take(f"{jids.key(divert.contact)} {domain}", now)
+            and self._domains.take(domain, now)
+        )
+        return None if within else Reason.RATE_LIMITED
 
 
 class Followed:
@@ -149,6 +174,42 @@ class Followed:
                 del self._where[old]
         if new is not None and not group:
             self._into.pop(new, None)
+
+
+class Repeats:
+    """How often a contact was taken from one address to another, or back, in the last day.
+
+    There, back, and there again: who changes their mind is followed.  Beyond that each turn would
+    be a change of the roster, a message and a row for nothing.
+    """
+
+    TURNS = 3
+    SECONDS = 86400.0
+
+    def __init__(self, size: int = 100_000) -> None:
+        self._size = size
+        self._turns: OrderedDict[tuple[str, frozenset[str]], tuple[float, ...]] = OrderedDict()
+
+    def note(self, divert: Divert, at: float) -> None:
+        """A contact was taken along at ``at`` (seconds since the epoch)."""
+        key = self._key(divert)
+        self._turns[key] = (*self._lately(key, at), at)
+        self._turns.move_to_end(key)
+        if len(self._turns) > self._size:
+            self._turns.popitem(last=False)
+
+    def object_to(self, divert: Divert, now: float) -> Reason | None:
+        """The reason against doing so once more, or None.  ``now``: epoch seconds."""
+        turns = len(self._lately(self._key(divert), now))
+        return Reason.BACK_AND_FORTH if turns >= self.TURNS else None
+
+    def _lately(self, key: tuple[str, frozenset[str]], now: float) -> tuple[float, ...]:
+        return tuple(at for at in self._turns.get(key, ()) if at > now - self.SECONDS)
+
+    @staticmethod
+    def _key(divert: Divert) -> tuple[str, frozenset[str]]:
+        pair = frozenset((jids.key(divert.old), jids.key(divert.new)))
+        return jids.key(divert.contact), pair
 
 
 class Declined:

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from component.core.journey.model import Journey, Progress
+from component.core.restore import Difference
 
 
 class Follow(StrEnum):
@@ -62,6 +63,8 @@ class ContactRestored:
     name: str | None
     old: str
     new: str
+    differences: tuple[Difference, ...] = ()
+    """What is not as it was before."""
 
 
 # To a mover -------------------------------------------------------------------------------------
@@ -136,6 +139,13 @@ class HandoverTrouble:
     lasting: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The server stops looking after moves: the statement of this one is about to go."""
+
+    journey: Journey
+
+
 Notice = (
     ContactMoved
     | ContactAsks
@@ -148,6 +158,7 @@ Notice = (
     | Stopped
     | UndoneTold
     | HandoverTrouble
+    | Withdrawn
 )
 
 

@@ -96,6 +96,7 @@ class MoveRecord:
     old_item: RosterItem
     new_item: RosterItem | None
     stanza: str
+    """The request as it came; empty once the record is final."""
     noticed_at: datetime | None = None
     """When the contact was told of the change."""
     undone_at: datetime | None = None
@@ -128,6 +129,21 @@ class Accepted:
     old: str
     new: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedBy:
+    """A contact whom an account followed, or may be about to follow (``open``)."""
+
+    id: int
+    contact: str
+    """The account that followed."""
+    old: str
+    new: str
+    new_item: RosterItem | None
+    """Its entry of the new JID before."""
+    at: datetime
+    open: bool
 
 
 @dataclass(frozen=True, slots=True)

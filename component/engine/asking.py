@@ -49,10 +49,11 @@ class Asking(ABC):
 
     async def publish(
         self, user: str, new: str, access: Access, readers: Iterable[str] = ()
-    ) -> None:
+    ) -> tuple[str, ...]:
         """Publish the user's moved statement under this access model (XEP-0283 4.1).
 
         :param readers: who may read where the access model is a whitelist.
+        :returns: those of them whom the server does not put on it: addresses that it cannot use.
         """
         request = mover_codecs.publish_request(new, access)
         try:
@@ -62,11 +63,46 @@ class Asking(ABC):
                 raise
             await self.query(user, "set", mover_codecs.configure_request(access))
             await self.query(user, "set", request)
+        refused: list[str] = []
         if access is Access.WHITELIST:
-            members = list(readers)
-            for start in range(0, len(members), AFFILIATIONS_AT_ONCE):
-                part = members[start : start + AFFILIATIONS_AT_ONCE]
-                await self.query(user, "set", mover_codecs.affiliations_request(part))
+            refused += await self.admit(user, readers)
+        return tuple(refused)
+
+    async def admit(self, user: str, readers: Iterable[str]) -> list[str]:
+        """Let these read the user's statement, whose access model is a whitelist.
+
+        :returns: those whom the server refuses.
+        :raises RemoteError: it refuses everybody.
+        """
+        refused: list[str] = []
+        members = list(readers)
+        for start in range(0, len(members), AFFILIATIONS_AT_ONCE):
+            part = members[start : start + AFFILIATIONS_AT_ONCE]
+            refused += await self._admit(user, part, any_else=start > 0)
+        return refused
+
+    async def _admit(self, user: str, members: list[str], *, any_else: bool) -> list[str]:
+        """Put these on the whitelist; returns those whom the server refuses, each by itself.
+
+        :param any_else: whether it has taken others: if not, and it refuses the first one alone,
+            what it refuses is not the address.
+        """
+        try:
+            await self.query(user, "set", mover_codecs.affiliations_request(members))
+            return []
+        except RemoteError as error:
+            if error.type == "wait":
+                raise
+            if len(members) == 1:
+                if any_else:
+                    return members
+                raise
+        refused = await self._admit(user, members[:1], any_else=any_else)
+        half = 1 + len(members) // 2
+        for part in (members[1:half], members[half:]):
+            if part:
+                refused += await self._admit(user, part, any_else=True)
+        return refused
 
     async def access(self, user: str) -> Access | None:
         """The access model of the user's statement node; None: no node, or another model."""

@@ -23,8 +23,29 @@ NOBODY = "xmpp-moved-check-nobody"
 CLOCK_TOLERANCE = 30.0
 """Seconds that our clock and the server's may differ; the journal's times mean little beyond."""
 
+COUNTER_A_MINUTE = 200
+"""Presences a minute that no move exceeds: three for a contact, and one contact a second."""
+
 NS_TIME = "urn:xmpp:time"
-INSTALL = "run: xmpp-moved hook prosody|ejabberd --to DIR, and do what it prints"
+INSTALL = "run: xmpp-moved hook prosody|snikket|ejabberd (--help), and do what it prints"
+
+NOWHERE = "xmpp-moved-check.invalid"
+"""A domain that cannot exist (RFC 6761): a server answers for it without asking anybody."""
+_UNREACHABLE = {Condition.REMOTE_SERVER_NOT_FOUND, Condition.REMOTE_SERVER_TIMEOUT}
+_ALONE = "Communication with remote domains is not enabled"
+"""What Prosody says where s2s is off."""
+
+
+def counter_line(host: str, count: int, seconds: float) -> CheckLine:
+    """What is let through of one stream (ejabberd's mod_pres_counter); enough or not, it works."""
+    found = f"{count} of one stream in {seconds:g} s, more are dropped without a word"
+    if count >= COUNTER_A_MINUTE * seconds / 60.0:
+        return CheckLine(f"subscription presences on {host}", True, found)
+    remedy = (
+        "moves of this host's users, and contacts here, are told slowly: in ejabberd.yml, give "
+        f"mod_pres_counter count: {COUNTER_A_MINUTE} and interval: 60 (or take it out)"
+    )
+    return CheckLine(f"subscription presences on {host}", True, found, remedy)
 
 
 class Check:
@@ -37,8 +58,13 @@ class Check:
         self._deadline = deadline
         self._timeout = timeout
 
-    async def hosts(self, hosts: Collection[str]) -> AsyncIterator[CheckLine]:
-        """Hook, divert, send and query of each host, then the clock of the first."""
+    async def hosts(
+        self, hosts: Collection[str], remote: str | None = None
+    ) -> AsyncIterator[CheckLine]:
+        """Hook, divert, send, query and what stands beside them, then the clock of the first host.
+
+        :param remote: a domain elsewhere that is to be asked, too
+        """
         for host in hosts:
             try:
                 hello = await self._hook.hello(host)
@@ -51,8 +77,16 @@ class Check:
             server = f"{hello.server} {hello.server_version}"
             yield CheckLine(f"hook on {host}", True, f"{hello.version} in {server}")
             yield self._divert(host, hello)
+            if hello.counter is not None:
+                yield counter_line(host, *hello.counter)
             yield await self._send(host)
             yield await self._query(host, hello)
+            if beside := _beside(host, hello):
+                yield beside
+            if line := await self.federation(f"{NOBODY}@{host}", f"federation of {host}"):
+                yield line
+            if remote is not None:
+                yield await self._remote(host, remote)
         for host in hosts:
             yield await self._clock(host)
             break
@@ -97,6 +131,54 @@ class Check:
             return CheckLine(name, False, str(error), "see the server's log")
         return CheckLine(name, False, "it claims to read a roster that does not exist", INSTALL)
 
+    async def federation(self, user: str, name: str) -> CheckLine | None:
+        """Whether this server lets a request of a user out; None where it cannot be told.
+
+        Nobody elsewhere is asked: the answer for a domain that cannot exist says enough.
+        """
+        try:
+            refused = await self._ask_domain(user, NOWHERE)
+        except RemoteError as error:
+            # A hook before 0.6.0 asks nothing for somebody who does not exist.
+            known = error.condition == Condition.ITEM_NOT_FOUND
+            return None if known else CheckLine(name, False, str(error), INSTALL)
+        except LinkError as error:
+            remedy = "does the server's own DNS resolver answer? see the server's log"
+            return CheckLine(name, False, f"no answer ({error})", remedy)
+        if refused is None or refused.condition in _UNREACHABLE:
+            return CheckLine(name, True, "requests of users leave the server")
+        if refused.text == _ALONE:
+            return CheckLine(name, True, "off; contacts on this server are followed all the same")
+        remedy = (
+            "its role must have the permission xmpp:federate (Prosody: add_permissions), and "
+            "mod_isolate_host, mod_firewall or s2s_access must let it out; whom they keep inside, "
+            "moves keep inside, too"
+        )
+        return CheckLine(name, False, f"refused ({refused})", remedy)
+
+    async def _remote(self, host: str, domain: str) -> CheckLine:
+        """Whether a domain answers a user of this host."""
+        name = f"{domain} from {host}"
+        try:
+            refused = await self._ask_domain(f"{NOBODY}@{host}", domain)
+        except LinkError as error:
+            return CheckLine(name, False, str(error), "see the server's log")
+        if refused is None or refused.condition not in _UNREACHABLE:
+            return CheckLine(name, True, "answers" if refused is None else f"answers: {refused}")
+        remedy = "look at DNS (SRV _xmpp-server), port 5269 and certificates of both servers"
+        return CheckLine(name, False, str(refused), remedy)
+
+    async def _ask_domain(self, user: str, domain: str) -> RemoteError | None:
+        """What refuses a question of this user to a domain; None: it was answered.
+
+        :raises LinkError: the hook refuses, or there was no answer in time
+        """
+        query = codecs.write_query("get", domain, ET.Element(f"{{{NS_DISCO_INFO}}}query"))
+        answer = await self._wire.request("set", user, query, timeout=self._timeout)
+        inner = codecs.inner_iq(answer)
+        refused = inner is not None and inner.get("type") == "error"
+        return RemoteError.from_element(inner) if inner is not None and refused else None
+
     async def pep(self, account: str) -> CheckLine:
         """Whether an account can publish and be read (XEP-0163 section 6)."""
         name = f"PEP of {account}"
@@ -130,3 +212,21 @@ class Check:
         remedy = "set this machine's clock, best by NTP"
         good = apart <= CLOCK_TOLERANCE
         return CheckLine("clock", good, found, None if good else remedy)
+
+
+def _beside(host: str, hello: Hello) -> CheckLine | None:
+    """What is amiss with the server's other modules; None: nothing is."""
+    name = f"modules beside on {host}"
+    if hello.unloaded:
+        remedy = (
+            "the server's configuration names them: its log says why they are not loaded. A second "
+            "plugin_paths in it replaces the first; xmpp-moved hook prints lines that replace none"
+        )
+        return CheckLine(name, False, f"not loaded: {', '.join(hello.unloaded)}", remedy)
+    if hello.unasked:
+        remedy = (
+            "some roles only have it, and now it holds for all: is mod_restrict_federation (or "
+            "mod_isolate_host) still in the modules_enabled of this host? A second one replaces it"
+        )
+        return CheckLine(name, False, f"nothing asks for {', '.join(hello.unasked)}", remedy)
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import xml.etree.ElementTree as ET
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import structlog
 from component.core import contact as core
 from component.core import jids
 from component.core.contact import Case, Event
-from component.core.limits import Declined, Followed, Gate
+from component.core.limits import Declined, Followed, Gate, Repeats
 from component.core.model import NOBODYS, Divert, Reason
 from component.core.records import MoveState, Settlement, VerdictRecord
 from component.core.roster import Carry
@@ -35,13 +35,15 @@ from component.xmpp.errors import LinkError, LinkLost
 log = structlog.get_logger(__name__)
 
 # Over these limits nothing is written: a flood must not fill the disk either.
-_UNRECORDED = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.DENIED})
 _ENDS = {
     MoveState.DONE: "followed",
     MoveState.RELEASED: "released",
     MoveState.HANDED_BACK: "handed back",
 }
-_FLOODS = frozenset({Reason.RATE_LIMITED, Reason.OVERLOADED})
+_FLOODS = frozenset(
+    {Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.TOO_LARGE, Reason.BACK_AND_FORTH}
+)
+_UNRECORDED = _FLOODS | {Reason.DENIED}
 _TELL_EVERY = 10.0
 """Seconds between log lines on requests beyond the limits: not one for each."""
 
@@ -60,6 +62,10 @@ class Timing:
 
 def _told(outcome: codecs.Outcome) -> core.OutcomeTold:
     return core.OutcomeTold(outcome.taken, outcome.why, outcome.items)
+
+
+async def _nothing(divert: Divert) -> None:
+    pass
 
 
 class ContactSide:
@@ -90,6 +96,7 @@ class ContactSide:
         self._gate = gate
         self._followed = followed
         self._declined = declined
+        self._repeats = Repeats()
         self._preferences = preferences
         self._restorer = restorer
         self._notices = notices
@@ -105,6 +112,10 @@ class ContactSide:
         self._idle.set()
         self.unfinished = 0
         """Requests that ended without a record of it so far; recovery looks after them."""
+        self.on_taking: Callable[[Divert], Awaitable[None]] = _nothing
+        """Awaited before a verdict to follow leaves."""
+        self.on_followed: Callable[[str, str, str], None] = lambda contact, old, new: None
+        """Told of each contact who was followed, once that is recorded."""
         self._flood = 0
         self._flood_told = float("-inf")
         self._overloaded_at = float("-inf")
@@ -149,10 +160,10 @@ class ContactSide:
             ),
             epoch=self._epoch,
             started=self._clock.tick(),
+            at=self._clock.now(),
             outcome=loop.create_future(),
             stopped=loop.create_future(),
             journal=self._journal,
-            clock=self._clock,
         )
         self._open[divert.request_id] = run
         if self._stopping:
@@ -160,6 +171,7 @@ class ContactSide:
         self._count()
         objection = self._gate.admit(divert, open_requests=len(self._open), now=self._clock.tick())
         objection = objection or self._declined.object_to(divert)
+        objection = objection or self._repeats.object_to(divert, self._clock.now().timestamp())
         if objection in _FLOODS:
             self._flooded(objection, divert.new)
         run.recorded = objection not in _UNRECORDED
@@ -362,6 +374,8 @@ class ContactSide:
         except StoreError as error:
             log.error("cannot journal a verdict", error=str(error))
             return core.JournalFailed()
+        if kept:
+            await self.on_taking(run.case.divert)
         if run.epoch != self._epoch:
             raise LinkLost("the stream was lost while the verdict was journalled")
         return core.Journalled() if kept else core.JournalFailed()
@@ -401,6 +415,7 @@ class ContactSide:
         if effect.state is MoveState.DONE:
             now = self._clock.now().timestamp()
             self._followed.note(divert.old, divert.new, now)
+            self._repeats.note(divert, now)
         if run.answer is not None:
             self._gauges.outcome(self._clock.tick() - run.decided)
         # Of a flood, each line would be one for the sender to fill the disk with.
@@ -429,6 +444,8 @@ class ContactSide:
         # Nobody waits for it, and a crash before it is what recovery is for.
         patience = 0.0 if self._stopping else self._timing.settling
         kept = await self._journal.settle(row, settlement, patience=patience)
+        if kept and effect.state is MoveState.DONE:
+            self.on_followed(divert.contact, divert.old, divert.new)
         if kept and effect.note is not None:
             self._notices.note(
                 effect.note,

@@ -50,14 +50,14 @@ class Hook:
         except RemoteError as error:
             raise HookMissing(
                 f"{host}: the server answers {error.condition} to {PROTOCOL}. Install the server "
-                "module (xmpp-moved hook prosody|ejabberd --to DIR), enable it on this host with "
-                "this component's address, and reload the host."
+                "module for this host and this component's address (xmpp-moved hook "
+                "prosody|snikket|ejabberd tells how), and restart or reload the server."
             ) from error
         hello = codecs.read_hello(answer)
         if hello is None or "account" not in hello.features:
             raise HookMissing(
                 f"{host}: the server module does not speak {PROTOCOL} as this version does. "
-                "Update mod_moved_hook (xmpp-moved hook prosody|ejabberd --to DIR) and reload it."
+                "Update mod_moved_hook (xmpp-moved hook prosody|snikket|ejabberd) and reload it."
             )
         return hello
 

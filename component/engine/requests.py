@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
+from datetime import datetime
 
 from component.core.contact import Case
 from component.core.records import NewRecord, VerdictRecord
-from component.engine.ports import Clock, Journal
+from component.engine.ports import Journal
 from component.store.errors import StoreError
 from component.xmpp.codecs import Outcome
 
@@ -21,12 +22,13 @@ class Request:
     epoch: int
     """Of the stream that it came on."""
     started: float
+    at: datetime
+    """When it came: its entries are of that time."""
     outcome: asyncio.Future[Outcome]
     """What the server says became of it; cancelled when the stream is lost."""
     stopped: asyncio.Future[None]
     """Done when there is no more time: the component stops, or whoever held it is gone."""
     journal: Journal
-    clock: Clock
     gone: bool = False
     """Whether the hook instance that held it is no more: nobody will say what became of it."""
     recorded: bool = True
@@ -93,4 +95,4 @@ class Request:
             self._row.exception()  # told where it mattered
 
     def _record(self) -> NewRecord:
-        return NewRecord(self.clock.now(), self.case.divert)
+        return NewRecord(self.at, self.case.divert)

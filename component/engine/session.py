@@ -48,8 +48,8 @@ class Session:
         :param deadline: ours, in seconds; it has to lie below each hook's time-out.
         :param retry_seconds: the longest time until a host without a hook is asked again.
         :param again_seconds: between looks at records that could not be settled.
-        :param on_greeted: called in each session once, when the hooks that are there were greeted
-            and what was left over is settled.
+        :param on_greeted: called in each session when the hooks that are there were greeted and
+            what was left over is settled; again when another one is.
         :param on_gone: called with instances of the hook that are no more while the stream stands.
         """
         self._hook = hook
@@ -68,6 +68,8 @@ class Session:
         self._epoch = 0
         self._up = False
         self._greeting = False
+        self.greeted = False
+        """Every host was asked once, in this session or one before, whatever came of it."""
 
     @property
     def hellos(self) -> Mapping[str, Hello]:
@@ -101,10 +103,11 @@ class Session:
         wait = FIRST_RETRY
         try:
             while not self.ready and epoch == self._epoch:
-                await self._greet(complained)
+                greeted = await self._greet(complained)
+                self.greeted = True
                 await self._recover()
                 first, self._recovered = not self._recovered, True
-                if first and self._on_greeted is not None:
+                if (first or greeted) and self._on_greeted is not None:
                     await self._on_greeted()
                 if self.ready:
                     log.info("ready", hosts=list(self._hosts))
@@ -205,7 +208,9 @@ class Session:
             self._full.discard(host)
             log.info("the hook has room again", host=host)
 
-    async def _greet(self, complained: dict[str, str]) -> None:
+    async def _greet(self, complained: dict[str, str]) -> bool:
+        """Greet those that were not; whether one answered."""
+        before = len(self._hellos)
         for host in self._hosts:
             if host in self._hellos:
                 continue
@@ -231,7 +236,7 @@ class Session:
             if not hello.features >= MOVER_FEATURES:
                 log.error(
                     "the server module is too old for users who move; update it "
-                    "(xmpp-moved hook prosody|ejabberd --to DIR) and reload it",
+                    "(xmpp-moved hook prosody|snikket|ejabberd) and reload it",
                     host=host,
                     hook=hello.version,
                 )
@@ -242,3 +247,4 @@ class Session:
                 hook=hello.version,
                 server=f"{hello.server} {hello.server_version}",
             )
+        return len(self._hellos) > before

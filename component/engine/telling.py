@@ -9,6 +9,7 @@ import structlog
 
 from component.core.contact import Note
 from component.core.notices import ContactAsks, ContactMoved, ContactRestored, Notice
+from component.core.restore import Difference
 from component.xmpp.errors import LinkError
 
 log = structlog.get_logger(__name__)
@@ -66,11 +67,18 @@ class ContactNotices:
                 self._tell(contact, ContactAsks(record_id, name, old, new))
 
     def restored(
-        self, *, record_id: int, contact: str, name: str | None, old: str, new: str
+        self,
+        *,
+        record_id: int,
+        contact: str,
+        name: str | None,
+        old: str,
+        new: str,
+        differences: tuple[Difference, ...] = (),
     ) -> None:
-        """Tell a contact that a change was taken back."""
+        """Tell a contact that a change was taken back, and what is not as it was before."""
         if self.on:
-            self._tell(contact, ContactRestored(record_id, name, old, new))
+            self._tell(contact, ContactRestored(record_id, name, old, new, differences))
 
     def _tell(self, contact: str, notice: Notice) -> None:
         try:

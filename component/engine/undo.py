@@ -1,7 +1,9 @@
 """Takes back what was done for a contact: restores roster entries exactly as they were.
 
-The plan is :mod:`component.core.restore`'s; here it is carried out and read back.  Used for an
-undo that the contact or an admin orders, and for a mover who returns to the address they left.
+Records that share an address are taken back newest first, and what the contact has changed by hand
+meanwhile stays.  The plan is :mod:`component.core.restore`'s; here it is carried out and read back.
+Used for an undo that the contact or an admin orders, and for a mover who returns to the address
+they left.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -21,9 +23,32 @@ from component.core import jids
 from component.core.conditions import Condition
 from component.core.journey.model import Problem, Refused
 from component.core.limits import Declined, Followed
-from component.core.model import NOBODYS, Divert, Reason, RosterItem, SendPlan, Step, same_account
+from component.core.model import (
+    NOBODYS,
+    Divert,
+    Reason,
+    RosterItem,
+    SendPlan,
+    Step,
+    Subscription,
+    same_account,
+)
 from component.core.records import AuditRecord, Change, MoveRecord, MoveState
-from component.core.restore import Before, Restoration, before, regain_plan, restore
+from component.core.restore import (
+    Before,
+    Deed,
+    Difference,
+    Restoration,
+    Undone,
+    before,
+    deed,
+    differences,
+    newer,
+    regain_plan,
+    restore,
+    taken_back_by,
+    worked_out,
+)
 from component.engine.acting import acting_for
 from component.engine.hook import Hook
 from component.engine.movers.orders import explained
@@ -54,10 +79,24 @@ class Past(Protocol):
     async def latest_done(self, contact: str, old: str, new: str) -> MoveRecord | None:
         """The newest record of this move that is DONE and not undone."""
 
+    async def related(
+        self, contact: str, jids: Collection[str]
+    ) -> list[tuple[MoveRecord, list[AuditRecord]]]:
+        """Records of the contact with one of these JIDs that are TAKING or DONE, with audits."""
+
     async def undone(
-        self, id: int, at: datetime, changes: tuple[Change, ...], reason: Reason
+        self,
+        id: int,
+        at: datetime,
+        changes: tuple[Change, ...],
+        reason: Reason,
+        *,
+        reopens: int | None = None,
     ) -> bool:
-        """Durable on return; False where the record is not DONE, or undone already."""
+        """Durable on return; False where the record is not DONE, or undone already.
+
+        :param reopens: a record that stands again with it.
+        """
 
 
 @dataclass(eq=False, slots=True)
@@ -66,6 +105,17 @@ class _Watch:
 
     jids: Collection[str]
     superseded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """A restoration that was carried out."""
+
+    found: tuple[RosterItem, ...]
+    """The entries as they were until now."""
+    now: tuple[RosterItem, ...]
+    foreign: frozenset[str] = frozenset()
+    """Entries that are not the contact's to change: an admin's, from a shared group."""
 
 
 class Restorer:
@@ -106,52 +156,67 @@ class Restorer:
         Without an entry of the new JID there is nothing left of an earlier move, and nothing is
         read: of nearly all moves that is so.
 
+        :returns: the record, with the entries as they truly were before it.
         :raises StoreError: the journal cannot be read.
         """
         if divert.new_item is None:
             return None
-        return await self._past.latest_done(divert.contact, old=divert.new, new=divert.old)
+        return await self._earlier(divert, old=divert.new, new=divert.old)
 
     async def earlier_than(self, record: MoveRecord) -> MoveRecord | None:
         """As :meth:`earlier`, for a request in the journal."""
         if record.new_item is None:
             return None
-        return await self._past.latest_done(record.contact, old=record.new, new=record.old)
+        return await self._earlier(record, old=record.new, new=record.old)
+
+    async def _earlier(
+        self, asked: Divert | MoveRecord, *, old: str, new: str
+    ) -> MoveRecord | None:
+        found = await self._past.latest_done(asked.contact, old=old, new=new)
+        if found is None or not _of_one_owner(found, asked):
+            return None
+        was = worked_out(found, await self.related(found))
+        old_item = was[old] or RosterItem(old, Subscription.NONE)
+        return replace(found, old_item=old_item, new_item=was[new])
+
+    async def related(self, record: MoveRecord) -> list[Deed]:
+        """The contact's records with one of this record's addresses, this one too.
+
+        :raises StoreError: the journal cannot be read.
+        """
+        found = await self._past.related(record.contact, (record.old, record.new))
+        return [deed(*one) for one in found if _of_one_owner(one[0], record)]
 
     async def taken_back(
-        self, record: MoveRecord, at: datetime, changes: tuple[Change, ...] = ()
+        self,
+        record: MoveRecord,
+        at: datetime,
+        changes: tuple[Change, ...] = (),
+        *,
+        reopens: int | None = None,
     ) -> bool:
         """Make durable that a record was undone; False where it was before.
 
         :raises StoreError: the journal cannot be written.
         """
-        return await self._past.undone(record.id, at, changes, Reason.UNDONE)
+        return await self._past.undone(record.id, at, changes, Reason.UNDONE, reopens=reopens)
 
-    async def put_back(
-        self, record: MoveRecord
-    ) -> tuple[tuple[RosterItem, ...], tuple[RosterItem, ...]]:
-        """Bring the contact's entries to what they were before a record.
+    async def put_back(self, contact: str, was: Before, left: Before | None = None) -> PutBack:
+        """Bring the contact's entries to what they were.
 
         What one entry's server or the user's block list refuses is left out and shows in what is
         read back.
 
-        :returns: the entries of both JIDs as they were until now, and as they are now.
+        :param left: what the move left of them (:func:`component.core.restore.restore`).
         :raises LinkError: the stream was lost, or the user is gone; doing it again goes on.
         """
-        was = before(record)
-        with self._watching(record.contact, was) as watch:
-            found = await self._hook.entries(record.contact, was)
-            return found, await self._restore(record.contact, was, found, watch)
-
-    async def _restore(
-        self, contact: str, was: Before, found: tuple[RosterItem, ...], watch: _Watch
-    ) -> tuple[RosterItem, ...]:
-        """Make of the entries that were found those that were; returns them as they are now."""
-        plan = restore(was, found)
-        if plan.nothing:
-            return found
-        await self._carry_out(contact, plan, watch)
-        return await self._hook.entries(contact, was)
+        with self._watching(contact, was) as watch:
+            found = await self._hook.entries(contact, was)
+            plan = restore(was, found, left)
+            if plan.nothing:
+                return PutBack(found, found)
+            foreign = await self._carry_out(contact, plan, watch)
+            return PutBack(found, await self._hook.entries(contact, was), foreign)
 
     async def complete_return(
         self, record_id: int, earlier: MoveRecord, *, superseded: bool = False
@@ -169,32 +234,41 @@ class Restorer:
         """
         contact, was = earlier.contact, before(earlier)
         with self._watching(contact, was) as watch:
+            known = await self._past.get(earlier.id)
+            left = None if known is None else deed(*known).left
             later = await self._past.has_later(contact, record_id, was)
             found = await self._hook.entries(contact, was)
-            newer = superseded or watch.superseded or later
+            overtaken = superseded or watch.superseded or later
             wanted = _seen_by(item for item in was.values() if item is not None)
-            if newer or _seen_by(found) != wanted:
+            if overtaken or _seen_by(found) != wanted:
                 log.info("a later state stands: nothing is put back", id=record_id)
                 return found
-            return await self._restore(contact, was, found, watch)
+            plan = restore(was, found, left)
+            if plan.nothing:
+                return found
+            await self._carry_out(contact, plan, watch)
+            return await self._hook.entries(contact, was)
 
-    async def _carry_out(self, contact: str, plan: Restoration, watch: _Watch) -> None:
+    async def _carry_out(self, contact: str, plan: Restoration, watch: _Watch) -> frozenset[str]:
+        """Returns the entries that are not the user's to change."""
+        foreign: set[str] = set()
         if plan.send is not None and not watch.superseded:
             await self._send(contact, plan.send)
         for item in plan.entries:
             if watch.superseded:
-                return
+                return frozenset(foreign)
             try:
                 await self._hook.set_entry(contact, item)
             except RemoteError as error:
-                _refused("set", contact, item.jid, error)
+                _refused("set", contact, item.jid, error, foreign)
         for jid in plan.remove:
             if watch.superseded:
-                return
+                return frozenset(foreign)
             try:
                 await self._hook.remove_entry(contact, jid)
             except RemoteError as error:
-                _refused("remove", contact, jid, error)
+                _refused("remove", contact, jid, error, foreign)
+        return frozenset(foreign)
 
     async def _send(self, contact: str, plan: SendPlan) -> None:
         """All in one roster save; where that is refused, each address for itself.
@@ -279,24 +353,25 @@ class ContactUndo:
             if r.undone_at is None and not self._too_late(r) and same_account(r.account, now)
         ]
 
-    async def undo(self, asker: str, record_id: int) -> MoveRecord:
+    async def undo(self, asker: str, record_id: int) -> Undone:
         """Take back a change of the asker's own roster.
 
         :param asker: the prepared bare JID that gave the order.
-        :returns: the record as it is now.
+        :returns: the record as it is now, and what is not as it was before.
         :raises Refused: NO_SUCH_RECORD, NOT_YOURS, WRONG_STATE (nothing was changed, or it was
-            undone before), TOO_LATE, UNAVAILABLE (the rest is done by asking again).
+            undone before), TOO_LATE, NEWER (another move of one of the addresses stands on this
+            one), UNAVAILABLE (the rest is done by asking again).
         """
         return await self._undo(record_id, asker)
 
-    async def undo_any(self, record_id: int) -> MoveRecord:
+    async def undo_any(self, record_id: int) -> Undone:
         """As :meth:`undo`, by an admin: for any user, and whatever the time.
 
         The contact is told; one who orders it in person has the order's answer.
         """
         return await self._undo(record_id, None)
 
-    async def _undo(self, record_id: int, asker: str | None) -> MoveRecord:
+    async def _undo(self, record_id: int, asker: str | None) -> Undone:
         record, _ = await self._get(record_id)
         if asker is not None and jids.key(asker) != jids.key(record.contact):
             raise Refused(Problem.NOT_YOURS, id=str(record_id))
@@ -310,7 +385,7 @@ class ContactUndo:
                 raise Refused(Problem.TOO_LATE, id=str(record_id))
             accounts = {record.contact: record.account, record.old: record.old_account}
             with explained(), acting_for(accounts):
-                await self._take_back(record, audit)
+                found = await self._take_back(record, audit)
             log.info("undone", id=record.id, by="the contact" if asker else "an admin")
         if asker is None:
             self._notices.restored(
@@ -319,8 +394,9 @@ class ContactUndo:
                 name=record.old_item.name,
                 old=record.old,
                 new=record.new,
+                differences=found,
             )
-        return (await self._get(record_id))[0]
+        return Undone((await self._get(record_id))[0], found)
 
     async def _same_owners(self, record: MoveRecord, asker: str | None) -> None:
         """Both accounts of then have to be whose names they have now, as far as they are here.
@@ -346,18 +422,37 @@ class ContactUndo:
                     raise
                 return None
 
-    async def _take_back(self, record: MoveRecord, audit: Sequence[AuditRecord]) -> None:
-        was, now = await self._restorer.put_back(record)
-        left = restore(before(record), now)
-        if not left.nothing:
-            kept = ", ".join(sorted(left.jids))
+    async def _take_back(
+        self, record: MoveRecord, audit: Sequence[AuditRecord]
+    ) -> tuple[Difference, ...]:
+        """Returns what is not as it was."""
+        others = await self._restorer.related(record)
+        standing = newer(record, others)
+        if standing is not None:
+            raise Refused(Problem.NEWER, id=str(standing.id), old=standing.old, new=standing.new)
+        was, left = worked_out(record, others), deed(record, audit).left
+        back = await self._restorer.put_back(record.contact, was, left)
+        now, plan = back.now, restore(was, back.now, left)
+        plan = replace(plan, left=plan.left | back.foreign)
+        if plan.jids - back.foreign:
+            kept = ", ".join(sorted(plan.jids - back.foreign))
             raise Refused(Problem.UNAVAILABLE, why=f"the server did not change {kept}")
-        if jids.domain(record.old) in self._hosts:
+        granted = any(i.jid == record.old and i.subscription.grants for i in now)
+        if granted and jids.domain(record.old) in self._hosts:
             await self._restorer.regain(record)
-        changes = _changes(record, audit, was, now)
-        await self._restorer.taken_back(record, self._clock.now(), changes)
+        again = taken_back_by(record, others)
+        await self._restorer.taken_back(
+            record,
+            self._clock.now(),
+            _changes(record, audit, back.found, now, plan.left),
+            reopens=None if again is None else again.id,
+        )
         self._followed.forget(record.old, record.new)
         self._declined.note(record.contact, record.old, record.new)
+        if again is not None:
+            settled = again.settled_at or again.at
+            self._followed.note(again.old, again.new, settled.timestamp())
+        return differences(was, now, plan)
 
     def _too_late(self, record: MoveRecord) -> bool:
         settled = record.settled_at or record.at
@@ -376,19 +471,31 @@ def _changes(
     audit: Sequence[AuditRecord],
     was: Sequence[RosterItem],
     now: Sequence[RosterItem],
+    left: Collection[str],
 ) -> tuple[Change, ...]:
-    """What the undo changed.  Where a crash hid the first half, the audit of the move knows it."""
+    """What the undo changed.  Where a crash hid the first half, the audit of the move knows it,
+    unless the entry was left as the contact had made it.
+
+    At least one line, also where the contact had done it all by hand: it was undone by order.
+    """
     after = {item.jid: item for item in now}
     until_now = {item.jid: item for item in was}
     left_by_move = {entry.jid: entry.after for entry in audit}
     changes = []
     for jid in before(record):
         earlier = until_now.get(jid)
-        if earlier == after.get(jid):
+        if earlier == after.get(jid) and jid not in left:
             earlier = left_by_move.get(jid, earlier)
         if earlier != after.get(jid):
             changes.append(Change(jid, earlier, after.get(jid)))
+    if not changes:
+        changes.append(Change(record.old, after.get(record.old), after.get(record.old)))
     return tuple(changes)
+
+
+def _of_one_owner(other: MoveRecord, record: Divert | MoveRecord) -> bool:
+    """Whether both are of one account, and not of two who had its name one after the other."""
+    return record.account is None or same_account(other.account, record.account)
 
 
 def _seen_by(items: Iterable[RosterItem]) -> set[str]:
@@ -396,7 +503,12 @@ def _seen_by(items: Iterable[RosterItem]) -> set[str]:
     return {item.jid for item in items if item.subscription.grants}
 
 
-def _refused(what: str, contact: str, jid: str, error: RemoteError) -> None:
+def _refused(
+    what: str, contact: str, jid: str, error: RemoteError, foreign: set[str] | None = None
+) -> None:
+    """Log it; an entry from a shared group is the admin's (hook protocol 5)."""
+    if foreign is not None and error.condition == Condition.NOT_ALLOWED:
+        foreign.add(jid)
     log.warning(
         "the server refuses a part of a restoration",
         part=what,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -23,7 +24,9 @@ class HookSetup:
     :param hosts: the hosts whose users are served
     :param secret: the secret in clear, or ``None`` for a placeholder
     :param secret_place: where the secret is to be found, to stand beside the placeholder
-    :param folder: where the module was installed, or ``None`` if it was not
+    :param folder: where the server finds the module, or ``None`` if it was not installed
+    :param appends: whether this Prosody can add to its lists (13.0 and newer) or only replace them
+    :param found: whether its ``plugin_paths`` name the folder already
     """
 
     jid: str
@@ -33,41 +36,64 @@ class HookSetup:
     secret: str | None = None
     secret_place: str = ""
     folder: Path | None = None
+    appends: bool = False
+    found: bool = False
 
 
 # Prosody ---------------------------------------------------------------------------------------
 
+PROSODY_HEADER = "-- xmpp-moved"
+"""How a file begins that holds our lines alone."""
+
 
 def prosody_lines(setup: HookSetup) -> str:
-    """The lines to add to ``prosody.cfg.lua``, valid Lua as they stand."""
-    folder = str(setup.folder) if setup.folder else "/usr/local/lib/prosody/modules"
-    lines = [
-        "-- 1. In the global part, above the first VirtualHost. Keep the paths that are there.",
-        f"plugin_paths = {{ {lua_string(folder)} }}",
-        *_ports(setup),
-        "",
-        "-- 2. In the section of each host. If it has a modules_enabled already, add",
-        '--    "moved_hook" to it instead; the global modules stay enabled in any case.',
-    ]
-    for host in setup.hosts:
-        lines += [
-            f"VirtualHost {lua_string(host)}",
-            '    modules_enabled = { "moved_hook" }',
-            f"    moved_hook_component = {lua_string(setup.jid)}",
-            "",
-        ]
+    """A file for Prosody to include, valid Lua as it stands.
+
+    It has no section but that of the component, which loads the module on the hosts: what other
+    files say of the hosts, their ``modules_enabled`` above all, is not replaced.
+    """
     secret = lua_string(PLACEHOLDER if setup.secret is None else setup.secret)
     hint = ""
     if setup.secret is None:
         hint = f" -- {setup.secret_place}" if setup.secret_place else " -- [component] secret"
-    lines += [
-        "-- 3. At the end.",
+    lines = [
+        f"{PROSODY_HEADER}: a file of its own, for Prosody to include.",
+        *_plugin_paths(setup),
+        *_ports(setup),
+        "",
         f"Component {lua_string(setup.jid)}",
         f"    component_secret = {secret}{hint}",
         "    -- Of two streams the later counts: Prosody may take long to see that one is dead.",
         '    component_conflict_resolve = "kick_old"',
+        "    -- Loads the module here and on these hosts; their own sections stay as they are.",
+        '    modules_enabled = { "moved_hook" }',
+        f"    moved_hook_hosts = {{ {', '.join(map(lua_string, setup.hosts))} }}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _plugin_paths(setup: HookSetup) -> list[str]:
+    """``plugin_paths`` where Prosody would not look into the folder by itself."""
+    if setup.folder is None or setup.found:
+        return []
+    folder = lua_string(str(setup.folder))
+    if setup.appends:
+        return [
+            "if not plugin_paths then plugin_paths = {} end",
+            f"plugin_paths: append {{ {folder} }}",
+        ]
+    return [
+        "-- This line replaces another plugin_paths: if there is one, add the folder to that.",
+        f"plugin_paths = {{ {folder} }}",
+    ]
+
+
+def prosody_paths(text: str) -> list[str] | None:
+    """The folders in the ``plugin_paths`` of a file of Prosody's; None: it has none."""
+    found = re.findall(
+        r"^[ \t]*plugin_paths\s*(?:=|:\s*append)\s*\{(.*?)\}", text, re.MULTILINE | re.DOTALL
+    )
+    return re.findall(r"""["']([^"']+)["']""", " ".join(found)) if found else None
 
 
 def _ports(setup: HookSetup) -> list[str]:
@@ -97,7 +123,7 @@ def prosody_commands(setup: HookSetup, installed: Installed | None) -> list[str]
     """The shell commands that make Prosody use what was installed and configured."""
     if installed is Installed.UPDATED:
         return [f"prosodyctl shell module reload moved_hook {host}" for host in setup.hosts]
-    return ["prosodyctl check config", "systemctl restart prosody"]
+    return ["systemctl restart prosody && xmpp-moved check"]
 
 
 def lua_string(text: str) -> str:
@@ -108,25 +134,22 @@ def lua_string(text: str) -> str:
 
 # ejabberd -------------------------------------------------------------------------------------
 
-_EJABBERD_SOURCES = "/var/lib/ejabberd/.ejabberd-modules/sources"
+EJABBERD_BEGIN, EJABBERD_END = "# xmpp-moved: begin", "# xmpp-moved: end"
+"""Around each part that is ours in ``ejabberd.yml``, so that all can be taken out again."""
+_OURS = re.compile(rf"^ *{EJABBERD_BEGIN}\n.*?^ *{EJABBERD_END}(?:\n|\Z)", re.MULTILINE | re.DOTALL)
+
+
+class CannotEdit(ValueError):
+    """The lines have no safe place in this ``ejabberd.yml``; the text says why."""
 
 
 def ejabberd_lines(setup: HookSetup) -> str:
     """The lines to add to ``ejabberd.yml``; each part says where it belongs."""
-    secret = _quoted(PLACEHOLDER if setup.secret is None else setup.secret)
-    hint = f" # {setup.secret_place or '[component] secret'}" if setup.secret is None else ""
     lines = [
         "# 1. Below listen:, a listener for this component alone: components that share one",
         "#    can write each other's address into their stanzas (seen on 24.12).",
         "listen:",
-        "  -",
-        f"    port: {setup.port}",
-        f"    ip: {_quoted(setup.host if _is_address(setup.host) else '127.0.0.1')}",
-        "    module: ejabberd_service",
-        "    access: all",
-        "    hosts:",
-        f"      {_quoted(setup.jid)}:",
-        f"        password: {secret}{hint}",
+        *_indented("  ", _listener(setup)),
         "",
         "# 2. Below modules:, add store_current_id to the mod_roster that is there. Without it",
         "#    each roster push hashes the whole roster (seen: 23 moves a second instead of 200).",
@@ -134,10 +157,36 @@ def ejabberd_lines(setup: HookSetup) -> str:
         "  mod_roster:",
         "    versioning: true",
         "    store_current_id: true",
+        "#    Where mod_pres_counter is on (as Debian has it), raise it or take it out:",
+        "#    of 5 presences a minute it drops the sixth without a word, and a contact who follows",
+        "#    a move costs three, so that moves take hours.",
+        "#  mod_pres_counter:",
+        "#    count: 200",
+        "#    interval: 60",
         "",
         "# 3. The module, on each host that is served.",
-        "append_host_config:",
+        *_on_hosts(setup),
     ]
+    return "\n".join(lines) + "\n"
+
+
+def _listener(setup: HookSetup) -> list[str]:
+    secret = _quoted(PLACEHOLDER if setup.secret is None else setup.secret)
+    hint = f" # {setup.secret_place or '[component] secret'}" if setup.secret is None else ""
+    return [
+        "-",
+        f"  port: {setup.port}",
+        f"  ip: {_quoted(setup.host if _is_address(setup.host) else '127.0.0.1')}",
+        "  module: ejabberd_service",
+        "  access: all",
+        "  hosts:",
+        f"    {_quoted(setup.jid)}:",
+        f"      password: {secret}{hint}",
+    ]
+
+
+def _on_hosts(setup: HookSetup) -> list[str]:
+    lines = ["append_host_config:"]
     for host in setup.hosts:
         lines += [
             f"  {_quoted(host)}:",
@@ -145,16 +194,103 @@ def ejabberd_lines(setup: HookSetup) -> str:
             "      mod_moved_hook:",
             f"        component: {_quoted(setup.jid)}",
         ]
+    return lines
+
+
+def ejabberd_edited(text: str, setup: HookSetup) -> str:
+    """An ``ejabberd.yml`` with the lines in their places, and all else as it was.
+
+    What an earlier call put in is replaced.
+
+    :raises CannotEdit: the file is not written in a way that leaves no doubt where they belong
+    """
+    lines = ejabberd_without(text).splitlines()
+    listen, modules = _key(lines, "listen"), _key(lines, "modules")
+    if any(re.match(r"append_host_config *:", line) for line in lines):
+        raise CannotEdit("it has an append_host_config already")
+    port = next((n for n in _below(lines, listen) if _is_port(lines[n], setup.port)), None)
+    if port is not None:
+        raise CannotEdit(
+            f"line {port + 1} has port {setup.port} already; give [component] port another"
+        )
+    first = next(iter(_below(lines, listen)), None)
+    item = re.match(r"( *)-(?: |$)", lines[first]) if first is not None else None
+    if item is None:
+        raise CannotEdit("listen: is no list with an item a line")
+    roster = next((n for n in _below(lines, modules) if _is_roster(lines[n])), None)
+    # From the end on, so that the numbers of lines hold.
+    parts = [(len(lines), "", _on_hosts(setup)), (listen + 1, item[1], _listener(setup))]
+    if roster is not None and (indent := _option_indent(lines, roster)) is not None:
+        parts.append((roster + 1, indent, ["store_current_id: true"]))
+    for at, indent, part in sorted(parts, key=lambda part: part[0], reverse=True):
+        lines[at:at] = _indented(indent, [EJABBERD_BEGIN, *part, EJABBERD_END])
     return "\n".join(lines) + "\n"
 
 
-def ejabberd_commands(setup: HookSetup, installed: Installed | None) -> list[str]:
-    """The shell commands that make ejabberd use what was installed and configured."""
-    folder = setup.folder or Path(_EJABBERD_SOURCES)
-    compile_it = "ejabberdctl module_install mod_moved_hook"
+def ejabberd_without(text: str) -> str:
+    """An ``ejabberd.yml`` without what :func:`ejabberd_edited` put in."""
+    return _OURS.sub("", text)
+
+
+def _key(lines: Sequence[str], name: str) -> int:
+    """Where a key of the file itself stands that has its value on the lines below."""
+    found = [n for n, line in enumerate(lines) if re.match(rf"{name} *: *(#.*)?$", line)]
+    if len(found) != 1:
+        raise CannotEdit(f"it has {len(found) or 'no'} lines {name}: of its own")
+    return found[0]
+
+
+def _below(lines: Sequence[str], key: int) -> list[int]:
+    """The lines of a key's value, without empty ones and comments."""
+    found = []
+    for n in range(key + 1, len(lines)):
+        if re.match(r"[^\s#-]", lines[n]):
+            break
+        if re.match(r" *[^\s#]", lines[n]):
+            found.append(n)
+    return found
+
+
+def _is_port(line: str, port: int) -> bool:
+    return re.match(rf"[ -]*port *: *{port} *(#.*)?$", line) is not None
+
+
+def _is_roster(line: str) -> bool:
+    return re.match(r" +mod_roster *: *(#.*)?$", line) is not None
+
+
+def _option_indent(lines: Sequence[str], roster: int) -> str | None:
+    """How mod_roster's options are indented; None: it has none, or the one that we add."""
+    own = len(lines[roster]) - len(lines[roster].lstrip())
+    indents = []
+    for n in _below(lines, roster):
+        indent = len(lines[n]) - len(lines[n].lstrip())
+        if indent <= own:
+            break
+        if lines[n].lstrip().startswith("store_current_id"):
+            return None
+        indents.append(indent)
+    return " " * indents[0] if indents else None
+
+
+def ejabberd_install(installed: Installed | None) -> list[str]:
+    """The shell commands that compile the module and see that it is there.
+
+    They come before anything in the configuration names it: an ejabberd that cannot load a module
+    of its configuration does not start.
+    """
+    verb = "module_upgrade" if installed is Installed.UPDATED else "module_install"
+    commands = [
+        f"ejabberdctl {verb} mod_moved_hook &&",
+        "ejabberdctl modules_installed | grep mod_moved_hook",
+    ]
     if installed is Installed.UPDATED:
-        compile_it = "ejabberdctl module_upgrade mod_moved_hook"
-    return [f"chown -R ejabberd: {folder}", compile_it, "systemctl restart ejabberd"]
+        commands.append("# Should this fail, do not restart ejabberd before it has worked.")
+    return commands
+
+
+def _indented(indent: str, lines: Sequence[str]) -> list[str]:
+    return [f"{indent}{line}" for line in lines]
 
 
 def _is_address(host: str) -> bool:

@@ -26,7 +26,7 @@ from typing import Any, Final, Self
 import structlog
 
 from component.core.journey.model import Problem, Progress, Refused
-from component.engine.movers.orders import AdminOrders
+from component.engine.movers.orders import ControlOrders
 from component.ops.control_json import progress_dict
 from component.ops.control_orders import WATCH, BadRequest, Fault, carry_out, parse
 
@@ -51,7 +51,7 @@ class ControlServer:
     :param orders: who carries them out
     """
 
-    def __init__(self, path: str, orders: AdminOrders) -> None:
+    def __init__(self, path: str, orders: ControlOrders) -> None:
         self._path = path
         self._orders = orders
         self._server: asyncio.Server | None = None

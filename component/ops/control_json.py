@@ -117,6 +117,9 @@ def progress_dict(progress: Progress) -> dict[str, Any]:
         "total": progress.total,
         "seconds_left": left if left is not None and math.isfinite(left) else None,
         "by_hand": list(progress.by_hand),
+        "again": progress.again,
+        "unanswered": list(progress.unanswered),
+        "waits": progress.waits,
     }
 
 
@@ -141,6 +144,9 @@ def _progress(given: Any) -> Progress:
         total=int(given["total"]),
         seconds_left=None if left is None else float(left),
         by_hand=tuple(str(jid) for jid in given["by_hand"]),
+        again=int(given.get("again", 0)),
+        unanswered=tuple(str(jid) for jid in given.get("unanswered", ())),
+        waits=bool(given.get("waits", False)),
     )
 
 

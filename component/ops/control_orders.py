@@ -1,4 +1,4 @@
-"""The orders that the control socket knows: a fixed table, each entry one call of AdminOrders."""
+"""The orders that the control socket knows: a fixed table, each entry one call of ControlOrders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from component.engine.movers.orders import AdminOrders
+from component.engine.movers.orders import ControlOrders
 from component.ops.control_json import contact_dict, progress_dict, record_dict
 
 WATCH: Final = "watch"
@@ -72,7 +72,7 @@ def parse(line: bytes) -> Request:
     )
 
 
-async def carry_out(orders: AdminOrders, request: Request) -> Any:
+async def carry_out(orders: ControlOrders, request: Request) -> Any:
     """Have an order other than WATCH carried out; returns its result as JSON values.
 
     :raises Refused: it cannot be done.
@@ -80,12 +80,12 @@ async def carry_out(orders: AdminOrders, request: Request) -> Any:
     return await _ORDERS[request.order][1](orders, request)
 
 
-async def _list(orders: AdminOrders, request: Request) -> Any:
+async def _list(orders: ControlOrders, request: Request) -> Any:
     found = await orders.all_journeys(running_only=request.running)
     return [progress_dict(progress) for progress in found]
 
 
-async def _show(orders: AdminOrders, request: Request) -> Any:
+async def _show(orders: ControlOrders, request: Request) -> Any:
     progress, contacts = await orders.show_any(request.id)
     return {
         "progress": progress_dict(progress),
@@ -93,38 +93,55 @@ async def _show(orders: AdminOrders, request: Request) -> Any:
     }
 
 
-async def _pause(orders: AdminOrders, request: Request) -> Any:
+async def _pause(orders: ControlOrders, request: Request) -> Any:
     return progress_dict(await orders.pause_any(request.id))
 
 
-async def _resume(orders: AdminOrders, request: Request) -> Any:
+async def _resume(orders: ControlOrders, request: Request) -> Any:
     return progress_dict(await orders.resume_any(request.id))
 
 
-async def _undo(orders: AdminOrders, request: Request) -> Any:
+async def _undo(orders: ControlOrders, request: Request) -> Any:
     return progress_dict(await orders.undo_any(request.id))
 
 
-async def _undo_followed(orders: AdminOrders, request: Request) -> Any:
-    return record_dict(await orders.undo_any_followed(request.id))
+async def _undo_followed(orders: ControlOrders, request: Request) -> Any:
+    undone = await orders.undo_any_followed(request.id)
+    differences = [{"jid": one.jid, "cause": one.cause.value} for one in undone.differences]
+    return {**record_dict(undone.record), "differences": differences}
 
 
-async def _pause_all(orders: AdminOrders, request: Request) -> Any:
+async def _pause_all(orders: ControlOrders, request: Request) -> Any:
     return await _set_paused(orders, True)
 
 
-async def _resume_all(orders: AdminOrders, request: Request) -> Any:
+async def _resume_all(orders: ControlOrders, request: Request) -> Any:
     return await _set_paused(orders, False)
 
 
-async def _set_paused(orders: AdminOrders, paused: bool) -> Any:
+async def _set_paused(orders: ControlOrders, paused: bool) -> Any:
     settings = await orders.run_time()
     if settings.paused != paused:
         await orders.set_run_time(replace(settings, paused=paused))
     return {"paused": paused, "changed": settings.paused != paused}
 
 
-async def _run_time(orders: AdminOrders, request: Request) -> Any:
+async def _standing(orders: ControlOrders, request: Request) -> Any:
+    found = await orders.standing()
+    return {"running": sum(j.state.running for j in found), "all": len(found)}
+
+
+async def _withdraw_all(orders: ControlOrders, request: Request) -> Any:
+    done = await orders.withdraw_all()
+    return {
+        "withdrawn": list(done.withdrawn),
+        "cancelled": list(done.cancelled),
+        "handovers": list(done.handovers),
+        "left": {str(id): why for id, why in done.left.items()},
+    }
+
+
+async def _run_time(orders: ControlOrders, request: Request) -> Any:
     settings = await orders.run_time()
     return {
         "paused": settings.paused,
@@ -138,7 +155,7 @@ def _listed(domains: tuple[str, ...] | None) -> list[str] | None:
     return None if domains is None else list(domains)
 
 
-_Run = Callable[[AdminOrders, Request], Awaitable[Any]]
+_Run = Callable[[ControlOrders, Request], Awaitable[Any]]
 _ORDERS: Final[Mapping[str, tuple[frozenset[str], _Run]]] = {
     "list": (frozenset({"running"}), _list),
     "show": (frozenset({"id"}), _show),
@@ -149,6 +166,8 @@ _ORDERS: Final[Mapping[str, tuple[frozenset[str], _Run]]] = {
     "pause-all": (frozenset(), _pause_all),
     "resume-all": (frozenset(), _resume_all),
     "run-time": (frozenset(), _run_time),
+    "standing": (frozenset(), _standing),
+    "withdraw-all": (frozenset(), _withdraw_all),
 }
 _TAKES: Final[Mapping[str, frozenset[str]]] = {
     WATCH: frozenset(),

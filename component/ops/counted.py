@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from component.core.journey.model import JourneyContact, Progress
-from component.core.records import MoveRecord
-from component.engine.movers.orders import AdminOrders, RunTime
+from component.core.journey.model import Journey, JourneyContact, Progress
+from component.core.restore import Undone
+from component.engine.movers.leaving import Withdrawal
+from component.engine.movers.orders import ControlOrders, RunTime
 
 
 class CountedOrders:
@@ -15,7 +16,7 @@ class CountedOrders:
     Reading what is in force is no order.
     """
 
-    def __init__(self, orders: AdminOrders, count: Callable[[str], None]) -> None:
+    def __init__(self, orders: ControlOrders, count: Callable[[str], None]) -> None:
         self._orders = orders
         self._count = count
 
@@ -48,10 +49,19 @@ class CountedOrders:
         self._count("undo")
         return await self._orders.undo_any(journey)
 
-    async def undo_any_followed(self, record: int) -> MoveRecord:
+    async def undo_any_followed(self, record: int) -> Undone:
         """See :class:`AdminOrders`."""
         self._count("undo-followed")
         return await self._orders.undo_any_followed(record)
+
+    async def standing(self) -> Sequence[Journey]:
+        """See :class:`ControlOrders`."""
+        return await self._orders.standing()
+
+    async def withdraw_all(self) -> Withdrawal:
+        """See :class:`ControlOrders`."""
+        self._count("withdraw-all")
+        return await self._orders.withdraw_all()
 
     async def run_time(self) -> RunTime:
         """See :class:`AdminOrders`."""

@@ -5,6 +5,7 @@ Ours go there directly: through the stdlib each took twice the time, and there i
 Text for people, or one JSON object a line (``event``, ``level``, ``logger``, ``timestamp``, and
 what the event brings).  Times are UTC (RFC 3339).  Libraries are heard from
 ``warning`` on, whatever our own level: at debug, slixmpp writes whole stanzas, secrets included.
+Of our own warnings and errors that are alike, only some are written in a while.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final, TextIO
 
 import structlog
@@ -23,6 +27,13 @@ ROSTER_KEYS: Final = frozenset(
     | {"stanza", "payload", "before", "after", "changes"}
 )
 """Event keys that carry what a user wrote into a roster: only debug may show their values."""
+
+ALIKE: Final = 20
+"""Warnings, or errors, of the same event that are written in :data:`ALIKE_SECONDS`: what somebody
+outside can cause must not fill the disk."""
+ALIKE_SECONDS: Final = 10.0
+_EVENTS = 1000
+"""Events that are counted."""
 
 _HIDDEN = "(shown at debug only)"
 
@@ -67,11 +78,40 @@ def configure(level: str = "info", format: str = "text", stream: TextIO | None =
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     structlog.configure(
-        processors=[*shared, *_renderers(format, out)],
+        processors=[Sparing(), *shared, *_renderers(format, out)],
         logger_factory=lambda name="component": _Lines(name, out),
         wrapper_class=structlog.make_filtering_bound_logger(number),
         cache_logger_on_first_use=False,
     )
+
+
+class Sparing:
+    """Structlog processor: of warnings and errors that are alike a few are written in a while.
+
+    The next one that is says how many were not (``left_out``).
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        """When the first one of an event came, and how many since."""
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        """Pass an event on, or drop it."""
+        if method in ("debug", "info"):
+            return event
+        key, now = str(event.get("event")), self._clock()
+        since, number = self._seen.pop(key, (now, 0))
+        if now - since >= ALIKE_SECONDS:
+            if number > ALIKE:
+                event["left_out"] = number - ALIKE
+            since, number = now, 0
+        self._seen[key] = (since, number + 1)
+        if len(self._seen) > _EVENTS:
+            self._seen.popitem(last=False)
+        if number >= ALIKE:
+            raise structlog.DropEvent
+        return event
 
 
 class _Lines:

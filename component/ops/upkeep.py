@@ -119,7 +119,8 @@ class Upkeep:
     """All of it for one component.
 
     :param health: how the component is
-    :param ready: whether it is at work; the first time is told to the service manager
+    :param started: whether the first attempt to get to work is over, whatever came of it; that is
+        told to the service manager, and its status says what is missing
     :param look: looks whether the hooks are still there
     :param figures: takes figures that the database must be asked for
     :param prune: removes what nobody needs any more
@@ -133,7 +134,7 @@ class Upkeep:
         hosts: Sequence[str],
         *,
         health: Callable[[], Health],
-        ready: Callable[[], bool],
+        started: Callable[[], bool],
         look: Callable[[], Awaitable[None]],
         figures: Callable[[], Awaitable[None]],
         prune: Callable[[], Awaitable[None]],
@@ -143,7 +144,7 @@ class Upkeep:
         self._pulse = pulse
         self._hosts = tuple(hosts)
         self._health = health
-        self._ready = ready
+        self._started = started
         self._look = look
         self._figures = figures
         self._prune = prune
@@ -158,7 +159,7 @@ class Upkeep:
             {host: host not in missing for host in self._hosts},
         )
         self._manager.status(sentence(health, hosts=len(self._hosts)))
-        if self._ready():
+        if self._started():
             self._manager.ready()
 
     async def _tell(self) -> None:

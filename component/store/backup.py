@@ -20,7 +20,7 @@ from sqlalchemy import NullPool, create_engine
 
 from component.store.connect import BUSY_TIMEOUT_MS, check_folder, locate, prepare_file
 from component.store.errors import StoreError, translate
-from component.store.lock import FileLock
+from component.store.lock import FileLock, owned_as
 from component.store.migrations import HEAD, REVISIONS
 from component.store.schema import revision
 
@@ -99,8 +99,7 @@ def restore(url: str, source: Path) -> Restored:
         raise StoreError(f"{source} is no file; name one that `xmpp-moved db backup` made")
     if place.exists() and source.samefile(place):
         raise StoreError(f"{source} is the database itself; name a backup")
-    with FileLock.acquire(place) as lock:
-        _owned_as(lock.path, place)
+    with FileLock.acquire(place):
         made = _beside(place)
         try:
             try:
@@ -111,7 +110,7 @@ def restore(url: str, source: Path) -> Restored:
                 raise _told(error, source) from error
             found = _examine(made, source)
             _sync(made)
-            _owned_as(made, place)
+            owned_as(made, place)
             aside = _put_aside(place)
             made.replace(place)
             _sync(place.parent)
@@ -178,13 +177,6 @@ def _known(found: str, source: Path) -> None:
             f"{source} has schema {found}, which this release does not know (newest: {HEAD}); "
             f"install the newer xmpp-moved that wrote it. Nothing was changed"
         )
-
-
-def _owned_as(made: Path, place: Path) -> None:
-    """Give a file to whom the database, or else its folder, belongs: root may restore for them."""
-    like = (place if place.exists() else place.parent).stat()
-    if os.geteuid() == 0:
-        os.chown(made, like.st_uid, like.st_gid)
 
 
 def _put_aside(place: Path) -> Path | None:

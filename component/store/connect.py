@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from component.store.errors import StoreError, StoreMissing, StoreReadOnly
+from component.store.lock import owned_as
 
 BUSY_TIMEOUT_MS = 5000
 """How long a statement waits for another process's lock, milliseconds."""
@@ -106,6 +107,7 @@ def prepare_file(path: Path, *, create: bool) -> None:
                 f"`xmpp-moved db upgrade`, or correct [database] url"
             )
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        owned_as(path, path.parent)
     except OSError as error:
         kind = StoreReadOnly if error.errno in (errno.EACCES, errno.EROFS) else StoreError
         raise kind(

@@ -64,6 +64,7 @@ _START_LOCK = 0x6D6F7665
 _PUT_CHUNK = 1000  # a slow server has its time (STATEMENT_SECONDS) for each of these
 FINAL = tuple(state.value for state in JourneyState if state.final)
 UNENDED = tuple(s.value for s in JourneyState if s.running or s is JourneyState.PAUSED)
+UNFOLLOWED = (*sorted(state.value for state in machine.OPEN), ContactState.GIVEN_UP.value)
 _UNANSWERED = tuple(state.value for state in machine.OPEN)
 
 _STATE = (

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
+from component.core.journey import contacts as machine
 from component.core.journey import told
 from component.core.journey.model import (
     ContactState,
@@ -38,6 +39,12 @@ _PUBLISHED = (
     JourneyState.NOTIFYING.value,
     JourneyState.SETTLING.value,
     JourneyState.DONE.value,
+)
+_LED_AWAY = and_(
+    JourneyRow.kind.in_((Kind.AWAY.value, Kind.BOTH.value)),
+    JourneyRow.state.in_(_PUBLISHED),
+    JourneyRow.old_account.is_distinct_from(NOBODYS),
+    JourneyRow.new_account.is_distinct_from(NOBODYS),
 )
 
 
@@ -161,6 +168,16 @@ class Journeys:
         # Sorted here: the order of a PostgreSQL database depends on its collation.
         return sorted(found, key=lambda contact: contact.jid)
 
+    async def unfollowed(self, id: int) -> Contacts:
+        """Contacts of a journey who may follow yet (:func:`machine.to_follow`)."""
+        contacts = table(ContactRow)
+        wanted = select(contacts).where(
+            contacts.c.journey_id == id, contacts.c.state.in_(rows.UNFOLLOWED)
+        )
+        async with self._database.reading() as session:
+            found = map(rows.contact_of, await session.execute(wanted))
+            return [contact for contact in found if machine.to_follow(contact)]
+
     async def contact(self, id: int, jid: str) -> JourneyContact | None:
         """One contact of a journey, or None."""
         contacts = table(ContactRow)
@@ -253,19 +270,24 @@ class Journeys:
         """The newest journey away from ``old`` that has published its statement, if any."""
         wanted = (
             select(JourneyRow)
-            .where(
-                JourneyRow.old == old,
-                JourneyRow.kind.in_((Kind.AWAY.value, Kind.BOTH.value)),
-                JourneyRow.state.in_(_PUBLISHED),
-                JourneyRow.old_account.is_distinct_from(NOBODYS),
-                JourneyRow.new_account.is_distinct_from(NOBODYS),
-            )
+            .where(JourneyRow.old == old, _LED_AWAY)
             .order_by(JourneyRow.id.desc())
             .limit(1)
         )
         async with self._database.reading() as session:
             row = (await session.scalars(wanted)).first()
             return None if row is None else rows.journey_of(row)
+
+    async def left(self) -> frozenset[str]:
+        """The accounts that have a :meth:`successor`."""
+        found: set[str] = set()
+        async with self._database.reading() as session:
+            stream = await session.stream_scalars(
+                select(JourneyRow.old).where(_LED_AWAY).distinct()
+            )
+            async for part in stream.partitions(_READ_CHUNK):
+                found.update(part)
+        return frozenset(found)
 
     async def last_started(self, old_or_new: str) -> Found:
         """Journeys of this account (old or new) that were started, the last started first."""

@@ -39,6 +39,7 @@ class FileLock:
                 f"xmpp-moved write access to the folder {path.parent}"
             ) from error
         try:
+            owned_as(path, database)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
@@ -73,6 +74,13 @@ class FileLock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def owned_as(made: Path, place: Path) -> None:
+    """Give a file to whom the database, or else its folder, belongs: root may work for them."""
+    like = (place if place.exists() else place.parent).stat()
+    if os.geteuid() == 0:
+        os.chown(made, like.st_uid, like.st_gid)
 
 
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)

@@ -7,7 +7,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, and_, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from component.core.model import Reason
@@ -15,6 +15,7 @@ from component.core.records import (
     Accepted,
     AuditRecord,
     Change,
+    FollowedBy,
     MoveRecord,
     MoveState,
     NewRecord,
@@ -38,6 +39,7 @@ from component.store.handovers import Handovers
 from component.store.holder import Holder
 from component.store.journal import Journal
 from component.store.journeys import Journeys
+from component.store.jsonio import optional_item_from_json
 from component.store.lock import FileLock
 from component.store.models import Audit, Meta, Move, as_utc, table
 from component.store.schema import migrate, require_current
@@ -45,7 +47,7 @@ from component.store.settings import UserSettings
 from component.store.shared import LEASE_SECONDS, Shared
 from component.store.states import by_state
 from component.store.writer import ServerWriter, Writer, open_writer
-from component.store.writes import FINAL, OPEN, undo
+from component.store.writes import FINAL, OPEN, explain, undo
 
 if TYPE_CHECKING:
     from component.store.leases import Leases
@@ -233,9 +235,17 @@ class Store:
         return await self._database.writing().submit(rows.settle_row(id, s), patience=patience)
 
     async def undone(
-        self, id: int, at: datetime, changes: tuple[Change, ...], reason: Reason
+        self,
+        id: int,
+        at: datetime,
+        changes: tuple[Change, ...],
+        reason: Reason,
+        *,
+        reopens: int | None = None,
     ) -> bool:
         """Journal that a move which is DONE was taken back, and how; durable on return.
+
+        :param reopens: another one that this one had taken back, and that stands again.
 
         False, and nothing changes, unless it is DONE and was not taken back before.  Raises
         StoreError, or ValueError for a time without zone.
@@ -244,7 +254,23 @@ class Store:
         journal = self._database.writing()
 
         def job(connection: Connection) -> int:
-            return undo(connection, id, moment, reason.value, texts, self._holder)
+            return undo(connection, id, moment, reason.value, texts, self._holder, reopens)
+
+        return bool(await journal.run(job))
+
+    async def explain(
+        self, id: int, at: datetime, user: str, changes: tuple[Change, ...], reason: Reason
+    ) -> bool:
+        """Add to the audit of a move what was done to the list of another user because of it.
+
+        False where there is no such move.  Raises StoreError, or ValueError for a time without
+        zone.
+        """
+        moment, texts = as_utc(at), rows.change_texts(changes)
+        journal = self._database.writing()
+
+        def job(connection: Connection) -> int:
+            return explain(connection, id, moment, user, reason.value, texts)
 
         return bool(await journal.run(job))
 
@@ -356,6 +382,64 @@ class Store:
         async with self._database.reading() as session:
             found = (await session.scalars(wanted)).first()
             return None if found is None else rows.move_record(found)
+
+    async def related(
+        self, contact: str, jids: Collection[str]
+    ) -> list[tuple[MoveRecord, list[AuditRecord]]]:
+        """Moves of this contact that are TAKING or DONE with one of these as old or new JID.
+
+        Oldest first, each with its audit in order; all JIDs prepared and bare.  Those that are to
+        be settled by now count as such.
+        """
+        if self._journal is not None:
+            await self._journal.flush()
+        states = (MoveState.TAKING.value, MoveState.DONE.value)
+        named = or_(Move.old.in_(jids), Move.new.in_(jids))
+        wanted = select(Move).where(Move.contact == contact, Move.state.in_(states), named)
+        async with self._database.reading() as session:
+            moves = (await session.scalars(wanted.order_by(Move.id))).all()
+            lines = select(Audit).where(Audit.move_id.in_([move.id for move in moves]))
+            audit: dict[int, list[AuditRecord]] = {move.id: [] for move in moves}
+            for line in await session.scalars(lines.order_by(Audit.id)):
+                audit[line.move_id].append(rows.audit_record(line))
+            return [(rows.move_record(move), audit[move.id]) for move in moves]
+
+    async def followed_by(self, contact: str, since: datetime) -> list[FollowedBy]:
+        """Whom a contact has followed since then, and not taken back, or may follow; by id.
+
+        All JIDs prepared and bare.
+        """
+        done = and_(
+            Move.state == MoveState.DONE.value,
+            Move.undone_at.is_(None),
+            Move.settled_at >= as_utc(since),
+        )
+        # Without the stanzas, which may be large.
+        wanted = (
+            select(
+                Move.id,
+                Move.old,
+                Move.new,
+                Move.new_item,
+                Move.settled_at,
+                Move.at,
+            )
+            .where(Move.contact == contact, or_(done, Move.state.in_(OPEN)))
+            .order_by(Move.id)
+        )
+        async with self._database.reading() as session:
+            return [
+                FollowedBy(
+                    id=row.id,
+                    contact=contact,
+                    old=row.old,
+                    new=row.new,
+                    new_item=optional_item_from_json(row.new_item),
+                    at=row.settled_at or row.at,
+                    open=row.settled_at is None,
+                )
+                for row in await session.execute(wanted)
+            ]
 
     async def accepted_since(self, since: datetime) -> list[Accepted]:
         """Moves verified, followed and not undone, by when they were settled, oldest first."""

@@ -142,6 +142,7 @@ _SETTLE = (
         detail=bindparam("b_detail"),
         settled_at=bindparam("b_at"),
         noticed_at=bindparam("b_noticed_at"),
+        stanza="",  # whoever sent it chose its length; only what is open may be handed back
     )
 )
 _EXPLAIN = insert(_audit)
@@ -154,6 +155,7 @@ _UNDOABLE = (
     )
     .with_for_update()
 )
+_EVIDENCE = select(_moves.c.evidence).where(_moves.c.id == bindparam("b_id"))
 _UNDO = (
     update(_moves)
     .where(_moves.c.id == bindparam("b_id"))
@@ -272,18 +274,35 @@ def undo(
     reason: str,
     changes: Changes,
     holder: Holder = ALONE,
+    reopens: int | None = None,
 ) -> bool:
     """Mark a move that is DONE as taken back and explain how; False where it is not, or was.
 
     Nobody works on it any more, so anybody may; of several one does.
+
+    :param reopens: one that is taken back no longer.
     """
     found = connection.execute(_UNDOABLE, {"b_id": id_}).first()
     if found is None:
         return False
     connection.execute(_UNDO, {"b_id": id_, "b_at": at, "b_holder": holder.name})
+    if reopens is not None:
+        connection.execute(_UNDO, {"b_id": reopens, "b_at": None, "b_holder": holder.name})
     if changes:
         row = _Row(MoveState.DONE, found.contact, found.evidence)
         connection.execute(_EXPLAIN, _audit_rows(id_, at, reason, changes, row))
+    return True
+
+
+def explain(
+    connection: Connection, id_: int, at: datetime, user: str, reason: str, changes: Changes
+) -> bool:
+    """Explain changes of another user's list by a move; False where there is none."""
+    found = connection.execute(_EVIDENCE, {"b_id": id_}).first()
+    if found is None:
+        return False
+    row = _Row(MoveState.DONE, user, found.evidence)
+    connection.execute(_EXPLAIN, _audit_rows(id_, at, reason, changes, row))
     return True
 
 

@@ -22,7 +22,6 @@ from component.ui.exits import CommandFailed, Exit
 
 if TYPE_CHECKING:
     from component.core.records import CheckLine
-    from component.hooks.installer import Installed
     from component.hooks.lines import HookSetup
 
 app = typer.Typer(
@@ -121,15 +120,25 @@ def check(
     context: typer.Context,
     test_account: Annotated[
         str | None,
-        typer.Option(metavar="JID", help="Also test whether this account can publish (PEP)."),
+        typer.Option(
+            metavar="JID", help="Also test whether this account can publish (PEP) and get out."
+        ),
     ] = None,
+    remote: Annotated[
+        str | None,
+        typer.Option(metavar="DOMAIN", help="Also test whether this domain elsewhere answers."),
+    ] = None,
+    wait: Annotated[
+        float,
+        typer.Option(min=1, max=600, help="How many seconds the server may take to accept us."),
+    ] = 8.0,
 ) -> None:
     """Test everything that is needed, and say what to do about what is missing."""
     config = load_config(context.obj, log_level="error")
     account = bare_address("--test-account", test_account)
     from component.checks import check as probe
 
-    if not asyncio.run(_print_checks(probe(config, account))):
+    if not asyncio.run(_print_checks(probe(config, account, remote=remote, wait=wait))):
         raise typer.Exit(Exit.FAILURE)
 
 
@@ -166,62 +175,96 @@ SecretFlag = Annotated[
 def hook_prosody(
     context: typer.Context,
     to: ToOption = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the lines there, with the secret; do not print."),
+    ] = None,
     jid: JidOption = None,
     host: HostOption = None,
     show_secret: SecretFlag = False,
 ) -> None:
-    """Install the Prosody module and print the configuration lines for this component.
+    """Install the Prosody module; print or write the configuration lines for this component.
 
-    DIR is one of Prosody's plugin_paths. With --jid and --host no configuration file is needed.
+    DIR is one that Prosody takes modules from, /var/lib/prosody/custom_plugins on Debian. FILE is
+    one that Prosody includes and that holds nothing else. With --jid and --host no configuration
+    file is needed.
     """
-    from component.hooks.installer import install_prosody
-    from component.ui.hook import describe_prosody
+    from component.ui.hook import prosody
 
-    setup = _hook_setup(context, to, jid, host, show_secret)
-    typer.echo(describe_prosody(setup, _installed(install_prosody, to)), nl=False)
+    setup = _hook_setup(context, to, jid, host, show_secret or write is not None)
+    _print_hook(lambda: prosody(setup, write))
+
+
+@hook_app.command("snikket")
+def hook_snikket(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The folder that is /snikket in the container: write all there."
+        ),
+    ] = None,
+    jid: JidOption = None,
+    host: HostOption = None,
+    show_secret: SecretFlag = False,
+) -> None:
+    """Install the module in a Snikket's data, with a file of configuration for this component.
+
+    Nothing of Snikket's own configuration is replaced. Without DIR the lines are printed, and with
+    --jid and --host no configuration file is needed.
+    """
+    from component.ui.hook import snikket
+
+    setup = _hook_setup(context, None, jid, host, show_secret or data is not None)
+    _print_hook(lambda: snikket(setup, data))
 
 
 @hook_app.command("ejabberd")
 def hook_ejabberd(
     context: typer.Context,
     to: ToOption = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Put the lines into this ejabberd.yml, with the secret; keep it "
+            "as FILE.before-moved.",
+        ),
+    ] = None,
     jid: JidOption = None,
     host: HostOption = None,
     show_secret: SecretFlag = False,
 ) -> None:
-    """Install the ejabberd module and print the configuration lines for this component.
+    """Install the ejabberd module; print or write the configuration lines for this component.
 
-    DIR is the folder sources in ejabberd's CONTRIB_MODULES_PATH. With --jid and --host no
-    configuration file is needed.
+    DIR is the folder sources in ejabberd's CONTRIB_MODULES_PATH. FILE is not touched before the
+    module in DIR is compiled. With --jid and --host no configuration file is needed.
     """
-    from component.hooks.installer import install_ejabberd
-    from component.ui.hook import describe_ejabberd
+    from component.ui.hook import ejabberd
 
-    setup = _hook_setup(context, to, jid, host, show_secret)
-    typer.echo(describe_ejabberd(setup, _installed(install_ejabberd, to)), nl=False)
+    setup = _hook_setup(context, to, jid, host, show_secret or write is not None)
+    _print_hook(lambda: ejabberd(setup, write))
 
 
 def _hook_setup(
-    context: typer.Context,
-    to: Path | None,
-    jid: str | None,
-    hosts: list[str] | None,
-    show_secret: bool,
+    context: typer.Context, to: Path | None, jid: str | None, hosts: list[str] | None, secret: bool
 ) -> HookSetup:
+    from component.config import ConfigError
     from component.ui.hook import plan
 
     config = None
-    if context.obj is not None or not (jid and hosts):
-        config = load_config(context.obj)
-    return plan(config, context.obj, jid, hosts or [], to, show_secret)
+    if context.obj is not None or not (jid and hosts) or secret:
+        config = load_config(context.obj, secret=False)
+    try:
+        return plan(config, context.obj, jid, hosts or [], to, secret)
+    except ConfigError as error:
+        raise CommandFailed(str(error), Exit.CONFIG) from error
 
 
-def _installed(install: Callable[[Path], Installed], to: Path | None) -> Installed | None:
+def _print_hook(do: Callable[[], str]) -> None:
     from component.hooks.installer import InstallError
 
-    if to is None:
-        return None
     try:
-        return install(to)
+        typer.echo(do(), nl=False)
     except InstallError as error:
         raise CommandFailed(str(error)) from error

@@ -18,7 +18,7 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The backup."
 @db_app.command("upgrade")
 def upgrade(context: typer.Context) -> None:
     """Bring the database to the schema of this release."""
-    config = load_config(context.obj)
+    config = load_config(context.obj, secret=False)
     from component.store import upgrade as upgrade_store
 
     with store_failures():
@@ -36,7 +36,7 @@ def backup(
 
     The copy holds parts of rosters, as the database does: only its owner may read it.
     """
-    config = load_config(context.obj)
+    config = load_config(context.obj, secret=False)
     from component.store.backup import backup as copy
 
     with store_failures():
@@ -50,7 +50,7 @@ def restore(context: typer.Context, file: FileArgument) -> None:
 
     The former database is kept beside it under another name.
     """
-    config = load_config(context.obj)
+    config = load_config(context.obj, secret=False)
     from component.store.backup import restore as put_back
 
     with store_failures():

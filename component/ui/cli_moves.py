@@ -75,7 +75,7 @@ JourneyArgument = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands part of the program."""
-    for command in (moves, show, undo, pause, resume):
+    for command in (moves, show, undo, pause, resume, withdraw):
         app.command()(command)
 
 
@@ -106,7 +106,7 @@ def moves(
 
     Those of users here are numbered m1, m2 and so on; contacts who were followed 1, 2 and so on.
     """
-    config = load_config(context.obj)
+    config = load_config(context.obj, secret=False)
     old, new = bare_address("--old", old), bare_address("--new", new)
     contact = bare_address("--contact", contact)
     if watch or until_done:
@@ -208,7 +208,7 @@ def print_line(line: str) -> None:
 
 def show(context: typer.Context, id: IdArgument, as_json: JsonFlag = False) -> None:
     """Tell the story of one move."""
-    config = load_config(context.obj)
+    config = load_config(context.obj, secret=False)
     if id.journey:
         _show_journey(*asyncio.run(_get_journey(config.database.url, id)), as_json=as_json)
         return
@@ -269,7 +269,7 @@ def undo(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Put the rosters that a move changed back to what they were."""
-    config = load_config(context.obj)
+    config = load_config(context.obj, secret=False)
     ask = sys.stdin.isatty() and not yes
     asyncio.run(_undo(config.component.control, config.database.url, id, ask=ask))
 
@@ -288,13 +288,13 @@ async def _undo(path: str, url: str, target: Target, *, ask: bool) -> None:
             return
         record = await control.ask("undo-followed", id=target.id)
     from component.ui.terminal import printable
+    from component.ui.words import difference_words
 
-    typer.echo(
-        printable(
-            f"Move {target} is undone: the roster of {record['contact']} has "
-            f"{record['old']} and {record['new']} as before."
-        )
-    )
+    found = [difference_words(one["jid"], one["cause"]) for one in record.get("differences", ())]
+    end = f"has {record['old']} and {record['new']} as before."
+    if found:
+        end = f"is not as before in this: {'; '.join(found)}."
+    typer.echo(printable(f"Move {target} is undone: the roster of {record['contact']} {end}"))
 
 
 async def _question(url: str, target: Target) -> str:
@@ -330,7 +330,7 @@ def resume(context: typer.Context, id: JourneyArgument = ALL) -> None:
 
 
 def _set_paused(context: typer.Context, target: Target | None, *, paused: bool) -> None:
-    control = load_config(context.obj).component.control
+    control = load_config(context.obj, secret=False).component.control
     asyncio.run(_order_pause(control, target, paused=paused))
 
 
@@ -347,6 +347,71 @@ async def _order_pause(path: str, target: Target | None, *, paused: bool) -> Non
         typer.echo(f"Users' moves send nothing until `{NAME} resume`, even after a restart.")
     else:
         typer.echo("Users' moves go on. Those that were paused one by one stay so.")
+
+
+def withdraw(
+    context: typer.Context,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Of all users here; it has to be said.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Withdraw moved statements and hand-overs, before xmpp-moved is removed from the server.
+
+    Moves under way are cancelled. The users are told before. Rosters that have followed stay.
+    """
+    if not everything:
+        raise typer.BadParameter(
+            f"`{NAME} withdraw --all` withdraws those of all users here; one move is ended by "
+            f"`{NAME} undo ID`",
+            param_hint="--all",
+        )
+    config = load_config(context.obj)
+    asyncio.run(_withdraw_all(config.component.control, ask=sys.stdin.isatty() and not yes))
+
+
+async def _withdraw_all(path: str, *, ask: bool) -> None:
+    from component.ui.control import connect
+
+    async with connect(path) as control:
+        standing = await control.ask("standing")
+        if ask and standing["all"]:
+            question = (
+                f"This ends {standing['running']} moves under way and withdraws the statements of "
+                f"{standing['all'] - standing['running']} that ended. Their users are told. "
+                "Contacts who have not followed yet will not."
+            )
+            if not typer.confirm(f"{question} Go on?"):
+                raise CommandFailed("nothing was changed")
+        done: dict[str, set[int]] = {"withdrawn": set(), "cancelled": set(), "handovers": set()}
+        left: dict[str, str] = {}
+        for _ in range(_WITHDRAWALS):
+            answer = await control.ask("withdraw-all")
+            for what, ids in done.items():
+                ids.update(answer[what])
+            left = answer["left"]
+            if not left and not answer["cancelled"]:
+                break
+            await asyncio.sleep(1.0)  # what was cancelled takes its requests back
+    typer.echo(
+        f"Withdrawn: the statements of {len(done['withdrawn'])} moves, {len(done['cancelled'])} "
+        f"moves under way, {len(done['handovers'])} hand-overs."
+    )
+    if left:
+        from component.ui.terminal import printable
+
+        told = "\n".join(printable(f"  m{id}: {_why_left(why)}") for id, why in left.items())
+        raise CommandFailed(f"not withdrawn yet; give the order again later:\n{told}")
+
+
+_WITHDRAWALS = 120
+"""Orders that are given one after another, a second between them."""
+
+
+def _why_left(why: str) -> str:
+    from component.ui.words import JOURNEY_STATES
+
+    return next((words for state, words in JOURNEY_STATES.items() if state.value == why), why)
 
 
 def _say_progress(progress: Progress) -> None:

@@ -20,10 +20,11 @@ NAME = "xmpp-moved"
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def load_config(file: Path | None, log_level: str = "warning") -> Config:
+def load_config(file: Path | None, log_level: str = "warning", *, secret: bool = True) -> Config:
     """The configuration; logging is set up so that standard output stays the command's.
 
     :param file: as given with ``--config``; None: the default place
+    :param secret: whether the command needs the secret, which only root may be able to read
     :raises CommandFailed: it cannot be used; with the exit code for that
     """
     from component.config import ConfigError, load
@@ -35,7 +36,7 @@ def load_config(file: Path | None, log_level: str = "warning") -> Config:
         print(f"{NAME}: warning: {sentence}", file=sys.stderr)
 
     try:
-        return load(file, warn=warn)
+        return load(file, warn=warn, secret=secret)
     except ConfigError as error:
         raise CommandFailed(str(error), Exit.CONFIG) from error
 

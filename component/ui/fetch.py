@@ -148,6 +148,8 @@ def report(wanted: Wanted, fetched: Fetched) -> Iterator[str]:
     published = fetched.published
     if published is not None:
         yield f"{wanted.account} says now that it moved to {wanted.new}; read back, and right."
+        if published.refused:
+            yield f"The server does not let these read it: {', '.join(published.refused)}."
         if not published.new_can_read:
             yield (
                 f"Only its contacts can read that, and {wanted.new} is none of them: where a "

@@ -124,7 +124,11 @@ class JsonLines:
     def show(self, progress: Progress) -> None:
         """Write it."""
         row = journey_row(progress.journey, progress.counts)
-        more = {"seconds_left": progress.seconds_left, "by_hand": list(progress.by_hand)}
+        more = {
+            "seconds_left": progress.seconds_left,
+            "by_hand": list(progress.by_hand),
+            "again": progress.again,
+        }
         self._write(json.dumps({**row, **more}, ensure_ascii=False))
 
 
@@ -197,6 +201,8 @@ def state_words(progress: Progress) -> str:
     words = f"{progress.journey.state.value} {done}/{total}"
     if progress.seconds_left is not None and progress.journey.state.running:
         words += f", {duration_words(progress.seconds_left)} left"
+    if progress.again:
+        words += f", {progress.again} told again"
     return words
 
 

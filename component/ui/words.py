@@ -11,6 +11,7 @@ from typing import Final
 from component.core.journey.model import ContactState, JourneyState, Kind, Problem
 from component.core.model import Reason
 from component.core.records import MoveState
+from component.core.restore import Cause
 from component.ops.control_orders import Fault
 
 STATES: Final[dict[MoveState, str]] = {
@@ -46,16 +47,22 @@ REASONS: Final[dict[Reason, str]] = {
     "([limits] per_domain_per_minute).",
     Reason.DENIED: "The domain of the old or the new address is not allowed "
     "([contacts] allow_domains, deny_domains).",
+    Reason.TOO_LARGE: "The request was larger than any that a mover's client makes.",
+    Reason.BACK_AND_FORTH: "This user was taken from one address to the other, and back, often "
+    "enough for a day.",
     Reason.OVERLOADED: "Too many requests were open at once ([limits] max_open_requests).",
     Reason.JOURNAL_FAILED: "The database could not record the decision, so nothing was done.",
     Reason.STOPPING: "xmpp-moved was being stopped.",
     Reason.SERVER: "The server let the request pass without waiting for us any longer.",
     Reason.SEND_REFUSED: "The server refused to change the roster.",
+    Reason.SHARED: "The old account itself names the new address, but its entry comes from a "
+    "shared group of the server: that is the admin's to change.",
     Reason.RESTARTED: "xmpp-moved or the server was restarted while the request was open.",
     Reason.NOT_WANTED: "This user has chosen that nobody who moves is followed for them.",
     Reason.ASKED: "The old account itself names the new address, and this user has chosen to "
     "decide in person.",
-    Reason.UNDONE: "The change was taken back: the roster entries are what they were before it.",
+    Reason.WAY_BACK: "This user had followed the account, which let them see the new address.",
+    Reason.UNDONE: "The change was taken back; its lines say what the roster entries became.",
 }
 """Why a request was followed or not."""
 
@@ -137,7 +144,9 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.CODE_WRONG: "the code is wrong",
     Problem.CODE_EXPIRED: "the code is too old",
     Problem.TOO_MANY_CODES: "too many codes were sent",
+    Problem.OLD_IS_GONE: "the old account is deleted, so nothing can be brought back to it",
     Problem.TOO_LATE: "the time for an undo is over",
+    Problem.NEWER: "a newer move of one of its addresses has to be undone first",
     Problem.PROOF_MISSING: "the new account has to say first that it moves back",
     Problem.BUSY: "another move of this account is running",
     Problem.UNAVAILABLE: "the server, its module or the database does not answer now; "
@@ -168,6 +177,22 @@ def problem_words(problem: str, facts: Mapping[str, str]) -> str:
     words = next((words for value, words in known if value.value == problem), problem)
     told = ", ".join(f"{key}: {value}" for key, value in facts.items())
     return f"{words} ({told})" if told else words
+
+
+CAUSES: Final[dict[Cause, str]] = {
+    Cause.CHANGED: "was changed since, and is left so",
+    Cause.ASKED: "was asked to let itself be seen again, and has not answered",
+}
+"""Why an entry is not as it was before a move that was undone, to follow its address."""
+
+
+def difference_words(jid: str, cause: str) -> str:
+    """What is not as it was before.
+
+    :param cause: a value of Cause, or a word of a newer component
+    """
+    known = {cause.value: words for cause, words in CAUSES.items()}
+    return f"{jid} {known.get(cause, cause)}"
 
 
 def journey_name(id: int) -> str:

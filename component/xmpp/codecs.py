@@ -80,6 +80,13 @@ class Hello:
     """What the admin lets be carried from an account to another."""
     instances: frozenset[str] = frozenset()
     """All that hold requests now: of a cluster, those of every node; this one is among them."""
+    counter: tuple[int, float] | None = None
+    """Of subscription presences, so many in so many seconds are let through of one stream, and
+    more are dropped (ejabberd's mod_pres_counter); None: no such bound."""
+    unloaded: tuple[str, ...] = ()
+    """Modules that the server's configuration names for this host and that are not there."""
+    unasked: tuple[str, ...] = ()
+    """Permissions that it gives to some roles only and that no module asks for."""
 
     @property
     def may_upload(self) -> bool:
@@ -214,9 +221,16 @@ def read_hello(iq: ET.Element) -> Hello | None:
             copies=frozenset(c.text or "" for c in hello.findall(tag(NS_HOOK, "copy"))),
             instances=frozenset(i.text or "" for i in hello.findall(tag(NS_HOOK, "instance")))
             | {hello.attrib["instance"]},
+            counter=_counter(hello.find(tag(NS_HOOK, "counter"))),
+            unloaded=tuple(m.text or "" for m in hello.findall(tag(NS_HOOK, "unloaded"))),
+            unasked=tuple(p.text or "" for p in hello.findall(tag(NS_HOOK, "unasked"))),
         )
     except (KeyError, ValueError):
         return None
+
+
+def _counter(found: ET.Element | None) -> tuple[int, float] | None:
+    return None if found is None else (int(found.attrib["count"]), float(found.attrib["seconds"]))
 
 
 def read_statement(inner: ET.Element) -> ItemsRead:

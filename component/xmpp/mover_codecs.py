@@ -25,6 +25,7 @@ from component.xmpp.names import (
     NS_HOOK,
     NS_MOVED,
     NS_PUBSUB,
+    NS_ROSTER,
     NS_XML,
 )
 from component.xmpp.pubsub import NS_DATA
@@ -72,6 +73,15 @@ class Wrote:
     user: str
     sender: str
     lang: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Somebody asks for the statement of an account that is no more."""
+
+    account: str
+    asker: str | None
+    """Who asks, without a resource; None: the hook did not say."""
 
 
 def is_watched(iq: ET.Element) -> bool:
@@ -134,10 +144,10 @@ def read_wrote(iq: ET.Element, hosts: Collection[str]) -> Wrote:
     return Wrote(user, sender, wrote.get("lang") or None)
 
 
-def read_tombstone(iq: ET.Element, hosts: Collection[str]) -> str:
+def read_tombstone(iq: ET.Element, hosts: Collection[str]) -> Sought:
     """The missing account whose statement somebody asks for.
 
-    :raises StanzaError: the asker is not the server of that account.
+    :raises StanzaError: the question is not the server's of that account.
     """
     asked = iq.find(tag(NS_HOOK, "tombstone"))
     jid = None if asked is None else jids.bare_of(asked.get("jid"))
@@ -147,7 +157,7 @@ def read_tombstone(iq: ET.Element, hosts: Collection[str]) -> str:
         raise StanzaError(
             Condition.FORBIDDEN, "auth", "only the server of that account may ask this"
         )
-    return jid
+    return Sought(jid, None if asked is None else jids.entity(asked.get("asker")))
 
 
 def read_deleted(message: ET.Element, hosts: Collection[str]) -> tuple[str, str | None]:
@@ -176,6 +186,19 @@ def write_watch(*, requests: bool, answers: bool, messages: bool) -> ET.Element:
     return ET.Element(tag(NS_HOOK, "watch"), {name: "true" for name, on in wanted.items() if on})
 
 
+def write_keep(jids: Iterable[str], drop: Iterable[str] = (), *, more: bool) -> ET.Element:
+    """``<keep/>``: contacts whom a deletion of the account is not to cut off (section 14).
+
+    :param more: beside those of before; ``drop`` are taken from these.
+    """
+    keep = ET.Element(tag(NS_HOOK, "keep"), {"more": "true"} if more else {})
+    for jid in jids:
+        ET.SubElement(keep, tag(NS_ROSTER, "item"), {"jid": jid})
+    for jid in drop:
+        ET.SubElement(keep, tag(NS_ROSTER, "item"), {"jid": jid, "subscription": "remove"})
+    return keep
+
+
 def read_pending(iq: ET.Element) -> tuple[str, ...]:
     """Senders of the requests that stood on the user's roster when the watch was set."""
     found = iq.findall(f"{tag(NS_HOOK, 'watch')}/{tag(NS_HOOK, 'pending')}")
@@ -188,6 +211,19 @@ def write_answer(lang: str, text: str) -> ET.Element:
     answer = ET.Element(tag(NS_HOOK, "answer"), {tag(NS_XML, "lang"): lang})
     answer.text = text[:1024]
     return answer
+
+
+def write_tombstones(
+    left: Iterable[str] = (), *, removed: Iterable[str] = (), begin: bool = False, end: bool = False
+) -> ET.Element:
+    """A piece of the list of those who left, or a change of it (hook protocol, section 11)."""
+    edges = {name: "true" for name, on in (("begin", begin), ("end", end)) if on}
+    element = ET.Element(tag(NS_HOOK, "tombstones"), edges)
+    for jid in left:
+        ET.SubElement(element, tag(NS_HOOK, "account"), {"jid": jid})
+    for jid in removed:
+        ET.SubElement(element, tag(NS_HOOK, "account"), {"jid": jid, "state": "removed"})
+    return element
 
 
 def write_gone(new: str) -> ET.Element:

@@ -74,7 +74,7 @@ class Person(ClientXMPP):
         self.add_event_handler("presence_subscribe", self._on_request)
         self.add_event_handler("message", self._on_message)
 
-    async def log_in(self, address: str) -> None:
+    async def log_in(self, address: str, port: int = C2S_PORT) -> None:
         """Connect, read the roster and become available; raises RuntimeError."""
         loop = asyncio.get_running_loop()
         started: asyncio.Future[Any] = loop.create_future()
@@ -83,7 +83,7 @@ class Person(ClientXMPP):
         self.add_event_handler(
             "failed_all_auth", lambda _: failed.set_result(None), disposable=True
         )
-        self.connect(address, C2S_PORT)
+        self.connect(address, port)
         done, _ = await asyncio.wait(
             {started, failed}, timeout=10, return_when=asyncio.FIRST_COMPLETED
         )

@@ -71,7 +71,7 @@ def _readings(stanza: ET.Element) -> Iterator[tuple[str, object]]:
     else:
         yield "tombstone", missing
         assert stanza.get("from") in HOSTS
-        assert missing.endswith(f"@{stanza.get('from')}")
+        assert missing.account.endswith(f"@{stanza.get('from')}")
     inner = codecs.inner_iq(stanza)
     for part in (stanza, inner, *stanza):
         for name, reading in _PLAIN.items():

@@ -63,6 +63,8 @@ async def test_all_is_well(servers: Topology, component: Component) -> None:
     for host in servers.servers["montague"].spec.hosts:
         for name in ("hook", "divert", "send", "query"):
             assert f"✓ {name} on {host}" in text
+        assert f"✓ federation of {host}: requests of users leave the server" in text
+    assert f"✓ federation of {JULIET}" in text
 
 
 @kinds(NEWER_PROSODY)
@@ -105,6 +107,21 @@ async def test_a_host_without_hook(servers: Topology, component: Component) -> N
     assert code == 1
     assert f"✓ hook on {HOST}" in text
     assert "✗ hook on capulet.example" in text
+
+
+async def test_a_domain_elsewhere(servers: Topology, component: Component) -> None:
+    capulet = servers.servers["capulet"]
+    await capulet.start()
+    try:
+        code, text = await check(component(), "--remote", "capulet.example")
+    finally:
+        await capulet.stop()
+    assert code == 0, text
+    assert f"✓ capulet.example from {HOST}: answers" in text
+    code, text = await check(component(), "--remote", "nowhere.example")
+    assert code == 1
+    assert f"✗ nowhere.example from {HOST}: remote-server-not-found" in text
+    assert "look at DNS (SRV _xmpp-server), port 5269 and certificates" in text
 
 
 @kinds(NEWER_PROSODY)

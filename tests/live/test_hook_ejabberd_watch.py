@@ -131,8 +131,8 @@ async def test_of_several_watches_in_one_go_the_last_counts(stage: Stage) -> Non
     "way",
     [
         f"[sys:terminate(P, bug) || {{_, P, _, _}} <- "
-        f"supervisor:which_children('mod_moved_hook_{HOST}')].",
-        f"exit(whereis('mod_moved_hook_{HOST}'), kill).",
+        f"supervisor:which_children('mod_moved_hook_requested_{HOST}')].",
+        f"exit(whereis('mod_moved_hook_requested_{HOST}'), kill).",
         f'gen_mod:stop_module(<<"{HOST}">>, mod_moved_hook).',
     ],
     ids=["a bug", "a kill", "the module goes"],
@@ -141,6 +141,8 @@ async def test_a_held_request_for_a_statement_is_answered(stage: Stage, way: str
     asking, gone = await stage.device(stage.account("juliet")), f"never@{HOST}"
     user = stage.account("romeo")
     await stage.watch(user, *EVERYTHING)
+    left = f"<tombstones xmlns='{NS_HOOK}'><account jid='{gone}'/></tombstones>"
+    await stage.component.request(left, kind="set", to=HOST)
     asking.send(f"<iq type='get' id='S' to='{gone}'>{STATEMENT}</iq>")
     await take(stage.component, f"{HOOK}tombstone")
     try:

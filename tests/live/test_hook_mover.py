@@ -46,7 +46,7 @@ async def test_hello_names_what_the_hook_can_do(stage: Stage) -> None:
     hello = await stage.hello()
     assert hello.get("version") == "0.5.0"
     features = {feature.text for feature in hello.findall(f"{HOOK}feature")}
-    assert features == {"watch", "tombstone", "answer", "entries", "get-entries"}
+    assert features == {"watch", "tombstone", "answer", "entries", "get-entries", "tombstones"}
     before = int(hello.get("watched", ""))
     user = stage.account("romeo")
     await stage.watch(user, "answers")

@@ -18,11 +18,14 @@ from tests.live.hooked import (
     STANZAS,
     Stage,
     answer,
+    notification,
     on_stage,
+    outcome,
     take,
 )
-from tests.live.servers.base import COMPONENT_HOST, STRANGER_HOST, HookOptions
+from tests.live.servers.base import COMPONENT_HOST, STRANGER_HOST, HookOptions, RosterEntry
 from tests.live.servers.differences import Kind
+from tests.live.servers.ejabberd import Ejabberd
 from tests.live.shared import kinds
 from tests.live.topology import Arrangement, Topology
 
@@ -57,6 +60,25 @@ def statement(node: str = "urn:xmpp:moved:1") -> str:
         "<pubsub xmlns='http://jabber.org/protocol/pubsub'>"
         f"<items node='{node}'><item id='current'/></items></pubsub>"
     )
+
+
+async def tell_left(
+    stage: Stage, *left: str, removed: tuple[str, ...] = (), edges: str = "begin='true' end='true'"
+) -> None:
+    """The component says who left: all of them by default."""
+    accounts = "".join(f"<account jid='{jid}'/>" for jid in left)
+    accounts += "".join(f"<account jid='{jid}' state='removed'/>" for jid in removed)
+    told = await stage.component.request(
+        f"<tombstones xmlns='{NS_HOOK}' {edges}>{accounts}</tombstones>", kind="set", to=HOST
+    )
+    assert told.get("type") == "result", ET.tostring(told, "unicode")
+
+
+def nothing_was_told(stage: Stage) -> None:
+    """As when the module is new: on ejabberd, whose servers all tests share, others have told."""
+    server = stage.topology.servers["montague"]
+    if isinstance(server, Ejabberd):
+        server.evaluate(f'mnesia:dirty_delete(moved_left, {{<<>>, <<"{HOST}">>}}).')
 
 
 class Request:
@@ -108,6 +130,7 @@ async def test_who_asks_for_a_deleted_account_is_told(stage: Stage, host: str) -
     assert published.get("type") == "result"
     asking = await stage.device(contact)
     await stage.connect()
+    await tell_left(stage, old)
 
     # While the account exists its server answers for it.
     error_of(await Request(asking, old).answered())
@@ -119,7 +142,7 @@ async def test_who_asks_for_a_deleted_account_is_told(stage: Stage, host: str) -
     stage.remove(old)
     request = Request(asking, old)
     asked = await question(stage)
-    assert asked[0].attrib == {"jid": old}
+    assert asked[0].attrib == {"jid": old, "asker": contact}
     answer(stage.component, asked, FOUND)
     told = await request.answered()
     assert (told.get("from"), told.get("to")) == (old, asking.jid)
@@ -128,16 +151,21 @@ async def test_who_asks_for_a_deleted_account_is_told(stage: Stage, host: str) -
 
 async def test_a_component_and_the_user_of_the_hook_are_told_too(stage: Stage) -> None:
     await stage.connect()
+    await tell_left(stage, f"never@{HOST}")
     stranger = await stage.connect(STRANGER_HOST)
     request = Request(stranger, f"never@{HOST}")
-    answer(stage.component, await question(stage), FOUND)
+    asked = await question(stage)
+    assert asked[0].get("asker") == STRANGER_HOST
+    answer(stage.component, asked, FOUND)
     assert error_of(await request.answered()) == GONE
 
     user = stage.account("romeo")
     iq = f"<iq xmlns='jabber:client' type='get' to='never@{HOST}'>{statement()}</iq>"
     query = f"<query xmlns='{NS_HOOK}'>{iq}</query>"
     stage.component.send(f"<iq type='set' id='Q' from='{COMPONENT_HOST}' to='{user}'>{query}</iq>")
-    answer(stage.component, await question(stage), FOUND)
+    asked = await question(stage)
+    assert asked[0].get("asker") == user
+    answer(stage.component, asked, FOUND)
     result = await take(stage.component, f"{HOOK}query")
     inner = result.find(f"{HOOK}query/{CLIENT}iq")
     assert inner is not None
@@ -150,6 +178,7 @@ async def test_without_an_answer_it_is_as_without_the_hook(stage: Stage, host: s
     asking, never = await stage.device(stage.account("romeo", host)), f"never@{HOST}"
     stock = error_of(await Request(asking, never).answered())  # no component is connected
     await stage.connect()
+    await tell_left(stage, never)
     empty, no_uri = FOUND.replace(URI, ""), FOUND.replace("xmpp:", "")
     for payload in ("", empty, no_uri, FOUND.replace(NS_HOOK, "urn:x")):
         request = Request(asking, never)
@@ -172,6 +201,7 @@ async def test_a_silent_component_holds_nobody_up(hasty: Stage) -> None:
     asking, never = await hasty.device(hasty.account("romeo")), f"never@{HOST}"
     stock = error_of(await Request(asking, never).answered())
     await hasty.connect()
+    nothing_was_told(hasty)
     request = Request(asking, never)
     asked = await question(hasty)
     assert error_of(await request.answered()) == stock
@@ -188,6 +218,7 @@ async def test_there_is_a_limit_to_what_is_held(
         asking, other = [await stage.device(stage.account(name)) for name in ("romeo", "nurse")]
         stock = error_of(await Request(asking, f"never@{HOST}").answered())
         await stage.connect()
+        nothing_was_told(stage)
         request = Request(asking, f"never@{HOST}")
         asked = await question(stage)
         assert error_of(await Request(other, f"never@{HOST}").answered()) == stock
@@ -198,10 +229,75 @@ async def test_there_is_a_limit_to_what_is_held(
         answer(stage.component, await question(stage), FOUND)
         assert error_of(await request.answered()) == GONE
 
+        # Of another kind there is as much room as ever, and the other way round.
+        user, mover = stage.account("benvolio"), await stage.device(stage.account("juliet"))
+        old = f"old@{HOST}"
+        stage.roster(user, RosterEntry(old, "both"))
+        request = Request(asking, f"never@{HOST}")
+        asked = await question(stage)
+        mover.send(notification(user, old))
+        diverted = await take(stage.component, f"{HOOK}divert")
+        answer(stage.component, asked, FOUND)
+        assert error_of(await request.answered()) == GONE
+        request = Request(asking, f"never@{HOST}")
+        answer(stage.component, await question(stage), FOUND)
+        assert error_of(await request.answered()) == GONE
+        answer(stage.component, diverted, f"<release xmlns='{NS_HOOK}'/>")
+        assert await outcome(stage.component) == ("released", "verdict")
+
+
+async def test_nobody_else_is_asked_about(stage: Stage) -> None:
+    """The component says who left; what anybody may send about others costs it nothing."""
+    asking = await stage.device(stage.account("romeo"))
+    await stage.connect()
+
+    async def is_asked(name: str) -> bool:
+        request = Request(asking, f"{name}@{HOST}")
+        await stage.quiet(asking)
+        if found := bool(stage.component.inbox):
+            answer(stage.component, await question(stage), FOUND)
+        assert error_of(await request.answered())[1] == "gone" or not found
+        return found
+
+    names = ("one", "two", "three")
+    jids = {name: f"{name}@{HOST}" for name in names}
+
+    async def asked_about() -> list[str]:
+        return [name for name in names if await is_asked(name)]
+
+    await tell_left(stage, jids["one"])
+    assert await asked_about() == ["one"]
+    # One who leaves, and one who comes back.
+    await tell_left(stage, jids["two"], removed=(jids["one"],), edges="")
+    assert await asked_about() == ["two"]
+    # A list in pieces: until it is complete what was known holds, and who leaves meanwhile.
+    await tell_left(stage, edges="begin='true'")
+    await tell_left(stage, jids["one"], edges="")
+    assert await asked_about() == ["one", "two"]
+    await tell_left(stage, jids["three"], edges="")
+    await tell_left(stage, edges="end='true'")
+    assert await asked_about() == ["one", "three"]
+    # The stream is lost: who comes back need not have told again.
+    await stage.component.close()
+    await stage.connect()
+    assert await asked_about() == ["one", "three"]
+    await tell_left(stage)
+    assert await asked_about() == []
+    for bad in ("a@other.example", HOST, f"a@{HOST}/x", "", "@"):
+        refused = await stage.component.request(
+            f"<tombstones xmlns='{NS_HOOK}'><account jid='{jids['one']}'/>"
+            f"<account jid='{bad}'/></tombstones>",
+            kind="set",
+            to=HOST,
+        )
+        assert refused.find(f".//{STANZAS}bad-request") is not None, bad
+    assert await asked_about() == []
+
 
 async def test_other_requests_are_not_asked_about(stage: Stage) -> None:
     asking, never = await stage.device(stage.account("romeo")), f"never@{HOST}"
     await stage.connect()
+    await tell_left(stage, never)
     error_of(await Request(asking, never, "urn:xmpp:avatar:metadata").answered())
     await asking.request("<vCard xmlns='vcard-temp'/>", to=never)
     published = await asking.request(statement().replace("items", "publish"), kind="set", to=never)
@@ -214,7 +310,13 @@ async def test_nobody_else_can_tell(stage: Stage) -> None:
     device = await stage.device(stage.account("tybalt"))
     asking = await stage.device(stage.account("romeo"))
     await stage.connect()
+    await tell_left(stage, f"never@{HOST}")
     stranger = await stage.connect(STRANGER_HOST)
+    for other in (device, stranger):
+        sender = "" if other is device else f" from='{STRANGER_HOST}'"
+        forged = f"<tombstones xmlns='{NS_HOOK}' begin='true' end='true'/>"
+        other.send(f"<iq type='set' id='N' to='{HOST}'{sender}>{forged}</iq>")
+    await stage.quiet(device, stranger)
     request = Request(asking, f"never@{HOST}")
     asked = await question(stage)
     forged = FOUND.replace("juliet", "forged")

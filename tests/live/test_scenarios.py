@@ -32,6 +32,8 @@ _PROSODY_13 = (
     "ordinary",
     "server-killed",
     "server-stopped",
+    "undo-changed-since",
+    "undo-newest-first",
     "undo-s2s",
 )
 _EJABBERD_INTERRUPTED = ("component-killed", "server-killed")

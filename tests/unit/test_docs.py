@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import math
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +32,7 @@ from component.ui.talk.language import Languages
 from component.ui.talk.moving import Moving
 from component.ui.talk.running import Running
 from component.ui.talk.things import Things
+from tests.unit.core.journey.test_pace import simulate
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -55,6 +58,9 @@ NOT_OURS = {
     "m1",
     "1",
     "debug",
+    "plugin_paths",
+    "modules_enabled",
+    "LoadCredential",
     "RuntimeDirectory=xmpp-moved",
     "prosodyctl shell module reload moved_hook HOST",
     "ejabberdctl module_upgrade mod_moved_hook",
@@ -214,18 +220,50 @@ def _shown(value: object) -> str:
 
 def test_the_pace_table() -> None:
     rows = re.findall(
-        r"^\| (\d+) on (?:(your own)|(one|\d+)) (?:other )?servers? \| (.+) \|$",
+        r"^\| (\d+) on (?:(your own)|(one|\d+)) (?:other )?servers? \| (.+) \| (.+) \|$",
         MOVING.read_text(),
         re.MULTILINE,
     )
     assert len(rows) == 7
-    for number, own, servers, words in rows:
+    for number, own, servers, *told in rows:
         count = 1 if own or servers == "one" else int(servers)
         each = [(f"s{n}.example", int(number) // count) for n in range(count)]
-        near = [name for name, _ in each] if own else []
-        seconds = estimate(each, Rates(), near)
-        minutes = {"a few seconds": 0.1, "half a minute": 0.5}.get(words)
-        if minutes is None:
-            assert words == f"{math.ceil(seconds / 60)} minutes", (number, servers, seconds)
-        else:
-            assert seconds <= minutes * 60, (number, seconds)
+        near = tuple(name for name, _ in each) if own else ()
+        most = estimate(each, Rates(), near)
+        for words, seconds in zip(told, (most, simulate(dict(each), near=near).end), strict=True):
+            minutes = math.ceil(seconds / 60)
+            fits = f"{minutes} minutes" if minutes < 120 else f"{math.ceil(minutes / 60)} hours"
+            named = {"a few seconds": 6.0, "half a minute": 30.0}.get(words)
+            assert words == fits if named is None else seconds <= named, (number, servers, seconds)
+
+
+# Installing -----------------------------------------------------------------------------------
+
+_BLOCK = re.compile(r"^<!-- run: (\S+) -->\n```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCKS = dict(_BLOCK.findall((ROOT / "README.md").read_text()))
+"""What the README says to paste, by server; tests/machines runs it."""
+
+
+def test_every_server_has_a_block_to_paste() -> None:
+    servers = {"prosody", "ejabberd", "snikket"}
+    assert set(BLOCKS) == servers | {f"remove-{name}" for name in servers}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_is_shell_and_its_commands_are_ours(name: str) -> None:
+    block = BLOCKS[name]
+    done = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    if not name.startswith("remove-"):
+        # A step is done only if the one before it worked.
+        body, config = block.replace("\\\n", ""), re.compile(r"<<'END' &&\n.*?^END$", re.M | re.S)
+        lines = config.sub("<<'END' &&", body).strip().splitlines()
+        assert [line for line in lines[:-1] if not re.search(r"&&( +#.*)?$", line)] == []
+        assert "systemctl enable --now xmpp-moved" in lines[-1]
+    command = get_command(app)
+    for words in re.findall(r"\bxmpp-moved ((?:hook|check)[^&|]*)", block.replace("\\\n", " ")):
+        found, arguments = command, shlex.split(words)
+        while arguments and arguments[0] in getattr(found, "commands", {}):
+            found = found.commands[arguments.pop(0)]  # type: ignore[attr-defined]
+        known = {option for parameter in found.params for option in parameter.opts}
+        assert {word for word in arguments if word.startswith("--")} <= known

@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "app": {"core", "config", "engine", "store", "xmpp", "ops", "ui", "settings", "moverside"},
     "moverside": {"core", "config", "engine", "store", "xmpp", "ui", "web", "settings"},
     "process": {"config", "store", "ops", "app"},
-    "checks": {"core", "config", "engine", "store", "xmpp", "settings"},
+    "checks": {"core", "config", "engine", "store", "xmpp", "hooks", "settings"},
     "settings": {"core", "config", "engine", "xmpp"},
     "__main__": {"ui"},
     "__init__": set(),

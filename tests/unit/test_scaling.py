@@ -49,9 +49,11 @@ def test_both_servers_ask_both(tmp_path: Path) -> None:
     both = instances(tmp_path)
     names = [one.component.jid for one in both]
     (lua,) = blocks("lua")
-    listed = re.search(r"moved_hook_component = \{(.*)\}", lua)
-    assert listed is not None
-    assert json.loads(f"[{listed[1]}]") == names
+    listed = re.findall(r"moved_hook_hosts = \{(.*)\}", lua)
+    assert [json.loads(f"[{hosts}]") for hosts in listed] == [
+        list(one.served.hosts) for one in both
+    ]
+    assert lua.count('modules_enabled = { "moved_hook" }') == len(both)
     assert re.findall(r'^Component "(.*)"', lua, re.MULTILINE) == names
     (text,) = blocks("yaml")
     ejabberd = yaml.safe_load(text)

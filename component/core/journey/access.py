@@ -15,6 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from component.core.journey.model import Access, ContactState, JourneyContact, Kind
 from component.core.model import Reason, Subscription
 
+NO_WHITELIST = "no-whitelist"
+"""Why a move does not begin: the server has no whitelists, and somebody is left out."""
+NOT_LISTED = "not-on-the-whitelist"
+"""Why a contact is the mover's to tell: the server cannot use its address for one."""
 WHITELIST_MAX = 2000
 """Contacts above which a whitelist is not suggested: the server keeps each as an affiliation."""
 
@@ -23,7 +27,8 @@ def suggest(contacts: Sequence[JourneyContact], kind: Kind) -> Access:
     """The narrowest access model under which everybody who is told can read."""
     told = [c for c in contacts if c.state is not ContactState.SKIPPED]
     one_way = any(c.subscription is Subscription.TO for c in told)
-    left_out = len(told) < len(contacts)
+    # Those whom the old account does not know may not read it anyway.
+    left_out = len(told) < sum(c.subscription is not Subscription.NONE for c in contacts)
     wanted = one_way or left_out or kind is Kind.AWAY
     if wanted and len(told) <= WHITELIST_MAX:
         return Access.WHITELIST

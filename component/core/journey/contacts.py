@@ -6,6 +6,9 @@ Rules:
   account's roster says whether it left (RFC 6121 A.2.1: a request that left is ``ask``);
 * what stands on the roster counts, not what was heard on the way;
 * a contact whose server fails is tried again after 1 h, 6 h, 1 d, 3 d, 7 d (configurable);
+* a request that met silence where others of its domain answered may have been dropped without a
+  word (ejabberd's mod_pres_counter): it is repeated after some minutes, and counts as the same
+  try; so is an approval that may have been dropped (``Approved``);
 * who has answered is not asked again because the answer was lost: the first repeat of a request
   that met silence is a bare one, which the contact's server answers by itself then (RFC 6121
   3.1.3).  The next ones have ``unsubscribe`` first, because a second ``subscribe`` while one is
@@ -43,6 +46,11 @@ class Schedule:
     retries: tuple[timedelta, ...]
     pending_after: timedelta
     """Silence after which a request counts as waiting for a person."""
+
+    @property
+    def second_after(self) -> timedelta:
+        """Silence after which a request may have been dropped, where others have answered."""
+        return self.pending_after * 0.3
 
     @property
     def pending_retries(self) -> tuple[timedelta, ...]:
@@ -102,12 +110,28 @@ class TimePassed:
     """The clock was looked at.
 
     ``cut_off``: what the contact has said since it was told may be lost with a server.
+    ``dropped``: others of its domain have answered, so what it was told may have been dropped.
     """
 
     cut_off: bool = False
+    dropped: bool = False
 
 
-Event = Leaving | NotLeft | Left | Found | Heard | Bounced | TimePassed
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """The way back was approved.
+
+    ``again_after``: when it is to be approved again, as that may have been dropped at the
+    contact's; None: it cannot have been.
+    """
+
+    again_after: timedelta | None
+
+
+Event = Leaving | NotLeft | Left | Found | Heard | Bounced | TimePassed | Approved
+
+MAYBE_DROPPED = "maybe-dropped"
+"""Our own word, as a contact's error: silent where others answered, so told a second time."""
 
 LASTING = frozenset({Condition.GONE, Condition.ITEM_NOT_FOUND, Condition.JID_MALFORMED})
 """Errors (RFC 6120 8.3.3) that say the contact's account is not there: not tried again."""
@@ -156,6 +180,16 @@ def repeats(contact: JourneyContact) -> bool:
     return contact.sent_at is not None
 
 
+def maybe_dropped(contact: JourneyContact) -> bool:
+    """Whether what it was told may not have got there; it is told, or was told, once more."""
+    return contact.error == MAYBE_DROPPED and contact.state in (S.PENDING, S.SENDING, S.SENT)
+
+
+def owed(contact: JourneyContact) -> bool:
+    """Whether an approval of ours is to be given again."""
+    return contact.state is S.MUTUAL and contact.due_at is not None
+
+
 def withdraws(contact: JourneyContact) -> bool:
     """Whether that one has to be withdrawn first, for the person to be shown the next.
 
@@ -163,6 +197,60 @@ def withdraws(contact: JourneyContact) -> bool:
     again, and one who had not is no less shown the first request.
     """
     return contact.state is S.PENDING and contact.attempts > 1
+
+
+def to_follow(contact: JourneyContact) -> bool:
+    """Whether a contact may follow yet, if only after the old account is gone.
+
+    By a tombstone, for which their entry of the old account has to be what it was.
+    """
+    if contact.state is S.GIVEN_UP:
+        return contact.error != MOVED_ON and contact.error not in LASTING
+    return contact.state in OPEN
+
+
+UNANSWERED = "unanswered"
+"""Why a contact is left out: the mover has asked them, and they have not answered."""
+MOVED_ON = "moved-on"
+"""Why a contact is left alone: they have moved themselves, and are told at their new address."""
+
+
+def successor(
+    contact: JourneyContact,
+    jid: str,
+    item: RosterItem | None,
+    before: RosterItem | None,
+    now: datetime,
+    schedule: Schedule,
+) -> JourneyContact:
+    """A contact who has moved on, at the new address: to be told, unless that has happened.
+
+    They get what they had under the old address, no more.
+
+    :param item: the new account's entry of ``jid`` as it is now.
+    :param before: the same before the move.
+    """
+    new = JourneyContact(
+        jid, contact.name, contact.groups, contact.subscription, S.QUEUED, before=before
+    )
+    if item is not None and item.ask:
+        # Our own account has followed them too, and so has asked already.
+        new = replace(
+            new, state=S.SENT, sent_at=now, attempts=1, due_at=now + schedule.pending_after
+        )
+    return _by_roster(new, item, new, now, schedule)
+
+
+def left_behind(contact: JourneyContact) -> JourneyContact:
+    """The old address of a contact who has moved on: nobody is awaited there any more.
+
+    An answer that comes all the same still counts.
+    """
+    if contact.state is S.QUEUED and not repeats(contact):
+        return replace(contact, state=S.SKIPPED, due_at=None, error=MOVED_ON)
+    if contact.state in OPEN and contact.state is not S.SENDING:
+        return replace(contact, state=S.GIVEN_UP, due_at=None, error=MOVED_ON)
+    return contact
 
 
 def asks_back(contact: JourneyContact) -> bool:
@@ -193,7 +281,8 @@ def _by_roster(
 
 
 def _leaving(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
-    return replace(c, state=S.SENDING, attempts=c.attempts + 1, due_at=None)
+    attempts = c.attempts if maybe_dropped(c) else c.attempts + 1
+    return replace(c, state=S.SENDING, attempts=attempts, due_at=None)
 
 
 def _not_left(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
@@ -210,8 +299,15 @@ _SOON = timedelta(seconds=30)
 
 def _left(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
     assert isinstance(e, Left)
-    sent = replace(c, state=S.SENT, sent_at=now, due_at=now + s.pending_after, error=None)
-    return _by_roster(c, e.item, sent, now, s)
+    return _by_roster(c, e.item, _sent(c, now, now, s), now, s)
+
+
+def _sent(c: JourneyContact, at: datetime, now: datetime, s: Schedule) -> JourneyContact:
+    """Told: whether it was dropped is asked once, and sooner than whether a person decides."""
+    again = maybe_dropped(c)
+    due_at = now + (s.pending_after if again or c.attempts > 1 else s.second_after)
+    error = c.error if again else None
+    return replace(c, state=S.SENT, sent_at=at, due_at=due_at, error=error)
 
 
 def _found_sending(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
@@ -225,7 +321,7 @@ def _found_sending(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> J
     if e.item is not None and not left and c.before is None and not repeats(c):
         # The first request made this entry (RFC 6121 3.1.2), and was refused meanwhile.
         return _by_roster(c, e.item, replace(c, state=S.REFUSED, due_at=None), now, s)
-    sent = replace(c, state=S.SENT, sent_at=c.sent_at or now, due_at=now + s.pending_after)
+    sent = _sent(c, c.sent_at or now, now, s)
     unsent = replace(c, state=S.QUEUED, attempts=max(0, c.attempts - 1), due_at=None)
     return _by_roster(c, e.item, sent if left else unsent, now, s)
 
@@ -282,15 +378,22 @@ def _again(c: JourneyContact, now: datetime, delays: tuple[timedelta, ...]) -> J
 
 def _silence(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
     """SENT for long: a person decides there, or the request was lost."""
+    assert isinstance(e, TimePassed)
     if c.due_at is None or c.due_at > now:
         return c
+    if c.attempts <= 1 and e.dropped:
+        return replace(c, state=S.PENDING, due_at=now, error=MAYBE_DROPPED)
+    patience = (c.sent_at or now) + s.pending_after
+    if c.attempts <= 1 and patience > now:
+        return replace(c, due_at=patience)
+    c = replace(c, error=None) if maybe_dropped(c) else c
     later = s.pending_retries
     repeated = max(0, c.attempts - 1)
     if repeated >= len(later):
         # Repeated often enough; an answer still counts while the journey lasts.
         return replace(c, state=S.GIVEN_UP, due_at=None)
     wait = later[repeated]
-    if isinstance(e, TimePassed) and e.cut_off and not repeated:
+    if e.cut_off and not repeated:
         wait = s.retries[0]  # if they have answered, nobody is asked again (``withdraws``)
     return replace(c, state=S.PENDING, due_at=now + wait)
 
@@ -298,6 +401,11 @@ def _silence(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> Journey
 def _no_way_back(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
     """ACCEPTED for long: they don't ask back."""
     return replace(c, due_at=None) if c.due_at is not None and c.due_at <= now else c
+
+
+def _approved(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
+    assert isinstance(e, Approved)
+    return replace(c, due_at=None if e.again_after is None else now + e.again_after)
 
 
 _NOT_SENT = frozenset({S.QUEUED, S.SENDING, S.SKIPPED})
@@ -315,6 +423,7 @@ TABLE: Mapping[tuple[ContactState, type], _ACTION] = {
     (S.PENDING, Found): _found_waiting,
     (S.SENT, TimePassed): _silence,
     (S.ACCEPTED, TimePassed): _no_way_back,
+    (S.MUTUAL, Approved): _approved,
     **{(state, Bounced): _bounced for state in _WAITING},
     **{(state, Found): _found for state in (S.UNREACHABLE, S.REFUSED, S.GIVEN_UP, S.QUEUED)},
     (S.ACCEPTED, Found): _found_accepted,

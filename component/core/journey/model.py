@@ -171,9 +171,15 @@ class Progress:
     counts: Mapping[ContactState, int]
     total: int
     seconds_left: float | None
-    """Until everybody was notified once; None where that cannot be said."""
+    """Until everybody was notified, second tries included; None where that cannot be said."""
     by_hand: tuple[str, ...] = ()
     """Contacts that were given up or refused: the mover's to do."""
+    again: int = 0
+    """Contacts that may not have got it, and are told again."""
+    unanswered: tuple[str, ...] = ()
+    """Who had been asked before the move and had not answered: the mover may ask them again."""
+    waits: bool = False
+    """Nobody is told while the old account, elsewhere, cannot be asked."""
 
 
 def count(states: Iterable[ContactState]) -> Counter[ContactState]:
@@ -250,6 +256,10 @@ class Problem(StrEnum):
     TOO_MANY_CODES = "too-many-codes"
     TOO_LATE = "too-late"
     """The time for an undo is over."""
+    NEWER = "newer"
+    """A newer move of one of the addresses has to be undone first: ``id``, ``old``, ``new``."""
+    OLD_IS_GONE = "old-account-gone"
+    """An undo of a move whose old account is deleted: there is nothing to bring back."""
     PROOF_MISSING = "proof-missing"
     """An undo between servers: the new account has to state first that it moves back."""
     BUSY = "busy"

@@ -124,8 +124,12 @@ class Taker:
                 return False  # the old server is not there: it may have to look yet
             if found is not None:
                 return False
-        await places.delete(self._accounts, self._new, RECEIPT_NODE)
+        await self.withdraw()
         return True
+
+    async def withdraw(self) -> None:
+        """Delete the receipt.  :raises RemoteError: the new account's server refuses."""
+        await places.delete(self._accounts, self._new, RECEIPT_NODE)
 
     async def _manifest(self) -> Unpacker:
         found = await self._item(MANIFEST_ID)

@@ -7,7 +7,7 @@ errors included; a stream that is down raises LinkLost.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 from component.core.conditions import Condition
@@ -20,6 +20,9 @@ from component.engine.ports import Wire
 from component.xmpp import codecs, mover_codecs
 from component.xmpp.errors import RemoteError
 from component.xmpp.names import NS_HOOK
+
+ENTRIES_AT_ONCE = 500
+"""Addresses that the hook takes in one question (hook protocol, section 12)."""
 
 
 class Accounts(Asking):
@@ -120,6 +123,64 @@ class Accounts(Asking):
         wanted = mover_codecs.write_watch(requests=requests, answers=answers, messages=messages)
         answer = await self._wire.request("set", user, wanted, timeout=self._timeout)
         return mover_codecs.read_pending(answer)
+
+    async def tell_left(
+        self,
+        host: str,
+        left: Iterable[str] = (),
+        *,
+        removed: Iterable[str] = (),
+        begin: bool = False,
+        end: bool = False,
+    ) -> None:
+        """Tell the hook of a host who left, so that it asks about nobody else.
+
+        :param begin, end: from one to the other they are all; else a change.
+        """
+        payload = mover_codecs.write_tombstones(left, removed=removed, begin=begin, end=end)
+        await self._wire.request("set", host, payload, timeout=self._timeout)
+
+    async def entries(self, user: str, jids: Collection[str]) -> tuple[RosterItem, ...]:
+        """The user's roster entries of some addresses.
+
+        A hook that is too old to hand out some has the whole roster sent.
+        """
+        found: list[RosterItem] = []
+        asked = list(jids)
+        for start in range(0, len(asked), ENTRIES_AT_ONCE):
+            part = asked[start : start + ENTRIES_AT_ONCE]
+            try:
+                found += await self._hook.chosen(user, part)
+            except RemoteError as error:
+                if error.condition != Condition.FEATURE_NOT_IMPLEMENTED:
+                    raise
+                roster = await self.roster(user)
+                return tuple(roster[jid] for jid in asked if jid in roster)
+        return tuple(found)
+
+    async def keep(
+        self, user: str, jids: Collection[str], drop: Collection[str] = (), *, more: bool
+    ) -> None:
+        """Have the hook not cut these contacts off when the user's account is deleted.
+
+        Nothing where the hook is too old.
+
+        :param more: beside those that it knows of; otherwise instead of them.
+        """
+        changes = [(jid, True) for jid in sorted(jids)] + [(jid, False) for jid in sorted(drop)]
+        for start in range(0, max(1, len(changes)), ENTRIES_AT_ONCE):
+            part = changes[start : start + ENTRIES_AT_ONCE]
+            order = mover_codecs.write_keep(
+                [jid for jid, stays in part if stays],
+                [jid for jid, stays in part if not stays],
+                more=more or start > 0,
+            )
+            try:
+                await self._wire.request("set", user, order, timeout=self._timeout)
+            except RemoteError as error:
+                if error.condition != Condition.FEATURE_NOT_IMPLEMENTED:
+                    raise
+                return
 
     async def approve(self, user: str, senders: Sequence[str]) -> tuple[RosterItem, ...]:
         """Grant requests that stand on the user's roster; the entries as they are now."""

@@ -8,10 +8,18 @@ from typing import Protocol, TypeVar
 import structlog
 
 from component.core import jids
-from component.core.journey.model import JourneyContact, JourneyState, Problem, Progress, Refused
+from component.core.journey.model import (
+    Journey,
+    JourneyContact,
+    JourneyState,
+    Problem,
+    Progress,
+    Refused,
+)
 from component.core.journey.stages import Word
-from component.core.records import MoveRecord
+from component.core.restore import Undone
 from component.engine.movers.drafts import Domains
+from component.engine.movers.leaving import Withdrawal
 from component.engine.movers.orders import RunTime, explained
 from component.engine.movers.ports import JourneyStore
 from component.engine.movers.service import Movers
@@ -35,7 +43,7 @@ class RunTimeStore(Protocol):
 
 
 class Admin:
-    """Implements :class:`~component.engine.movers.orders.AdminOrders`.
+    """Implements :class:`~component.engine.movers.orders.ControlOrders`.
 
     :param configured: what the configuration says, in force where nothing else was set.
     :param apply: puts the domains in force, for contacts and for drafts.
@@ -105,9 +113,19 @@ class Admin:
             raise Refused(Problem.WRONG_STATE, state=JourneyState.UNDONE.value)
         return await self._movers.order(run, Word.UNDO)
 
-    async def undo_any_followed(self, record: int) -> MoveRecord:
+    async def undo_any_followed(self, record: int) -> Undone:
         """See :class:`AdminOrders`."""
         return await self._contact_undo.undo_any(record)
+
+    async def standing(self) -> Sequence[Journey]:
+        """See :class:`AdminOrders`."""
+        with explained():
+            return await self._movers.leaving.standing()
+
+    async def withdraw_all(self) -> Withdrawal:
+        """See :class:`AdminOrders`."""
+        with explained():
+            return await self._movers.leaving.once()
 
     async def run_time(self) -> RunTime:
         """See :class:`AdminOrders`."""

@@ -174,6 +174,19 @@ class Arrivals:
             await self._store.put(replace(known, state=state))
             log.info(f"handover {state.value}", **named(journey))
 
+    async def withdraw(self, journey: Journey) -> None:
+        """Delete a receipt before its time; the parcel then stays where it is until it expires.
+
+        :raises LinkError, StoreError: it is tried again.
+        """
+        known = await self._store.get(journey.id)
+        if known is None or known.state.ended:
+            return
+        if known.state is _S.ACKNOWLEDGED:
+            await self._fetches.taker(journey.old, journey.new).withdraw()
+        await self._store.put(replace(known, state=_S.CANCELLED))
+        log.info("handover receipt withdrawn", **named(journey))
+
     async def _patiently(self, journey: Journey) -> Taken:
         """Fetch it; a server that does not answer is asked a few times."""
         for _ in range(TRIES - 1):
@@ -204,7 +217,9 @@ def _read(taken: Taken, most: int) -> Brought:
     blocked: set[str] = set()
     for piece in taken.pieces():
         if isinstance(piece, Contact) and len(contacts) <= most:
-            contacts.append(Given(piece.jid, piece.name, piece.groups, piece.subscription))
+            contacts.append(
+                Given(piece.jid, piece.name, piece.groups, piece.subscription, piece.ask)
+            )
         elif isinstance(piece, Blocked):
             blocked.add(piece.jid)
     return Brought(tuple(contacts), frozenset(blocked))

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from component.core import jids
 from component.core.journey import access as access_rules
 from component.core.journey import contacts as machine
 from component.core.journey.model import (
@@ -85,12 +86,50 @@ async def withdraw_round(run: Run) -> None:
             return
         roster = await run.box.accounts.roster(journey.new)
     waiting = [contact for contact in run.book if contact.state in machine.OPEN]
-    for start in range(0, len(waiting), _AT_ONCE):
-        part = waiting[start : start + _AT_ONCE]
+    speaks = {c.jid for c in waiting if journey.kind is not Kind.AWAY and _told(c)}
+    async for part in _in_turn(run, waiting, speaks):
         await asyncio.gather(*(_withdraw(run, contact, roster) for contact in part))
         await run.save()
     if any(c.state is ContactState.ACCEPTED and c.state is not c.goal for c in run.book):
         await run.wait_out(run.box.settings.look_seconds)  # their way back may be on its way
+
+
+async def _in_turn(
+    run: Run, waiting: Sequence[JourneyContact], speaks: Collection[str]
+) -> AsyncIterator[Sequence[JourneyContact]]:
+    """Contacts in parts, as soon as their domains take what is sent to them.
+
+    It ends before its time where the journey goes on to something else; and when it has waited for
+    a cancelled one, since whoever followed meanwhile stays: the rosters are to be read anew.
+
+    :param speaks: JIDs that presences are sent to; the others come at once.
+    """
+    pace, state = run.box.pace, run.book.journey.state
+    while waiting and run.book.journey.state is state:
+        part: list[JourneyContact] = []
+        rest: list[JourneyContact] = []
+        tick, least = run.box.clock.tick(), _NEWS_SECONDS
+        for contact in waiting:
+            domain, sends = jids.domain(contact.jid), contact.jid in speaks
+            wait = pace.may_say(domain, tick, _PRESENCES) if sends else 0.0
+            if wait > 0.0 or len(part) >= _AT_ONCE:
+                rest.append(contact)
+                least = min(least, wait)
+                continue
+            part.append(contact)
+            if sends:
+                pace.said(domain, tick, _PRESENCES)
+        if part:
+            yield part
+        elif not await run.wait_out(least) or state is JourneyState.CANCELLED:
+            return
+        waiting = rest
+
+
+_PRESENCES = 2
+"""What a contact is sent at most: unsubscribe and unsubscribed, or those of a new request."""
+_NEWS_SECONDS = 5.0
+"""How long is waited at most until the journey is looked at."""
 
 
 async def _withdraw(run: Run, contact: JourneyContact, roster: Mapping[str, RosterItem]) -> None:
@@ -230,8 +269,13 @@ async def _undo_round(
     """The old account is here: notify those who had left it, restore those who had not."""
     now = run.box.clock.now()
     waiting = [contact for contact in run.book if contact.state not in _CLOSED]
-    for start in range(0, len(waiting), _AT_ONCE):
-        part = waiting[start : start + _AT_ONCE]
+    here = run.book.journey.kind is Kind.BOTH
+    speaks = {
+        contact.jid
+        for contact in waiting
+        if (_is_due(contact, now) if _has_left(contact, old.get(contact.jid)) else here)
+    }
+    async for part in _in_turn(run, waiting, speaks):
         results = await asyncio.gather(
             *(
                 _undo_one(run, contact, new.get(contact.jid), old.get(contact.jid))
@@ -262,7 +306,7 @@ async def _undo_one(
             await _put_back_new(run, contact, new)
         return replace(contact, state=ContactState.RESTORED, due_at=None)
     now = run.box.clock.now()
-    if contact.attempts and (contact.due_at is None or contact.due_at > now):
+    if not _is_due(contact, now):
         return contact
     if contact.attempts > len(run.box.settings.schedule.retries):
         return replace(contact, state=ContactState.GIVEN_UP, due_at=None)
@@ -280,6 +324,11 @@ async def _undo_one(
     )
 
 
+def _is_due(contact: JourneyContact, now: datetime) -> bool:
+    """Whether one who has left the old account is to be asked."""
+    return not contact.attempts or (contact.due_at is not None and contact.due_at <= now)
+
+
 def _delay(run: Run, attempts: int) -> timedelta:
     retries = run.box.settings.schedule.retries
     return retries[min(attempts, len(retries) - 1)] if retries else timedelta(days=7)
@@ -295,6 +344,7 @@ async def _undo_arrival(run: Run, new: Mapping[str, RosterItem]) -> None:
     now = run.box.clock.now()
     answer = await run.box.accounts.statement(journey.new, journey.old)
     gone = judge(answer, journey.new) is not Reason.VERIFIED
+    leaving: list[JourneyContact] = []
     for contact in run.book:
         if contact.state in _CLOSED:
             continue
@@ -310,9 +360,13 @@ async def _undo_arrival(run: Run, new: Mapping[str, RosterItem]) -> None:
                 continue
             if contact.due_at > now:
                 continue
-        try:
-            await _put_back_new(run, contact, item)
-        except RemoteError as error:
-            run.book.put(replace(contact, error=error.condition))
-            continue
-        run.book.put(replace(contact, state=ContactState.RESTORED, due_at=None))
+        leaving.append(contact)
+    async for part in _in_turn(run, leaving, {contact.jid for contact in leaving}):
+        for contact in part:
+            try:
+                await _put_back_new(run, contact, new.get(contact.jid))
+            except RemoteError as error:
+                run.book.put(replace(contact, error=error.condition))
+                continue
+            run.book.put(replace(contact, state=ContactState.RESTORED, due_at=None))
+        await run.save()

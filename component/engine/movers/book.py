@@ -18,17 +18,21 @@ from component.core.journey.model import (
     Kind,
     Progress,
 )
-from component.core.journey.pace import Rates, estimate
+from component.core.journey.pace import Pace
 
 _TIMED = frozenset(
     {
         ContactState.QUEUED,
         ContactState.SENT,
         ContactState.ACCEPTED,
+        ContactState.MUTUAL,
         ContactState.PENDING,
         ContactState.UNREACHABLE,
     }
 )
+_AWAITED = frozenset({ContactState.SENT, ContactState.ACCEPTED, ContactState.MUTUAL})
+"""What becomes due there is a silence, or an approval that is owed: nobody is notified."""
+_ANSWERED = frozenset({ContactState.ACCEPTED, ContactState.MUTUAL, ContactState.REFUSED})
 _BY_HAND = frozenset({ContactState.GIVEN_UP, ContactState.REFUSED})
 
 
@@ -40,6 +44,8 @@ class Book:
 
     def __init__(self, journey: Journey, contacts: Iterable[JourneyContact]) -> None:
         self.journey = journey
+        self.waits = False
+        """Nobody is told while the old account, elsewhere, cannot be asked."""
         self.counts: Counter[ContactState] = Counter()
         self._contacts: dict[str, JourneyContact] = {}
         self._ready: dict[str, deque[str]] = {}
@@ -48,11 +54,20 @@ class Book:
         self._dirty: set[str] = set()
         self._unsent: Counter[str] = Counter()
         """How many wait to be told, by domain."""
+        self._again: Counter[str] = Counter()
+        """How many wait to be told again, as what they were told may have been dropped."""
+        self._answered: Counter[str] = Counter()
+        self._tried: set[str] = set()
+        """Domains where one was told again before its turn: whether it drops is best known soon."""
         self._by_hand: set[str] = set()
+        unanswered: list[str] = []
         for contact in contacts:
             self._contacts[contact.jid] = contact
+            if contact.error == machine.UNANSWERED:
+                unanswered.append(contact.jid)
             self._count(contact, 1)
             self._schedule(contact)
+        self._unanswered = tuple(sorted(unanswered))
 
     def __len__(self) -> int:
         return len(self._contacts)
@@ -63,6 +78,13 @@ class Book:
     def get(self, jid: str) -> JourneyContact | None:
         """A contact by its JID."""
         return self._contacts.get(jid)
+
+    def add(self, contact: JourneyContact) -> None:
+        """Take up one more contact, who has moved on from the address of another."""
+        self._contacts[contact.jid] = contact
+        self._count(contact, 1)
+        self._dirty.add(contact.jid)
+        self._schedule(contact)
 
     def put(self, contact: JourneyContact) -> bool:
         """Take note of a contact as it is now; whether it changed."""
@@ -81,7 +103,11 @@ class Book:
         self.counts[contact.state] += number
         if contact.state in machine.UNSENT:
             self._unsent[jids.domain(contact.jid)] += number
-        elif contact.state in _BY_HAND:
+        elif machine.maybe_dropped(contact) and contact.state is ContactState.PENDING:
+            self._again[jids.domain(contact.jid)] += number
+        if contact.state in _ANSWERED:
+            self._answered[jids.domain(contact.jid)] += number
+        if contact.state in _BY_HAND and contact.error != machine.MOVED_ON:
             (self._by_hand.add if number > 0 else self._by_hand.discard)(contact.jid)
 
     def apply(
@@ -104,14 +130,17 @@ class Book:
     # What is due --------------------------------------------------------------------------------
 
     def ripen(self, now: datetime) -> list[str]:
-        """Move what has become due to the queue; returns contacts whose silence is over."""
+        """Move what has become due to the queue; returns contacts whose silence is over.
+
+        Among them are those to whom an approval is owed.
+        """
         silent: list[str] = []
         while self._later and self._later[0][0] <= now:
             at, _, jid = heapq.heappop(self._later)
             contact = self._contacts[jid]
             if contact.due_at != at or contact.state not in _TIMED:
                 continue
-            if contact.state in (ContactState.SENT, ContactState.ACCEPTED):
+            if contact.state in _AWAITED:
                 silent.append(jid)
             else:
                 self._queue(jid)
@@ -149,11 +178,19 @@ class Book:
             heapq.heappush(self._later, (contact.due_at, next(self._order), contact.jid))
 
     def _queue(self, jid: str) -> None:
-        waiting = self._ready.setdefault(jids.domain(jid), deque())
-        if len(waiting) > 64 or jid not in waiting:
+        domain = jids.domain(jid)
+        waiting = self._ready.setdefault(domain, deque())
+        if machine.maybe_dropped(self._contacts[jid]) and domain not in self._tried:
+            self._tried.add(domain)
+            waiting.appendleft(jid)
+        elif len(waiting) > 64 or jid not in waiting:
             waiting.append(jid)
 
     # What is told -------------------------------------------------------------------------------
+
+    def has_answered(self, domain: str) -> bool:
+        """Whether anybody at a domain has answered."""
+        return self._answered[domain] > 0
 
     def any_in(self, states: frozenset[ContactState]) -> bool:
         """Whether any contact is in one of these states."""
@@ -183,14 +220,25 @@ class Book:
             if contact.state in machine.OPEN and contact.subscription.receives
         )
 
-    def progress(self, rates: Rates, near: frozenset[str]) -> Progress:
-        """How far it is."""
-        left = None
-        if self.journey.state.running and self.any_in(machine.UNSENT):
-            waiting = ((domain, number) for domain, number in self._unsent.items() if number)
-            left = estimate(waiting, rates, near)
+    def progress(self, pace: Pace, now: float) -> Progress:
+        """How far it is.
+
+        :param now: by the pace's clock.
+        """
+        left, waiting = None, self._unsent + self._again
+        if self.journey.state.running and waiting:
+            left = pace.estimate(waiting.items(), now)
         by_hand = tuple(sorted(self._by_hand))
-        return Progress(self.journey, self.tally(), len(self._contacts), left, by_hand)
+        return Progress(
+            self.journey,
+            self.tally(),
+            len(self._contacts),
+            left,
+            by_hand,
+            self._again.total(),
+            self._unanswered,
+            self.waits,
+        )
 
     def tally(self) -> dict[ContactState, int]:
         """How many contacts are in each state that any is in."""

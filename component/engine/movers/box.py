@@ -12,10 +12,11 @@ from component.core.journey.contacts import Schedule
 from component.core.journey.model import Progress
 from component.core.journey.pace import Pace, Rates
 from component.engine.movers.accounts import Accounts
-from component.engine.movers.ports import Carrier, JourneyStore, MoverGauges
+from component.engine.movers.ports import Carrier, FollowJournal, JourneyStore, MoverGauges
 from component.engine.ports import Clock, Teller
 
 if TYPE_CHECKING:
+    from component.engine.movers.book import Book
     from component.engine.movers.handovers import Handovers
 
 
@@ -70,9 +71,14 @@ class Box:
     """Whether an admin has paused everything."""
     rewatch: Callable[[str], Awaitable[None]]
     """Have the hook watch a user as the journeys of now need it."""
+    keep: Callable[[Book], Awaitable[None]]
+    """Have the hook know whom a deletion of the old account is not to cut off."""
     changed: Callable[[Callable[[], Progress]], None]
     """Tell whoever looks on (``xmpp-moved moves --watch``); mostly nobody does."""
     gauges: MoverGauges
+    journal: FollowJournal
+    follows: Callable[[str, str | None], bool]
+    """Whether an account here wants contacts who move to be followed unasked."""
     carrier: Carrier | None = None
     """Brings the account's things along (:mod:`component.engine.belongings`)."""
     handovers: Handovers | None = None

@@ -10,6 +10,7 @@ from datetime import datetime
 from component.core import jids
 from component.core.conditions import Condition
 from component.core.journey import access as access_rules
+from component.core.journey import contacts as machine
 from component.core.journey import stages
 from component.core.journey.model import (
     ContactState,
@@ -160,7 +161,7 @@ class Drafts:
         try:
             if kind is not Kind.ARRIVE:
                 known = [
-                    Given(i.jid, i.name, i.groups, i.subscription)
+                    Given(i.jid, i.name, i.groups, i.subscription, i.ask)
                     for i in (await self._accounts.roster(old)).values()
                 ]
                 blocked |= await self._accounts.blocked(old)
@@ -349,18 +350,27 @@ def _contacts(
     before: Mapping[str, RosterItem],
     kind: Kind,
 ) -> list[JourneyContact]:
-    """Everybody with whom a subscription stands; the blocked get nothing."""
+    """Everybody with whom a subscription stands; the blocked get nothing.
+
+    Nor do those who were asked and have not answered; but the mover is told who they are.
+    """
     known = {jids.key(jid): item for jid, item in before.items()}
     own_keys = {jids.key(jid) for jid in own}
     found: dict[str, JourneyContact] = {}
     for given in roster:
         jid = jids.bare(given.jid)
-        if jid is None or given.subscription is Subscription.NONE or jids.key(jid) in own_keys:
+        if jid is None or jids.key(jid) in own_keys:
             continue
         item = known.get(jids.key(jid))
         state, error = ContactState.QUEUED, None
+        if given.subscription is Subscription.NONE:
+            if not given.ask or (item is not None and (item.ask or item.subscription.receives)):
+                continue
+            state, error = ContactState.SKIPPED, machine.UNANSWERED
         if {jid, jids.domain(jid)} & set(blocked):
             state, error = ContactState.SKIPPED, BLOCKED
+        elif error is not None:
+            pass
         elif kind is Kind.AWAY:
             state = ContactState.PENDING
         elif item is not None and item.subscription.receives:

@@ -21,6 +21,8 @@ LATELY_SECONDS = 0.2
 """For how long a look at the statement holds while notifications leave."""
 UNREADABLE_SECONDS = 20.0
 """For how long a statement may be unreadable before the journey is paused."""
+WORTH_A_WORD_SECONDS = 5.0
+"""For how long an old server elsewhere may be away before the mover is told that all wait."""
 TROUBLE_SECONDS = 300.0
 """The same where our own server has troubles that pass by themselves."""
 _PASSING = frozenset({Reason.UNREACHABLE.value, Reason.OVERLOADED.value, Reason.FETCH_ERROR.value})
@@ -97,9 +99,11 @@ class Guard:
         reason = await self._statement.unreadable()
         if reason is None:
             self._failing_since = None
+            book.waits = False
             self._stood_at = self._box.clock.tick()
             return True
         failing = self._fails_for()
+        book.waits = not stages.publishes(book.journey) and failing >= WORTH_A_WORD_SECONDS
         # The journey may have been cancelled while it was read.
         if stages.publishes(book.journey) and reason != Reason.OTHER_JID.value:
             log.warning("the statement was gone; published again", id=book.journey.id)

@@ -110,6 +110,28 @@ class Handovers:
             await asyncio.sleep(min(APART_SECONDS, self.every / 2 / len(found)))
         self.leftovers = left
 
+    async def withdraw(self) -> tuple[list[int], dict[int, str]]:
+        """Take back all that still stands, but for what moves under way are at work on.
+
+        :returns: the journeys of which something is gone, and why others' could not be taken back.
+        :raises LinkLost, StoreError: the rest is done next time.
+        """
+        gone: list[int] = []
+        left: dict[int, str] = {}
+        for known in await self._store.open():
+            journey = await self._journeys.get(known.journey)
+            if journey is None or journey.state.running:
+                continue
+            side = self.offers if journey.kind is Kind.AWAY else self.arrivals
+            try:
+                await side.withdraw(journey)
+                gone.append(journey.id)
+            except LinkLost:
+                raise
+            except LinkError as error:
+                left[journey.id] = str(error)
+        return gone, left
+
     async def stop(self) -> None:
         """End the work; the journal knows what was begun."""
         await self.offers.stop()

@@ -90,16 +90,29 @@ class Housekeeping:
         # Those whose owner has still to hear of the end wait until that is done.
         for journey in await self._store.had_time(now - self._settings.statement):
             try:
-                await self._obtain(journey.id)
+                await self.retire(journey)
             except Refused:
                 continue  # the instance that has it does this
-            try:
-                with acting_for(journey.accounts):
-                    if self._handovers is not None:
-                        await self._handovers.offers.withdraw(journey)
-                    await self._accounts.withdraw(journey.old)
             except RemoteError as error:
                 log.info("no statement to withdraw", old=journey.old, error=str(error))
-            await self._store.save(replace(journey, told=RETIRED), expect={JourneyState.DONE})
-            await self._renew(journey.old)
-            log.info("a statement had its time", id=journey.id, old=journey.old)
+                await self.retired(journey)
+
+    async def retire(self, journey: Journey) -> None:
+        """Withdraw the statement of a move that is done, and what it offers.
+
+        :raises Refused: another instance has it.
+        :raises RemoteError: the account's server refuses.
+        :raises LinkError, StoreError: it is done next time.
+        """
+        await self._obtain(journey.id)
+        with acting_for(journey.accounts):
+            if self._handovers is not None:
+                await self._handovers.offers.withdraw(journey)
+            await self._accounts.withdraw(journey.old)
+        await self.retired(journey)
+
+    async def retired(self, journey: Journey) -> None:
+        """Nothing of a move that is done stands any more; raises LinkError, StoreError."""
+        await self._store.save(replace(journey, told=RETIRED), expect={JourneyState.DONE})
+        await self._renew(journey.old)
+        log.info("a statement had its time", id=journey.id, old=journey.old)

@@ -13,7 +13,6 @@ import structlog
 from component.core.journey.model import ContactState
 from component.core.model import PresenceKind, SendPlan, Step, same_account
 from component.core.notices import NewAddress
-from component.engine.movers.box import MoverSettings
 from component.engine.movers.ports import JourneyStore, MoverGauges, NoGauges
 from component.engine.movers.run import Run
 from component.engine.movers.service import Movers
@@ -43,7 +42,6 @@ class Inbound:
         store: JourneyStore,
         teller: Teller,
         clock: Clock,
-        settings: MoverSettings,
         hosts: Collection[str],
         contact_divert: Callable[[ET.Element], Awaitable[ET.Element]],
         contact_outcome: Callable[[ET.Element], Awaitable[None]],
@@ -53,12 +51,11 @@ class Inbound:
         self._store = store
         self._teller = teller
         self._clock = clock
-        self._settings = settings
         self._hosts = hosts
         self._contact_divert = contact_divert
         self._contact_outcome = contact_outcome
         self._gauges = gauges or NoGauges()
-        self._awaited: OrderedDict[str, tuple[Run, WayBack]] = OrderedDict()
+        self._awaited: OrderedDict[str, tuple[Run | None, WayBack]] = OrderedDict()
 
     @property
     def awaited(self) -> int:
@@ -78,15 +75,20 @@ class Inbound:
             if same_account(meant, way_back.account) and run.approves(
                 way_back.user, way_back.sender
             ):
-                log.debug("a way back is approved", user=way_back.user, contact=way_back.sender)
-                self._awaited[way_back.request_id] = (run, way_back)
-                if len(self._awaited) > _AWAITED:
-                    self._awaited.popitem(last=False)
-                self._gauges.way_back("take")
-                step = Step(PresenceKind.SUBSCRIBED, way_back.sender)
-                return codecs.write_take(SendPlan((step,)))
+                return self._take(way_back, run)
+        if await self._movers.others.approves(way_back):
+            return self._take(way_back, None)
         self._gauges.way_back("release")
         return codecs.write_release()
+
+    def _take(self, way_back: WayBack, run: Run | None) -> ET.Element:
+        log.debug("a way back is approved", user=way_back.user, contact=way_back.sender)
+        self._awaited[way_back.request_id] = (run, way_back)
+        if len(self._awaited) > _AWAITED:
+            self._awaited.popitem(last=False)
+        self._gauges.way_back("take")
+        step = Step(PresenceKind.SUBSCRIBED, way_back.sender)
+        return codecs.write_take(SendPlan((step,)))
 
     async def on_outcome(self, message: ET.Element) -> None:
         """What became of a held request."""
@@ -102,6 +104,10 @@ class Inbound:
         if outcome.contact != way_back.user:
             return
         item = next((item for item in outcome.items if item.jid == way_back.sender), None)
+        if run is None:
+            if outcome.taken:
+                await self._movers.others.approved(way_back.user, way_back.sender, item)
+            return
         with contextlib.suppress(LeaseLost):  # whoever works on it now reads the roster
             await run.found(way_back.sender, item)
 
@@ -116,7 +122,7 @@ class Inbound:
         """A contact wrote to an old account: tell them the new address, once a day."""
         wrote = mover_codecs.read_wrote(iq, self._hosts)
         try:
-            journey = await self._movers.watches.leaves_address(wrote.user)
+            journey = await self._movers.watches.told_to_senders(wrote.user)
             if journey is None or wrote.sender in (journey.old, journey.new):
                 return None
             if await self._left_out(journey.id, wrote.sender):
@@ -146,12 +152,6 @@ class Inbound:
 
     async def on_tombstone(self, iq: ET.Element) -> ET.Element | None:
         """Somebody asks for the statement of an account that is no more (XEP-0283 4.3, gone)."""
-        jid = mover_codecs.read_tombstone(iq, self._hosts)
-        if not self._settings.tombstones:
-            return None
-        try:
-            journey = await self._store.successor(jid)
-        except StoreError as error:
-            log.warning("a tombstone cannot be looked up", error=str(error))
-            return None
-        return None if journey is None else mover_codecs.write_gone(journey.new)
+        sought = mover_codecs.read_tombstone(iq, self._hosts)
+        new = await self._movers.tombstones.successor(sought)
+        return None if new is None else mover_codecs.write_gone(new)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import datetime
+from collections import Counter, defaultdict
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from component.core import jids
 from component.core.conditions import Condition
 from component.core.journey import contacts as machine
 from component.core.journey.model import ContactState, JourneyContact, JourneyState
+from component.core.journey.pace import PRESENCES
 from component.core.model import PresenceKind, RosterItem, SendPlan, Step, Subscription
 from component.xmpp.errors import RemoteError
 from component.xmpp.mover_codecs import Notification
@@ -22,6 +24,8 @@ BATCH = 64
 """Notifications under way at once for one journey."""
 WITHDRAW_SECONDS = 10.0
 """How long the answer to a withdrawn request is awaited; not every server gives one."""
+TOLD_AGAIN = 3
+"""How often at most, where a domain drops; once where it only may."""
 LOOK_MAX_SECONDS = 3600.0
 _EVERYBODY = ""
 _AT_WORK = frozenset({JourneyState.NOTIFYING, JourneyState.SETTLING})
@@ -41,15 +45,28 @@ class Notifier:
         """When a way back was approved, and how often again."""
         self._again: dict[str, datetime] = {}
         """When one is approved again whose approval may be lost."""
+        self._once: defaultdict[str, set[str]] = defaultdict(set)
+        """By domain: whose way back was approved once."""
+        self._told_again: Counter[str] = Counter()
+        """How often, as what they were told may have been dropped."""
 
     @property
     def owes(self) -> bool:
         """Whether somebody may lack our approval."""
-        return bool(self._again)
+        return bool(self._again) or any(map(machine.owed, self._run.book))
 
-    def approved(self, jid: str) -> None:
-        """A contact's way back was approved."""
-        self._approved[jid] = self._run.box.clock.now(), 0
+    def approved(self, jid: str, item: RosterItem | None) -> None:
+        """A contact's way back was approved; the new account's entry as it is now."""
+        box, book = self._run.box, self._run.book
+        now, tick, domain = box.clock.now(), box.clock.tick(), jids.domain(jid)
+        self._approved[jid] = now, 0
+        box.pace.answered(domain, tick, book.journey.id, jid)
+        sure = box.pace.approved(domain, tick)
+        if sure:
+            self._once[domain].add(jid)
+        again = None if sure else timedelta(seconds=box.pace.minute)
+        for event in (machine.Found(item), machine.Approved(again)):
+            book.apply(jid, event, now, box.settings.schedule)
 
     def cut_off(self, domain: str = _EVERYBODY) -> None:
         """What was said lately may be lost: our server was away, or theirs could not be reached.
@@ -87,16 +104,38 @@ class Notifier:
         now = run.box.clock.now()
         if run.book.journey.state not in _AT_WORK:
             return LOOK_MAX_SECONDS  # stopped while the rosters were looked at
+        self._doubt(now)
         silent = run.book.ripen(now)
         lost = [c for jid in silent if (c := run.book.get(jid)) and self._may_have_asked(c)]
         for jid in set(silent).difference(contact.jid for contact in lost):
-            passed = machine.TimePassed(self._cut_off_since(jid))
+            passed = machine.TimePassed(self._cut_off_since(jid), self._may_be_dropped(jid))
             run.book.apply(jid, passed, now, run.box.settings.schedule)
         self._again |= {contact.jid: now for contact in lost}
-        await self._approve([jid for jid, due in self._again.items() if due <= now])
+        await self.pay(now)
         await run.save()
         due = min(self._again.values(), default=None)
         return LOOK_MAX_SECONDS if due is None else max(0.0, (due - now).total_seconds())
+
+    def _doubt(self, now: datetime) -> None:
+        """Where a domain has turned out to drop, whoever was approved once is approved again."""
+        run, tick = self._run, self._run.box.clock.tick()
+        for domain in [name for name in self._once if run.box.pace.drops(name, tick)]:
+            for jid in self._once.pop(domain):
+                run.book.apply(jid, machine.Approved(timedelta()), now, run.box.settings.schedule)
+
+    async def pay(self, now: datetime) -> None:
+        """Give the approvals that are due again, as far as the pace allows."""
+        pace, tick = self._run.box.pace, self._run.box.clock.tick()
+        room: dict[str, int] = {}
+        for jid in [jid for jid, due in self._again.items() if due <= now]:
+            domain = jids.domain(jid)
+            # Less than there is room for: nobody will see what was dropped.
+            wait = pace.may_say(domain, tick, room.get(domain, 0) + PRESENCES + 1)
+            if wait > 0.0:
+                self._again[jid] = now + timedelta(seconds=wait)
+                continue
+            room[domain] = room.get(domain, 0) + 1
+        await self._approve([jid for jid, due in self._again.items() if due <= now])
 
     def may_speak(self) -> tuple[bool, float]:
         """Whether somebody is due whom the pace allows to be told now; else in how many seconds."""
@@ -126,7 +165,9 @@ class Notifier:
             contact = run.book.pop(domain, now)
             if contact is None:
                 continue
-            run.box.pace.spend(journey.id, domain, tick)
+            again = machine.maybe_dropped(contact)
+            run.box.pace.spend(journey.id, domain, tick, contact.jid, again=again)
+            self._told_again[contact.jid] += again
             run.book.apply(contact.jid, machine.Leaving(), now, run.box.settings.schedule)
             batch.append(contact)
         if not batch:
@@ -154,12 +195,26 @@ class Notifier:
         return 0.0
 
     def _may_have_asked(self, contact: JourneyContact) -> bool:
-        """Whether the way back of a contact that accepted may have been lost.
+        """Whether the way back of a contact that accepted, or our approval, may have been lost.
 
-        It may where no answer came to our first request, or somebody was cut off since the last.
+        It may where no answer came to our first request, somebody was cut off since the last, or
+        the contact's server or ours may have dropped it, which was told faster than at first: a
+        person who accepts several requests in one minute floods their own server.
         """
-        lost = contact.attempts > 1 or self._cut_off_since(contact.jid)
-        return lost and machine.asks_back(contact)
+        counted = self._run.box.settings.rates.counted
+        dropped = counted or self._run.box.pace.rushed(jids.domain(contact.jid))
+        lost = contact.attempts > 1 or dropped or self._cut_off_since(contact.jid)
+        return machine.owed(contact) or (lost and machine.asks_back(contact))
+
+    def _may_be_dropped(self, jid: str) -> bool:
+        """Whether what a silent contact was told may have been dropped: others did answer."""
+        domain, pace, contact = jids.domain(jid), self._run.box.pace, self._run.book.get(jid)
+        assert contact is not None
+        if machine.maybe_dropped(contact):  # told again already; that may be dropped as well
+            drops = pace.drops(domain, self._run.box.clock.tick())
+            return drops and self._told_again[jid] < TOLD_AGAIN
+        answers = self._run.book.has_answered(domain) or pace.has_answered(domain)
+        return answers and pace.doubts(domain)
 
     def _cut_off_since(self, jid: str) -> bool:
         """Whether what a contact has said since it was told may be lost."""
@@ -182,10 +237,12 @@ class Notifier:
             if contact is not None and item is not None and _stands(contact, item):
                 with contextlib.suppress(RemoteError):  # the block list, or a rule, is against it
                     (item,) = await run.box.accounts.approve(new, [jid])
+                    run.box.pace.said(jids.domain(jid), run.box.clock.tick())
                     _, again = self._approved.get(jid, (now, 0))
                     self._approved[jid] = now, again + 1
             run.book.apply(jid, machine.Found(item), now, schedule)
             run.book.apply(jid, machine.TimePassed(), now, schedule)
+            run.book.apply(jid, machine.Approved(None), now, schedule)
             del self._again[jid]
 
     async def _nick(self) -> str:
@@ -210,7 +267,8 @@ class Notifier:
         item = RosterItem(jid, Subscription.NONE, False, contact.name, contact.groups)
         named = item if contact.name or contact.groups else None
         try:
-            asked = contact.attempts == 1 and before is not None and before.ask
+            first = contact.attempts == 1 and not machine.repeats(contact)
+            asked = first and before is not None and before.ask
             if withdraw or asked:
                 await self.take_back(jid, words)
             if run.book.journey.state not in _AT_WORK:
@@ -234,6 +292,7 @@ class Notifier:
         answered = self._withdrawing.setdefault(jid, asyncio.Event())
         try:
             plan = SendPlan((Step(PresenceKind.UNSUBSCRIBE, jid),))
+            run.box.pace.said(jids.domain(jid), run.box.clock.tick())
             await run.box.accounts.notify(run.speaker, plan, words)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WITHDRAW_SECONDS):

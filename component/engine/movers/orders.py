@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -26,8 +26,12 @@ from component.core.journey.model import (
 from component.core.model import Subscription
 from component.core.notices import Settings
 from component.core.records import MoveRecord
+from component.core.restore import Undone
 from component.store.errors import StoreError
 from component.xmpp.errors import LinkError
+
+if TYPE_CHECKING:
+    from component.engine.movers.leaving import Withdrawal
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +54,8 @@ class Given:
     name: str | None = None
     groups: tuple[str, ...] = ()
     subscription: Subscription = Subscription.BOTH
+    ask: bool = False
+    """The mover has asked them, and they have not answered."""
 
 
 class DraftOrders(Protocol):
@@ -142,8 +148,11 @@ class MoverOrders(Protocol):
     async def followed(self, asker: str) -> Sequence[MoveRecord]:
         """Automatic changes of the asker's roster that can still be undone, newest first."""
 
-    async def undo_followed(self, asker: str, record: int) -> MoveRecord:
-        """Undo one: the roster entries as they were; raises NOT_YOURS, TOO_LATE, WRONG_STATE."""
+    async def undo_followed(self, asker: str, record: int) -> Undone:
+        """Undo one: the roster entries as they were, and what is not as it was.
+
+        Raises NOT_YOURS, TOO_LATE, WRONG_STATE, NEWER.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +189,7 @@ class AdminOrders(Protocol):
     async def undo_any(self, journey: int) -> Progress:
         """As :meth:`MoverOrders.undo`, whatever the time."""
 
-    async def undo_any_followed(self, record: int) -> MoveRecord:
+    async def undo_any_followed(self, record: int) -> Undone:
         """As :meth:`MoverOrders.undo_followed`, for any user."""
 
     async def run_time(self) -> RunTime:
@@ -191,3 +200,16 @@ class AdminOrders(Protocol):
 
     def watch(self) -> AsyncIterator[Progress]:
         """Every change of any journey's progress from now on, until closed."""
+
+
+class ControlOrders(AdminOrders, Protocol):
+    """What can be ordered on the machine itself only, besides: by the control socket."""
+
+    async def standing(self) -> Sequence[Journey]:
+        """Moves that have something left on an account here, or are at work."""
+
+    async def withdraw_all(self) -> Withdrawal:
+        """Withdraw all statements and hand-overs, and cancel what runs; owners are told before.
+
+        To be ordered again until nothing is left.
+        """

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from component.core.journey.handover import Handover
 from component.core.journey.model import ContactState, Journey, JourneyContact, JourneyState
+from component.core.model import Reason
+from component.core.records import Accepted, Change, FollowedBy, MoveRecord
 
 
 class MoverGauges(Protocol):
@@ -43,6 +45,9 @@ class JourneyStore(Protocol):
     async def contacts(self, id: int) -> list[JourneyContact]:
         """Its contacts by JID."""
 
+    async def unfollowed(self, id: int) -> Sequence[JourneyContact]:
+        """Its contacts who may follow yet, some of them after the old account is gone."""
+
     async def contact(self, id: int, jid: str) -> JourneyContact | None:
         """One of them."""
 
@@ -54,6 +59,9 @@ class JourneyStore(Protocol):
 
         Without those whose statement is withdrawn (``told``).
         """
+
+    async def with_work(self, holder: str | None = None) -> Sequence[int]:
+        """Ids of those that a start takes up (of one holder only, if given), the oldest first."""
 
     async def list(
         self, *, account: str | None = None, running: bool = False, limit: int = 200
@@ -89,11 +97,34 @@ class JourneyStore(Protocol):
     async def successor(self, old: str) -> Journey | None:
         """The move that led away from this account, if one did and stands."""
 
+    async def left(self) -> Collection[str]:
+        """The accounts that have a :meth:`successor`."""
+
     async def last_started(self, old_or_new: str) -> Sequence[Journey]:
         """Journeys of an account that were started, newest first."""
 
     async def may_answer(self, old: str, sender: str, at: datetime, every: timedelta) -> bool:
         """Whether a sender may be answered again; if so it is noted."""
+
+
+class FollowJournal(Protocol):
+    """The contact side's journal, as far as the mover's side uses it; raises StoreError."""
+
+    async def accepted_since(self, since: datetime) -> Sequence[Accepted]:
+        """Moves verified and followed since then, and not undone."""
+
+    async def followed_by(self, contact: str, since: datetime) -> Sequence[FollowedBy]:
+        """Whom an account has followed since then, and not taken back, or may follow; by id."""
+
+    async def list_moves(
+        self, *, limit: int = 50, old: str | None = None, new: str | None = None
+    ) -> Sequence[MoveRecord]:
+        """The newest records that match, newest first."""
+
+    async def explain(
+        self, id: int, at: datetime, user: str, changes: tuple[Change, ...], reason: Reason
+    ) -> bool:
+        """Add to a record what was done to the list of another user because of it; durable."""
 
 
 class HandoverStore(Protocol):

@@ -27,7 +27,7 @@ from component.core.journey.model import (
     Progress,
 )
 from component.core.journey.stages import Word
-from component.core.journey.told import UNSAID, knows_stop, owes_end
+from component.core.journey.told import ENDED, UNSAID, knows_stop, owes_end
 from component.core.model import NOBODYS, PresenceKind, RosterItem
 from component.core.notices import Published
 from component.engine.movers import backwards, furnish
@@ -35,6 +35,7 @@ from component.engine.movers.book import Book
 from component.engine.movers.box import Box
 from component.engine.movers.guard import Guard
 from component.engine.movers.notifier import LOOK_MAX_SECONDS, Notifier
+from component.engine.movers.onward import Onward
 from component.engine.movers.statement import Statement
 from component.engine.movers.voice import TIME_OVER, Voice
 from component.store.errors import LeaseLost, StoreError
@@ -45,6 +46,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 5.0
 """Wait after the server, or the journal, refused to work."""
+OLD_IS_GONE = "old-account-gone"
+"""Detail of a move away that ended because its account was deleted."""
 LOOKS_PER_SECOND = 5.0
 """Rosters that are read a second while all journeys work, at most."""
 ENTRIES_PER_SECOND = 100.0
@@ -66,9 +69,10 @@ class Run:
         self._fresh = True
         """Nothing is known of what happened before: watch, and look."""
         self._worked = False
-        self.statement = Statement(box, book, self._note)
+        self.statement = Statement(box, book, self._note, self.save)
         self._guard = Guard(box, book, self.statement, self.become)
         self.notifier = Notifier(self)
+        self.onward = Onward(self)
         self.way_back_stated = False
         """An undo's statement was published, its readers included, by this very run."""
         self.rechecks = 0
@@ -97,6 +101,11 @@ class Run:
         """Something changed: look now."""
         self._look_every = self._look_first()
         self._wake.set()
+
+    def look_again(self) -> None:
+        """Something may be other than the last look found it."""
+        self._look_at = 0.0
+        self.wake()
 
     def _look_first(self) -> float:
         """How soon to look after something happened: the server reads a whole roster for it."""
@@ -144,6 +153,8 @@ class Run:
         now, tick = self.box.clock.now(), self.box.clock.tick()
         domain = jids.domain(heard.sender)
         withdrawn = self.notifier.heard_from(heard.sender)
+        # What only answers a withdrawal says that the domain lives, and nothing of the contact.
+        answering = "" if withdrawn else heard.sender
         event: machine.Event
         if heard.kind is None:
             condition = heard.condition or Condition.UNDEFINED_CONDITION
@@ -152,10 +163,10 @@ class Run:
                 self.box.pace.failed(domain, tick)
                 self.notifier.cut_off(domain)
             else:
-                self.box.pace.answered(domain, tick)
+                self.box.pace.answered(domain, tick, self.book.journey.id, answering)
         else:
             event = machine.Heard(heard.kind, heard.item)
-            self.box.pace.answered(domain, tick)
+            self.box.pace.answered(domain, tick, self.book.journey.id, answering)
         if heard.user != self.speaker or self.book.journey.state is JourneyState.UNDOING:
             pass  # the next look tells
         elif not (withdrawn and heard.kind is PresenceKind.UNSUBSCRIBED):
@@ -181,6 +192,8 @@ class Run:
             return False
         if not contact.subscription.grants:
             return False
+        if self.onward.knows(sender) and journey.state in _APPROVING:
+            return True  # told soon, if not yet
         if journey.state is JourneyState.CANCELLED:
             # Whoever had followed before the end stays, and so completes their half.
             return contact.state is ContactState.ACCEPTED
@@ -188,10 +201,7 @@ class Run:
 
     async def found(self, jid: str, item: RosterItem | None) -> None:
         """The new account's entry of a contact whose way back was approved, as it is now."""
-        self.notifier.approved(jid)
-        self.box.pace.answered(jids.domain(jid), self.box.clock.tick())
-        now = self.box.clock.now()
-        self.book.apply(jid, machine.Found(item), now, self.box.settings.schedule)
+        self.notifier.approved(jid, item)
         self.wake()
         await self.save()
 
@@ -246,6 +256,12 @@ class Run:
                 await self.lost(jid, now)
                 return True
             missing = jid if account is not None and now is None else missing
+        try:
+            if await self.statement.outlives_the_old_account():
+                self._look_at = 0.0
+                return True
+        except (LinkError, StoreError):
+            return True  # nothing is known; the next round asks again
         if await self.become(Word.PAUSE, error.condition):
             await self.voice.end()
             return True
@@ -338,16 +354,24 @@ class Run:
         wait = self.box.settings.look_seconds
         if self.box.clock.tick() >= self._look_at:
             if not await self._guard.stands():
-                await self._pause_for(RETRY_SECONDS)
+                await self._wait_for_the_statement()
                 return
             await self.look()
+            if self.statement.old_is_gone:
+                await self._go_on_alone()
+                if self.book.journey.state not in _APPROVING:
+                    return
+            else:
+                await self.box.keep(self.book)
             self._look_at = self.box.clock.tick() + self._look_every
             self._look_every = min(self._look_every * 2, LOOK_MAX_SECONDS)
+        if self.onward.due:
+            await self.onward.look()
         if stages.notifies(self.book.journey) and not self.box.held():
             wait = await self.notifier.catch_up()
             may, later = self.notifier.may_speak()
             if may and not await self._guard.stands_lately():
-                await self._pause_for(RETRY_SECONDS)
+                await self._wait_for_the_statement()
                 return
             wait = min(wait, await self.notifier.send_due() if may else later)
         await self._advance()
@@ -356,17 +380,38 @@ class Run:
             return
         await self._pause_for(min(wait, self._until_next()))
 
+    async def _wait_for_the_statement(self) -> None:
+        if self.book.waits:
+            await self.voice.progress()
+        await self._pause_for(RETRY_SECONDS)
+
+    async def _go_on_alone(self) -> None:
+        """The old account was deleted: its tombstone says where it went.
+
+        The new account goes on, and its owner is told there.  Where that one is elsewhere, nothing
+        is left to do here.
+        """
+        journey = self.book.journey
+        if journey.kind is Kind.AWAY:
+            await self._note(told=ENDED)  # whoever has the name now is told nothing
+            await self.become(Word.ALL_NOTIFIED)
+            await self.become(Word.ALL_SETTLED, OLD_IS_GONE)
+        elif journey.owner == journey.old:
+            await self._note(owner=journey.new, progress_id=None)
+
     def _until_next(self) -> float:
         """Seconds until the next look, retry or end of a silence."""
         until = max(0.0, self._look_at - self.box.clock.tick())
         due = self.book.next_due()
-        until = min(until, self.voice.waits() or until)
+        until = min(until, self.voice.waits() or until, self.onward.wait)
         if due is not None and stages.notifies(self.book.journey) and not self.box.held():
             until = min(until, max(0.0, (due - self.box.clock.now()).total_seconds()))
         return until
 
     async def look(self) -> None:
         """Read the speaker's roster: what stands there is what counts."""
+        if self.statement.old_is_gone and self.speaker == self.book.journey.old:
+            return
         roster = await self.box.accounts.roster(self.speaker)
         now, schedule = self.box.clock.now(), self.box.settings.schedule
         for contact in self.book:
@@ -389,7 +434,7 @@ class Run:
             return
         settled = book.settled() and not self.notifier.owes
         over = stages.over(book.journey, self.box.settings.statement, self.box.clock.now())
-        if not settled and not over:
+        if not over and not (settled and await self.onward.last_look()):
             return
         missed = () if settled else book.missed()
         why = None if settled else TIME_OVER

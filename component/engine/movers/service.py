@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -18,6 +19,7 @@ from component.core import jids
 from component.core.conditions import Condition
 from component.core.journey import stages
 from component.core.journey.model import (
+    Access,
     CheckName,
     ContactState,
     Journey,
@@ -28,11 +30,12 @@ from component.core.journey.model import (
     Progress,
     Refused,
 )
-from component.core.journey.pace import Pace
+from component.core.journey.pace import ANSWERS, Pace
 from component.core.journey.stages import Word
 from component.core.model import NOBODYS, Reason, same_account
-from component.core.notices import Settings
+from component.core.notices import Follow, Settings
 from component.core.records import MoveRecord
+from component.core.restore import Undone
 from component.core.statement import judge
 from component.engine.acting import acting_for
 from component.engine.movers import backwards
@@ -42,10 +45,19 @@ from component.engine.movers.box import Box, MoverSettings
 from component.engine.movers.claims import Claims
 from component.engine.movers.handovers import Handovers
 from component.engine.movers.housekeeping import Housekeeping
+from component.engine.movers.leaving import Leaving
 from component.engine.movers.orders import explained
-from component.engine.movers.ports import Carrier, JourneyStore, MoverGauges, NoGauges
-from component.engine.movers.run import Run
+from component.engine.movers.others import OthersMoves
+from component.engine.movers.ports import (
+    Carrier,
+    FollowJournal,
+    JourneyStore,
+    MoverGauges,
+    NoGauges,
+)
+from component.engine.movers.run import RETRY_SECONDS, Run
 from component.engine.movers.runs import Runs
+from component.engine.movers.tombstones import Tombstones
 from component.engine.movers.watches import Watches
 from component.engine.ports import Clock, Teller
 from component.engine.preferences import Preferences
@@ -67,6 +79,7 @@ class Movers:
         hosts: Collection[str],
         accounts: Accounts,
         store: JourneyStore,
+        journal: FollowJournal,
         teller: Teller,
         clock: Clock,
         settings: MoverSettings,
@@ -91,6 +104,7 @@ class Movers:
         self._configured = settings.rates
         self._overall = settings.rates.overall_per_second
         self._instances = 1
+        self._counted = False
         self._up = asyncio.Event()
         self.runs = Runs(store, claims, lambda book: Run(self._box, book))
         self._renewing: set[asyncio.Task[None]] = set()
@@ -98,7 +112,21 @@ class Movers:
         self.pace = Pace(settings.rates, self._hosts)
         self.paused = False
         """An admin holds everything."""
-        self.watches = Watches(accounts, store, clock, settings, self._hosts, self.runs.of, watches)
+        self.others = OthersMoves(
+            accounts, store, journal, clock, self._hosts, self._works_on, self._watch
+        )
+        self.tombstones = Tombstones(accounts, store, clock, settings, self._hosts)
+        self.watches = Watches(
+            accounts,
+            store,
+            clock,
+            settings,
+            self._hosts,
+            self.tombstones,
+            self.runs.of,
+            self.others,
+            watches,
+        )
         self.housekeeping = Housekeeping(
             accounts,
             store,
@@ -109,6 +137,16 @@ class Movers:
             claims.obtain,
             handovers,
             self._looks_after,
+            self.look_at_owners,
+        )
+        self.leaving = Leaving(
+            store,
+            self.housekeeping,
+            handovers,
+            teller,
+            clock,
+            self.find,
+            self.order,
             self.look_at_owners,
         )
         self._mine = watches
@@ -124,8 +162,11 @@ class Movers:
             up=self._up,
             held=lambda: self.paused,
             rewatch=self.watches.renew,
+            keep=self.watches.keep,
             changed=self._publish,
             gauges=gauges or NoGauges(),
+            journal=journal,
+            follows=lambda jid, account: preferences.of(jid, account).follow is Follow.AUTO,
             carrier=carrier,
             handovers=handovers,
         )
@@ -135,6 +176,7 @@ class Movers:
     async def load(self) -> None:
         """Take up every journey that was under way; raises StoreError."""
         await self.runs.claim()
+        await self.others.load()
 
     async def on_up(self) -> None:
         """The stream is up and the hooks are greeted."""
@@ -150,14 +192,22 @@ class Movers:
         if not self._up.is_set():
             return
 
-        async def renew() -> None:
-            try:
-                await self.watches.renew_all()
-            except (LinkError, StoreError) as error:
-                log.warning("old accounts are not watched yet", error=str(error))
-
         self._stop_renewing()
-        task = asyncio.create_task(renew(), name="renew watches")
+        self._in_background(self.watches.renew_all, "watches")
+
+    def _in_background(self, work: Callable[[], Awaitable[None]], what: str) -> None:
+        """Do something for old accounts that may fail, until the stream is lost."""
+
+        async def do() -> None:
+            while True:
+                try:
+                    await work()
+                    return
+                except (LinkError, StoreError) as error:
+                    log.warning("not done yet for old accounts", what=what, error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+
+        task = asyncio.create_task(do(), name=what)
         self._renewing.add(task)
         task.add_done_callback(self._renewing.discard)
 
@@ -181,6 +231,33 @@ class Movers:
         await self.runs.stop()
         if self._handovers is not None:
             await self._handovers.stop()
+
+    def on_followed(self, contact: str, old: str, new: str) -> None:
+        """The contact side has followed somebody for an account here."""
+        for run in self.runs.of(contact):
+            run.onward.tell()
+        if self._up.is_set() and self.watches.has_left(contact):
+            self._in_background(partial(self._let_in, contact, old, new), "a reader")
+
+    async def _let_in(self, user: str, contact: str, new: str) -> None:
+        """An account that has moved follows a contact, who may read the statement still."""
+        journey = await self._store.successor(user)
+        if journey is None or journey.access is not Access.WHITELIST:
+            return
+        known = await self._store.contact(journey.id, contact)
+        if known is not None and known.state is not ContactState.SKIPPED:
+            await self._accounts.admit(user, [new])
+
+    def _works_on(self, old: str, new: str) -> bool:
+        """Whether a journey is under way between two accounts here, whichever way it leads."""
+        pair = {old, new}
+        return any(
+            {run.book.journey.old, run.book.journey.new} == pair for run in self.runs.of(new)
+        )
+
+    async def _watch(self, user: str) -> None:
+        if self._up.is_set():
+            await self.watches.renew(user)
 
     def _looks_after(self, journey: Journey) -> bool:
         """Whether this instance looks after a journey's hand-over: as it does after watches."""
@@ -206,7 +283,11 @@ class Movers:
 
     def reconfigure(self, settings: MoverSettings) -> None:
         """Put other settings in force; the overall rate and the domains are the admin's."""
-        switched = settings.answer_senders is not self._settings.answer_senders
+        before = self._settings
+        switched = (settings.answer_senders, settings.tombstones) != (
+            before.answer_senders,
+            before.tombstones,
+        )
         self._configured = settings.rates
         self._settings.take_over(settings)
         self._set_rates()
@@ -225,6 +306,17 @@ class Movers:
             self._instances = max(1, instances)
             self._set_rates()
 
+    def see_counters(self, counters: Iterable[tuple[int, float]]) -> None:
+        """What our own servers' counters let pass of one stream: presences, in so many seconds.
+
+        One that passes what our highest rate brings is none to us.
+        """
+        needed = ANSWERS * self._configured.domain_per_minute_max / 60.0
+        counted = any(count < needed * seconds for count, seconds in counters)
+        if counted != self._counted:
+            self._counted = counted
+            self._set_rates()
+
     def _set_rates(self) -> None:
         whole, share = self._configured, self._instances
         self._settings.rates = replace(
@@ -232,6 +324,7 @@ class Movers:
             overall_per_second=whole.overall_per_second / share,
             domain_per_minute=whole.domain_per_minute / share,
             domain_per_minute_max=whole.domain_per_minute_max / share,
+            counted=self._counted,
         )
         self.pace.set_rates(self._settings.rates)
         self.pace.set_overall(self._overall / share)
@@ -318,6 +411,8 @@ class Movers:
         if not stages.allows(journey, word):
             raise Refused(Problem.WRONG_STATE, state=journey.state.value)
         with explained(), acting_for(journey.accounts):
+            if word is Word.UNDO and journey.kind is Kind.BOTH:
+                await self._old_is_there(journey)
             if word is Word.UNDO and journey.kind is Kind.AWAY:
                 await self._way_back_is_stated(journey)
             begun = backwards.begin_undo(run.book) if word is Word.UNDO else ()
@@ -325,6 +420,10 @@ class Movers:
                 raise Refused(Problem.WRONG_STATE, state=run.book.journey.state.value)
             self.runs.start(run)
         return run.progress()
+
+    async def _old_is_there(self, journey: Journey) -> None:
+        if await self._accounts.trouble(journey.old) == Condition.ITEM_NOT_FOUND:
+            raise Refused(Problem.OLD_IS_GONE, jid=journey.old)
 
     async def _way_back_is_stated(self, journey: Journey) -> None:
         """The new account, elsewhere, must name the old one before its contacts are led back."""
@@ -349,13 +448,21 @@ class Movers:
         :param now: the token of the account that has the name by now; None: nobody has it.
         :raises StoreError: the journal could not be written.
         """
+        self.others.forget(jid)
         for run in self.runs.of(jid):
-            if now is None or run.book.journey.accounts[jid] != now:
+            journey = run.book.journey
+            if jid == journey.old and now is None and same_account(journey.old_account, account):
+                run.look_again()  # the tombstone may do, and the new account go on
+            elif now is None or journey.accounts[jid] != now:
                 await run.lost(jid, now)
         await self._store.disown(jid, left=now or account, led=now)
         for journey in await self._store.list(account=jid):
             if journey.new == jid and journey.new_account == NOBODYS and self.serves(journey.old):
                 await self._lead_nowhere(journey)
+        try:
+            await self.watches.renew(jid)
+        except LinkError as error:
+            log.warning("the hook is told later where nobody goes", jid=jid, error=str(error))
 
     async def _lead_nowhere(self, journey: Journey) -> None:
         """Take back a statement that names an address which anybody can have now."""
@@ -406,7 +513,7 @@ class Movers:
         with explained():
             return await self._contact_undo.undoable(asker)
 
-    async def undo_followed(self, asker: str, record: int) -> MoveRecord:
+    async def undo_followed(self, asker: str, record: int) -> Undone:
         """See :class:`MoverOrders`."""
         with explained():
             return await self._contact_undo.undo(asker, record)

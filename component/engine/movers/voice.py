@@ -42,7 +42,7 @@ class Voice:
 
     def now(self) -> Progress:
         """How far the journey is."""
-        return self._book.progress(self._box.settings.rates, self._box.hosts)
+        return self._book.progress(self._box.pace, self._box.clock.tick())
 
     async def once(self, name: str, notice: Notice) -> None:
         """Tell the owner, at most once over all restarts: it is noted before it is said."""
@@ -71,7 +71,9 @@ class Voice:
         """Correct the message of progress, if it has changed and was not corrected just now."""
         tick, shown = self._box.clock.tick(), self._shown
         if shown is not None and (
-            shown.counts == self._book.tally() and shown.journey.state is self._book.journey.state
+            shown.counts == self._book.tally()
+            and shown.journey.state is self._book.journey.state
+            and shown.waits is self._book.waits
         ):
             self._held = False
             return

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 import structlog
 
 from component.core import jids
 from component.core.conditions import Condition
+from component.core.journey import contacts as machine
 from component.core.journey import stages
-from component.core.journey.model import Journey, JourneyState
+from component.core.journey.model import Journey, JourneyContact, JourneyState
+from component.core.journey.told import RETIRED
 from component.engine.acting import acting_for
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.backwards import to_withdraw
 from component.engine.movers.box import MoverSettings
+from component.engine.movers.others import OthersMoves
 from component.engine.movers.ports import JourneyStore
+from component.engine.movers.tombstones import Tombstones
 from component.engine.ports import Clock
 from component.xmpp.errors import RemoteError
 
 if TYPE_CHECKING:
+    from component.engine.movers.book import Book
     from component.engine.movers.run import Run
 
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 50
-SEND_MAX = 16
-"""Presences that the hook takes in one send (hook protocol, section 4)."""
+SEND_MAX = 5
+"""Approvals in one send: what ejabberd's mod_pres_counter, on by default, passes at once.
+
+The hook takes 16 (hook protocol, section 4), and refuses all of them where the server does one."""
 _LEFT = frozenset(
     {
         JourneyState.PUBLISHED,
@@ -50,7 +57,9 @@ class Watches:
         clock: Clock,
         settings: MoverSettings,
         hosts: Collection[str],
+        tombstones: Tombstones,
         runs_of: Callable[[str], list[Run]],
+        others: OthersMoves,
         mine: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """``mine(jid)``: whether it is this instance that watches an account where nothing is under
@@ -60,8 +69,18 @@ class Watches:
         self._clock = clock
         self._settings = settings
         self._hosts = hosts
+        self._tombstones = tombstones
         self._runs_of = runs_of
+        self._others = others
         self._mine = mine
+        self._kept: dict[str, frozenset[str]] = {}
+        """Contacts whom the hook does not cut off, by old account."""
+        self._left: set[str] = set()
+        """Old accounts whose statement stands, of those that were watched here."""
+
+    def has_left(self, user: str) -> bool:
+        """Whether an account here has moved, and says so still."""
+        return user in self._left
 
     async def renew(self, user: str) -> None:
         """Have the hook watch a user as the journeys of now need it; nothing for other hosts.
@@ -70,23 +89,27 @@ class Watches:
         """
         if jids.domain(user) not in self._hosts:
             return
+        await self._tombstones.renew(user)
         working = [
             run.book.journey
             for run in self._runs_of(user)
             if not run.book.journey.state.final or to_withdraw(run.book)
         ]
-        left = await self.leaves_address(user)
-        concerned = working or ([left] if left is not None else [])
+        leaves = await self.leaves_address(user)
+        messages = leaves is not None and self._settings.answer_senders
+        (self._left.discard if leaves is None else self._left.add)(user)
+        concerned = working or ([leaves] if leaves is not None else [])
         try:
             # All of them mean the account that has the name; the newest says which.
             with acting_for({user: concerned[-1].accounts[user]} if concerned else {}):
                 pending = await self._accounts.watch(
                     user,
-                    requests=bool(working),
+                    requests=bool(working) or self._others.awaits(user),
                     answers=bool(working),
-                    messages=left is not None,
+                    messages=messages,
                 )
                 await self._catch_up(user, pending)
+                await self._keep_anew(user, leaves)
         except RemoteError as error:
             if error.condition != Condition.ITEM_NOT_FOUND:
                 raise
@@ -103,13 +126,46 @@ class Watches:
                     await run.found(jid, now.get(jid))
             if known:
                 log.info("ways back caught up", user=user, contacts=len(known))
+        known = await self._others.pending(user, pending)
+        for start in range(0, len(known), SEND_MAX):
+            part = known[start : start + SEND_MAX]
+            now = {item.jid: item for item in await self._accounts.approve(user, part)}
+            for jid in part:
+                await self._others.approved(user, jid, now.get(jid))
+
+    async def _keep_anew(self, old: str, journey: Journey | None) -> None:
+        """Have the hook know who may follow an old account yet that is deleted."""
+        wanted: frozenset[str] = frozenset()
+        if journey is not None:
+            run = next((r for r in self._runs_of(old) if r.book.journey.id == journey.id), None)
+            known = run.book if run is not None else await self._store.unfollowed(journey.id)
+            wanted = _to_follow(known)
+        if wanted or self._kept.get(old):
+            await self._accounts.keep(old, wanted, more=False)
+        self._kept[old] = wanted
+        if not wanted:
+            del self._kept[old]
+
+    async def keep(self, book: Book) -> None:
+        """The same as the contacts of a journey at work are now; only what differs is said.
+
+        :raises LinkError: the hook did not take it.
+        """
+        old = book.journey.old
+        if not self.has_left(old):
+            return
+        before, wanted = self._kept.get(old, frozenset()), _to_follow(book)
+        if wanted != before:
+            await self._accounts.keep(old, wanted - before, before - wanted, more=True)
+            self._kept[old] = wanted
 
     async def renew_all(self) -> None:
         """After a reconnect: every old account whose contacts are still told where it went.
 
-        Journeys at work renew their own; paused ones do not work.
+        Journeys at work renew their own; paused ones do not work.  And who left.
         """
-        users: set[str] = set()
+        await self._tombstones.tell_all()
+        users: set[str] = set(self._others.accounts())
         at_work: set[str] = set()
         since = self._clock.now() - self._settings.statement
         for journey in await self._store.watched(since):
@@ -128,12 +184,18 @@ class Watches:
             part = waiting[start : start + _AT_ONCE]
             await asyncio.gather(*(self.renew(user) for user in part))
 
+    async def told_to_senders(self, old: str) -> Journey | None:
+        """The move whose new address those are told who write to this account, if any."""
+        return await self.leaves_address(old) if self._settings.answer_senders else None
+
     async def leaves_address(self, old: str) -> Journey | None:
-        """The move whose new address is told to those who write to this account, if any."""
-        if not self._settings.answer_senders:
-            return None
+        """The move that leads away from this account and whose statement stands, if any."""
         journey = await self._store.successor(old)
-        if journey is None or journey.state not in _LEFT:
+        if journey is None or journey.state not in _LEFT or journey.told == RETIRED:
             return None
         over = stages.over(journey, self._settings.statement, self._clock.now())
         return None if over else journey
+
+
+def _to_follow(contacts: Iterable[JourneyContact]) -> frozenset[str]:
+    return frozenset(contact.jid for contact in contacts if machine.to_follow(contact))

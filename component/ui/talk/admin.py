@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from component.core import jids
 from component.core.journey.model import ContactState, JourneyContact
+from component.core.restore import Undone
 from component.engine.movers.orders import AdminOrders, RunTime
 from component.ui.talk import notices, phrases
 from component.ui.talk.commands import Begin, Command
@@ -112,16 +113,8 @@ class Admin:
             if kind == "m":
                 progress = await self._admin.undo_any(number)
                 return Done(notices.progress_text(turn.words, progress, mine=False))
-            record = await self._admin.undo_any_followed(number)
-            return Done(
-                turn.words.say(
-                    "Undone: the contact list of {contact} is as it was before {old} moved to "
-                    "{new}.",
-                    contact=record.contact,
-                    old=record.old,
-                    new=record.new,
-                )
-            )
+            undone = await self._admin.undo_any_followed(number)
+            return Done(_restored(turn.words, undone))
 
         return Form(
             turn.words.say("Undo"),
@@ -276,3 +269,17 @@ def _contact(words: Words, contact: JourneyContact) -> str:
     state = words.say(phrases.CONTACT_STATES[contact.state])
     error = f" ({short(contact.error)})" if contact.error else ""
     return f"• {contact.jid}: {state}{error}"
+
+
+def _restored(words: Words, undone: Undone) -> str:
+    record = undone.record
+    facts = {"contact": record.contact, "old": record.old, "new": record.new}
+    if not undone.differences:
+        return words.say(
+            "Undone: the contact list of {contact} is as it was before {old} moved to {new}.",
+            **facts,
+        )
+    text = words.say(
+        "Undone: the contact list of {contact} no longer follows {old} to {new}.", **facts
+    )
+    return f"{text} {phrases.differences(words, undone.differences)}"

@@ -139,10 +139,10 @@ def _from_xml(text: str, owner: str | None) -> Iterator[Given]:
     for contact in contacts:
         # A gateway or another service is on many rosters; only users can be told.
         is_user = jids.bare(contact.jid) == contact.jid
-        if is_user and contact.subscription is not Subscription.NONE:
+        if is_user and (contact.subscription is not Subscription.NONE or contact.ask):
             groups = tuple(dict.fromkeys(g for raw in contact.groups if (g := _name(raw))))
             name = _name(contact.name or "")
-            yield Given(contact.jid, name, groups[:_MAX_GROUPS], contact.subscription)
+            yield Given(contact.jid, name, groups[:_MAX_GROUPS], contact.subscription, contact.ask)
 
 
 def _whole(text: str, owner: str | None) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
+from component.core.journey import contacts as machine
 from component.core.journey.model import (
     Access,
     ContactState,
@@ -14,7 +15,7 @@ from component.core.journey.model import (
     Preflight,
 )
 from component.engine.movers.arrivals import Lacking
-from component.ui.talk import lists, phrases
+from component.ui.talk import lists, notices, phrases
 from component.ui.talk.language import Words
 from component.ui.talk.pages import Field, Option, short
 from component.ui.talk.pages import Kind as Takes
@@ -26,6 +27,7 @@ _WAITING: Final = (ContactState.QUEUED, ContactState.PENDING)
 _THERE: Final = (ContactState.ACCEPTED, ContactState.MUTUAL)
 """Of those that the new account has already."""
 _BLOCKED = "blocked"
+_NO_CHOICE: Final = (_BLOCKED, machine.UNANSWERED)
 """Why a contact is left out whatever the mover chooses."""
 
 
@@ -43,8 +45,8 @@ def summary(words: Words, found: Preflight) -> str:
     else:
         lines.append(
             words.say_n(
-                "One contact will be told, which takes {time}.",
-                "{n} contacts will be told, which takes {time}.",
+                "One contact will be told, which takes at most {time}.",
+                "{n} contacts will be told, which takes at most {time}.",
                 told.total(),
                 time=words.duration(found.seconds),
             )
@@ -72,6 +74,16 @@ def summary(words: Words, found: Preflight) -> str:
                 blocked,
             )
         )
+    unanswered = [c.jid for c in found.contacts if c.error == machine.UNANSWERED]
+    if unanswered:
+        lines.append(
+            words.say_n(
+                "One person has not answered your request, and will be told nothing:",
+                "{n} people have not answered your request, and will be told nothing:",
+                len(unanswered),
+            )
+        )
+        lines += notices.named(words, unanswered)
     return "\n".join(lines)
 
 
@@ -147,9 +159,10 @@ def is_chosen(contact: JourneyContact) -> bool:
 
 
 def choosable(contact: JourneyContact) -> bool:
-    """Whether it is the mover's choice: neither blocked nor there already."""
+    """Whether it is the mover's choice: neither blocked, nor there already, nor a request without
+    an answer."""
     return is_chosen(contact) or (
-        contact.state is ContactState.SKIPPED and contact.error != _BLOCKED
+        contact.state is ContactState.SKIPPED and contact.error not in _NO_CHOICE
     )
 
 

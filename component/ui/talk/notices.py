@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from component.core.journey.model import ContactState, JourneyState, Kind, Progress
 from component.core.notices import (
     AllFollowed,
@@ -17,12 +19,16 @@ from component.core.notices import (
     Stopped,
     TimeOver,
     UndoneTold,
+    Withdrawn,
 )
+from component.core.restore import Difference
 from component.ui.talk import phrases
 from component.ui.talk.language import N_, Words
 from component.ui.talk.pages import short
 
 _BLOCKS = 20
+_TELLING = (JourneyState.NOTIFYING, JourneyState.SETTLING)
+"""Where people are told, for the first time or again."""
 _SETTLED = (ContactState.ACCEPTED, ContactState.MUTUAL)
 _SHOWN = 20
 """Addresses that a message names before it says how many more there are."""
@@ -51,6 +57,8 @@ def notice_texts(words: Words, notice: Notice) -> list[str]:
             return [_undone(words, notice)]
         case HandoverTrouble():
             return [_trouble(words, notice)]
+        case Withdrawn():
+            return [_withdrawn(words, notice)]
 
 
 def answer_text(words: Words, address: NewAddress) -> str:
@@ -96,10 +104,23 @@ def _contact(words: Words, notice: ContactMoved | ContactAsks | ContactRestored)
                 **facts,
             )
         case ContactRestored():
-            return words.say(
-                "Undone: your contact list is as it was before {name} moved from {old} to {new}.",
-                **facts,
-            )
+            return restored_text(words, notice.name, notice.old, notice.new, notice.differences)
+
+
+def restored_text(
+    words: Words, name: str | None, old: str, new: str, differences: Sequence[Difference]
+) -> str:
+    """A contact's change was undone; what is not as it was before is named."""
+    facts = {"name": short(name) if name else old, "old": old, "new": new}
+    if not differences:
+        return words.say(
+            "Undone: your contact list is as it was before {name} moved from {old} to {new}.",
+            **facts,
+        )
+    text = words.say(
+        "Undone: your contact list no longer follows {name} from {old} to {new}.", **facts
+    )
+    return f"{text} {phrases.differences(words, differences)}"
 
 
 # To a mover -----------------------------------------------------------------------------------
@@ -147,11 +168,27 @@ def progress_text(words: Words, progress: Progress, *, mine: bool = True) -> str
         f"{bar(done, total)} " + words.say("{done} of {total}", done=done, total=total),
         *phrases.counts(words, progress),
     ]
-    if progress.seconds_left and journey.state is JourneyState.NOTIFYING:
+    if progress.seconds_left and journey.state in _TELLING:
         lines.append(
             words.say(
-                "Everybody will have been told in {time}.",
+                "Everybody will have been told within {time}.",
                 time=words.duration(progress.seconds_left),
+            )
+        )
+    if progress.again:
+        lines.append(
+            words.say_n(
+                "One of them may not have got it, so I tell them again.",
+                "{n} of them may not have got it, so I tell them again.",
+                progress.again,
+            )
+        )
+    if progress.waits and journey.state.running:
+        lines.append(
+            words.say(
+                "The server of {old} does not answer just now, so nobody is told. I try again and "
+                "go on by myself.",
+                old=journey.old,
             )
         )
     lines += _by_hand(words, progress)
@@ -170,9 +207,13 @@ def _possible(words: Words, state: JourneyState) -> str | None:
 def _by_hand(words: Words, progress: Progress) -> list[str]:
     if not progress.by_hand:
         return []
-    lines = [words.say("Please write to these contacts yourself:")]
-    lines += [f"• {jid}" for jid in progress.by_hand[:_SHOWN]]
-    more = len(progress.by_hand) - _SHOWN
+    return [words.say("Please write to these contacts yourself:"), *named(words, progress.by_hand)]
+
+
+def named(words: Words, addresses: Sequence[str]) -> list[str]:
+    """Addresses, a line for each, as many as a message should have."""
+    lines = [f"• {jid}" for jid in addresses[:_SHOWN]]
+    more = len(addresses) - _SHOWN
     if more > 0:
         lines.append(words.say_n("and one more", "and {n} more", more))
     return lines
@@ -219,6 +260,15 @@ def _trouble(words: Words, notice: HandoverTrouble) -> str:
     return words.say(text, old=journey.old, new=journey.new)
 
 
+def _withdrawn(words: Words, notice: Withdrawn) -> str:
+    return words.say(
+        "This server stops looking after moves: from now on {old} no longer says that you are at "
+        "{new}. Contacts who have not followed you yet have to add {new} by hand.",
+        old=notice.journey.old,
+        new=notice.journey.new,
+    )
+
+
 _ALL_FOLLOWED = N_(
     "Everybody who can follow you to {new} has done so. You can now delete the old "
     "account {old} when you like."
@@ -232,7 +282,17 @@ _TIME_OVER = N_(
 def _ended(words: Words, progress: Progress, text: str) -> str:
     journey = progress.journey
     first = words.say(text, old=journey.old, new=journey.new)
-    return "\n".join([first, *phrases.counts(words, progress), *_by_hand(words, progress)])
+    lines = [first, *phrases.counts(words, progress), *_by_hand(words, progress)]
+    if progress.unanswered:
+        lines.append(
+            words.say(
+                "These people had not answered your request when the move began. To ask them "
+                "again, add them at {new}:",
+                new=journey.new,
+            )
+        )
+        lines += named(words, progress.unanswered)
+    return "\n".join(lines)
 
 
 def _stopped(words: Words, progress: Progress) -> str:

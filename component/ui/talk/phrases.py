@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 from component.core.conditions import Condition
+from component.core.journey.access import NO_WHITELIST
 from component.core.journey.model import (
     Check,
     CheckName,
@@ -21,6 +22,7 @@ from component.core.journey.model import (
 )
 from component.core.model import Reason
 from component.core.notices import Follow
+from component.core.restore import Cause, Difference
 from component.ui.talk.language import N_, Words
 from component.ui.talk.pages import short
 
@@ -39,6 +41,10 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.CODE_EXPIRED: N_("That code is too old. Write “new” to get another one."),
     Problem.TOO_MANY_CODES: N_("Too many codes were sent or tried. Please try again in an hour."),
     Problem.TOO_LATE: N_("The time in which that could be undone is over."),
+    Problem.NEWER: N_(
+        "There is a newer change of the same addresses, {old} → {new}. Undo that one first."
+    ),
+    Problem.OLD_IS_GONE: N_("The old account is deleted, so nothing can be brought back to it."),
     Problem.PROOF_MISSING: N_(
         "The new account does not say yet that it moves back. Order the undo there first, then "
         "here."
@@ -46,7 +52,7 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.BUSY: N_("Another move of this account is under way. Let it end, or cancel it first."),
     Problem.UNAVAILABLE: N_("The server does not answer just now. Please try again in a minute."),
     Problem.OTHER_OWNER: N_(
-        "The account of that time was deleted, and its address is somebody else’s now."
+        "The account of that time was deleted, and somebody else has its address now."
     ),
     Problem.NO_CONTACTS: N_("I have no list of contacts for that account."),
     Problem.BAD_RATE: N_("I cannot use that pace. Give a number above zero, or a lower one."),
@@ -60,6 +66,11 @@ def why(words: Words, detail: str) -> str:
     :param detail: a journey's: what became of the statement, perhaps with the contact who could
         not read it, or the condition of an error.
     """
+    if detail == NO_WHITELIST:
+        return words.say(
+            "The server cannot keep your new address from those whom you left out, so it was not "
+            "published. Begin again and tell everyone, or let everyone read it."
+        )
     reason, _, reader = detail.partition(" ")
     if reason == Reason.OTHER_JID.value:
         return words.say("Its statement now names another address.")
@@ -175,7 +186,19 @@ FOLLOWS: Final[dict[Follow, str]] = {
 
 def problem(words: Words, refused: Refused) -> str:
     """Why an order was refused."""
-    return words.say(PROBLEMS[refused.problem]) + _found(words, refused.facts)
+    return words.say(PROBLEMS[refused.problem], **refused.facts) + _found(words, refused.facts)
+
+
+def differences(words: Words, found: Sequence[Difference]) -> str:
+    """What is not as it was before a move that was undone."""
+    sentences = [words.say(_CAUSES[one.cause], jid=one.jid) for one in found]
+    return " ".join([words.say("Not all of it is as it was before:"), *sentences])
+
+
+_CAUSES: Final[dict[Cause, str]] = {
+    Cause.CHANGED: N_("{jid} has been changed since, so I left it as it is."),
+    Cause.ASKED: N_("{jid} has been asked to let itself be seen again, and has not answered yet."),
+}
 
 
 def check(words: Words, journey: Journey, found: Check) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from component.core.journey.model import Journey, JourneyState, Progress
 from component.core.records import MoveRecord
+from component.core.restore import Undone
 from component.engine.movers.orders import MoverOrders
 from component.ui.talk import notices, phrases
 from component.ui.talk.commands import Command
@@ -123,8 +124,8 @@ class Running:
         async def undo(turn: Turn, value: str) -> Page:
             if value in moves:
                 return self._undo_move(turn, moves[value])
-            record = await self._movers.undo_followed(turn.asker, contacts[value].id)
-            return Done(restored(turn.words, record))
+            undone = await self._movers.undo_followed(turn.asker, contacts[value].id)
+            return Done(restored(turn.words, undone))
 
         async def then(turn: Turn, answers: Answers) -> Page:
             return await undo(turn, answers.text("what"))
@@ -163,15 +164,11 @@ def sure(turn: Turn, title: str, text: str, then: Callable[[Turn], Awaitable[Pag
     return Form(title, text, (field,), answered, last=True)
 
 
-def restored(words: Words, record: MoveRecord) -> str:
+def restored(words: Words, undone: Undone) -> str:
     """What was done by undoing a followed contact."""
+    record = undone.record
     name = record.old_item.name
-    return words.say(
-        "Undone: your contact list is as it was before {name} moved from {old} to {new}.",
-        name=short(name) if name else record.old,
-        old=record.old,
-        new=record.new,
-    )
+    return notices.restored_text(words, name, record.old, record.new, undone.differences)
 
 
 def _followed(words: Words, record: MoveRecord) -> str:

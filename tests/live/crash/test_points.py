@@ -96,6 +96,7 @@ EFFECTS: Mapping[str, Sequence[str]] = {
     "roster_request": ["ask query get roster"],
     "roster_remove": ["ask query set roster remove"],
     "write_watch": ["ask watch"],
+    "write_tombstones": ["ask tombstones"],
     "write_answer": ["answer answer"],
     "write_gone": ["answer tombstone"],
     "write_notify": ["ask send notification"],

@@ -53,6 +53,24 @@ _LABELS = (
 _OPTIONS = {"everyone": "everyone", "choose": "let me choose", "suggested": "suggested"}
 
 
+class Message(Protocol):
+    """One chat message, as somebody reads it."""
+
+    @property
+    def body(self) -> str:
+        """Its text."""
+
+
+class Speaker(Protocol):
+    """Who talks to the component."""
+
+    def says(self, to: str, text: str, *, more: str = "") -> object:
+        """Send a chat message, with more XML beside its body."""
+
+    async def hears(self, pattern: str = "", *, sender: str, thread: str | None = None) -> Message:
+        """The next message of a sender in a thread; raises AssertionError where none comes."""
+
+
 class Guide(Protocol):
     """Gives orders for one person."""
 
@@ -67,7 +85,7 @@ class Guide(Protocol):
 class Talk:
     """By chat.  Each order is a thread, so that answers are told from notices."""
 
-    def __init__(self, person: Person, component: str) -> None:
+    def __init__(self, person: Speaker, component: str) -> None:
         self._person = person
         self._component = component
 

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Iterable
 
+from tests.live.arrange import publish
 from tests.live.movers.cast import Cast
 from tests.live.movers.conftest import WorldFor
 from tests.live.movers.control import Watch
@@ -93,3 +94,33 @@ async def test_who_goes_meanwhile(kind: Kind, world_for: WorldFor) -> None:
             world.houses["montague"].server.remove_user(deleted.jid)
             await followed(stay, new)
             check_never_stopped(old, new, watch)
+
+
+async def test_the_old_server_is_away(kind: Kind, world_for: WorldFor) -> None:
+    """Elsewhere, while its user's contacts are told: the mover is told why nothing happens."""
+    settings: Settings = (("movers.per_mover_per_second", 0.4),)
+    world = await world_for(kind, names=("montague", "mantua"), settings=settings)
+    there = world.houses["mantua"].server
+    async with Cast(world) as cast:
+        old = cast.person("old", "mantua.example")
+        new = cast.person("new", "verona.example")
+        first, *others = (cast.person(f"s{n}", "montague.example") for n in range(3))
+        for contact in (first, *others):
+            cast.friends(old, contact, called="Juliet")
+        cast.arrange()
+        await cast.enter()
+        await publish(old.device, new.jid, "open", [])
+        said = await GUIDES["chat"](new, COMPONENT_HOST).order(
+            "arrive", old=old.jid, list="\n".join(c.jid for c in (first, *others))
+        )
+        assert "has begun" in said
+        await followed([first], new)
+        await old.log_out()
+        await there.stop()
+        said = (await new.told("does not answer just now", sender=COMPONENT_HOST)).body
+        assert old.jid in said
+        await there.start()
+        await followed(others, new)
+        await new.told("3 of 3", sender=COMPONENT_HOST)
+        (shown,) = new.heard(" of 3", sender=COMPONENT_HOST)
+        assert "does not answer" not in shown.body

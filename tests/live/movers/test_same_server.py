@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import xml.etree.ElementTree as ET
+
 import pytest
 
 from tests.live.cases import cases
+from tests.live.client import RawComponent
 from tests.live.movers.cast import Cast
 from tests.live.movers.conftest import KINDS_OFTEN, WorldFor
 from tests.live.movers.guides import GUIDES, code_of
 from tests.live.movers.moves import is_of, until
-from tests.live.movers.stage import NAMES, check_end, enter_juliet, move_her
-from tests.live.servers.base import COMPONENT_HOST
+from tests.live.movers.stage import NAMES, Juliet, check_end, enter_juliet, move_her
+from tests.live.servers.base import COMPONENT_HOST, STRANGER_HOST
 from tests.live.servers.differences import KINDS, Kind
 
+STRANGERS = 1000
+SOON = 15.0
+"""Seconds; on a machine that does other things as well."""
+FEW_LINES = 5
 _WAYS = [f"{order}-{way}" for order in ("away", "arrive") for way in GUIDES]
 OFTEN = [*(f"{kind}-{way}" for kind in KINDS_OFTEN for way in _WAYS), "prosody-13.0-away-chat"]
 
@@ -79,16 +87,48 @@ async def test_what_the_old_account_says_afterwards(kind: Kind, world_for: World
             0,
         ]
 
-        # Deleted, it leaves a tombstone: for this server's users and for others.
+        # Deleted, it leaves a tombstone: for this server's users and for others, who were told.
         await stage.old.log_out()
         stage.home.server.remove_user(old)
-        for reader in (stage.romeo, stage.friar, stage.stranger):
+        for reader in (stage.romeo, stage.friar):
             assert await reader.reads_statement(old) == (None, f"gone xmpp:{new}")
-        # Nobody who was not moved by us.
+        # To others, and about those who were not moved by us, the server says what it ever says.
         nobody = cast.jid("nobody", "montague.example")
-        _, condition = await stage.romeo.reads_statement(nobody)
+        _, condition = await stage.stranger.reads_statement(nobody)
         assert condition is not None
         assert not condition.startswith("gone")
+        for reader, account in ((stage.stranger, old), (stage.romeo, nobody)):
+            assert await reader.reads_statement(account) == (None, condition)
+        await _strangers_ask(stage, nobody)
+
+
+async def _strangers_ask(stage: Juliet, nobody: str) -> None:
+    """Thousands of them, at once: who was told is told all the same, and soon."""
+    stranger = RawComponent("stranger", STRANGER_HOST, stage.home.server.spec.address)
+    await stranger.open()
+    try:
+        log = stage.home.running_daemon.log_path
+        logged = len(log.read_text().splitlines())
+        query = (
+            "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:moved:1'/>"
+            "</pubsub>"
+        )
+        flood = (
+            f"<iq type='get' id='q{n}' from='m{n}@{STRANGER_HOST}' to='{account}'>{query}</iq>"
+            for n in range(STRANGERS)
+            for account in (stage.old.jid, nobody)
+        )
+        stranger.send("".join(flood))
+        async with asyncio.timeout(SOON):
+            told = await stage.romeo.reads_statement(stage.old.jid)
+        assert told == (None, f"gone xmpp:{stage.new.jid}")
+        await stranger.wait_for_inbox(2 * STRANGERS, SOON)
+        answers = [received.element for received in stranger.inbox]
+        assert len(answers) == 2 * STRANGERS
+        assert not any("gone" in ET.tostring(iq, "unicode") for iq in answers)
+        assert len(log.read_text().splitlines()) - logged <= FEW_LINES
+    finally:
+        await stranger.close()
 
 
 async def test_what_an_ordinary_contact_is_shown(kind: Kind, world_for: WorldFor) -> None:
@@ -110,3 +150,56 @@ async def test_what_an_ordinary_contact_is_shown(kind: Kind, world_for: WorldFor
         moved = shown.element.find("{urn:xmpp:moved:1}moved")
         assert moved is not None
         assert [child.text for child in moved] == [stage.old.jid]
+
+
+async def test_everything_is_withdrawn(kind: Kind, world_for: WorldFor) -> None:
+    """By the admin, before the program is removed: nobody reads the statement any more, and the
+    mover was told."""
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        stage = await enter_juliet(world, cast)
+        await move_her(stage)
+        old, new = stage.old.jid, stage.new.jid
+        assert await stage.romeo.reads_statement(old) == (new, None)
+        done = await stage.home.orders.order("withdraw-all")
+        assert done["withdrawn"], done
+        assert done["left"] == {}
+        await stage.old.told(f"no longer says that you are at {new}", sender=COMPONENT_HOST)
+        for contact in (stage.romeo, stage.old):
+            assert (await contact.reads_statement(old))[0] is None
+        # Who writes to the old account is told nothing any more.
+        stage.romeo.says(old, "Where art thou?")
+        await stage.old.hears("Where art thou", sender=stage.romeo.jid)
+        await cast.settled()
+        assert not stage.romeo.heard("automatic answer", sender=old)
+        assert await stage.home.orders.order("standing") == {"running": 0, "all": 0}
+
+
+async def test_requests_that_nobody_had_answered(kind: Kind, world_for: WorldFor) -> None:
+    """They are the mover's to repeat: named before and after, and nothing is sent or made."""
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        old = cast.person("old", "montague.example")
+        new = cast.person("new", "verona.example")
+        friend = cast.person("friend", "montague.example")
+        near, far = cast.person("near", "montague.example"), cast.person("far", "mantua.example")
+        cast.friends(old, friend, called="Juliet")
+        cast.arrange()
+        await cast.enter()
+        for asked in (near, far):
+            old.subscribes("subscribe", asked.jid)
+            await asked.seen_requests(old.jid)
+        said = await GUIDES["chat"](old, COMPONENT_HOST).order(
+            "away", new=new.jid, code=code_of(new, COMPONENT_HOST)
+        )
+        assert "has begun" in said
+        ended = (await old.told("can now delete", sender=COMPONENT_HOST)).body
+        (offered,) = old.heard("2 people have not answered", sender=COMPONENT_HOST)
+        for text in (offered.body, ended):
+            assert f"• {near.jid}" in text
+            assert f"• {far.jid}" in text
+        assert "had not answered your request" in ended
+        await cast.settled()
+        assert set(await new.roster()) == {friend.jid}
+        for asked in (near, far):
+            assert {r.element.get("from") for r in asked.requests} == {old.jid}

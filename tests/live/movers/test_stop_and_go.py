@@ -364,6 +364,41 @@ async def test_a_vanished_statement_is_published_again(kind: Kind, world_for: Wo
         assert len(bots.notifications) == COUNT
 
 
+async def test_whom_the_mover_only_saw_is_not_let_in_unasked(
+    kind: Kind, world_for: WorldFor
+) -> None:
+    """Contacts who never saw the mover ask while the move goes on: one at home, one elsewhere."""
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        old = cast.person("juliet", "montague.example")
+        new = cast.person("juliet2", "verona.example")
+        friar = cast.person("friar", "mantua.example", manner=Manner.APPROVES)
+        near = cast.person("near", "montague.example")
+        far = cast.person("far", "mantua.example", manner=Manner.APPROVES)
+        cast.friends(old, friar)
+        for contact in (near, far):
+            cast.friends(old, contact, "to")
+        cast.arrange()
+        await cast.enter()
+        async with world.houses["montague"].orders.watch() as watch:
+            said = await GUIDES["chat"](old, COMPONENT_HOST).order(
+                "away", new=new.jid, code=code_of(new, COMPONENT_HOST)
+            )
+            assert "has begun" in said
+            # As an ordinary client does with whoever it approves.
+            await new.seen_requests(far.jid)
+            near.subscribes("subscribe", new.jid)
+            await new.seen_requests(near.jid)
+            await until(watch, old, new, ("done",))
+        await cast.settled()
+        roster = await new.roster()
+        for contact in (near, far):
+            assert (roster[contact.jid].subscription, roster[contact.jid].ask) == ("to", False)
+        assert {r.element.get("from") for r in new.requests} == {near.jid, far.jid}
+        # Whom the mover had let see the old account needs no tap.
+        assert roster[friar.jid].subscription == "both"
+
+
 async def test_only_who_was_told_is_approved(kind: Kind, world_for: WorldFor) -> None:
     """A stranger, and a contact whose turn has not come, ask the new account like anybody."""
     world = await world_for(kind, names=NAMES, settings=SLOW)

@@ -40,11 +40,16 @@ MODULES = (
     "blocklist",
     "carbons",
     "vcard",
+    "user_account_management",
     "version",
     "offline",
     "user_account_management",
+    "restrict_federation",
+    "isolate_host",
     "test_fault",
+    "test_route",
     "test_saves",
+    "test_roles",
 )
 
 
@@ -107,6 +112,10 @@ class Prosody(ChildServer):
                 item["ask"] = "subscribe"
             roster[entry.jid] = item
         self._write("roster", jid, lua_table(roster))
+
+    def set_role(self, jid: str, role: str) -> None:
+        """Write what mod_authz_internal keeps (13.0 and newer); nobody is told."""
+        self._write("account_roles", jid, lua_table({"_default": role}))
 
     def _write(self, store: str, jid: str, table: str) -> None:
         user, _, host = jid.partition("@")

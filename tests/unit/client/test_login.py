@@ -116,6 +116,31 @@ async def test_certificates(
     assert heard.data == b""
 
 
+@needs_openssl
+async def test_an_authority_that_does_not_say_what_its_key_is_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many private ones do not: given by --ca-file it is trusted; Python 3.13 refuses it else."""
+    authority = Authority(tmp_path, strict=False)
+    shown = authority.issue("good", "old.example")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(shown.chain, shown.key)
+
+    heard = Heard(HEADER, MECHANISMS.replace("SCRAM-SHA-1", "X-NEW"))
+    failure = await failed(heard, Server(direct_tls=True, ca_file=authority.file), context)
+    assert failure.trouble is Trouble.NO_MECHANISM  # so TLS began
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    heard = Heard(HEADER, MECHANISMS.replace("SCRAM-SHA-1", "X-NEW"))
+    failure = await failed(heard, Server(direct_tls=True), context)
+    if ssl.create_default_context().verify_flags & ssl.VERIFY_X509_STRICT:
+        assert failure.trouble is Trouble.CERTIFICATE
+        assert "is not as RFC 5280 has it (CA cert does not include key usage" in str(failure)
+        assert "with --ca-file, the issuer whose certificate you give is trusted" in str(failure)
+    else:
+        assert failure.trouble is Trouble.NO_MECHANISM
+
+
 async def test_no_tls_where_it_should_begin() -> None:
     async def script(peer: Peer) -> None:
         await peer.reader.read(1)

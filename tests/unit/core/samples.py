@@ -21,17 +21,19 @@ def divert(
     new_item: RosterItem | None = None,
     name: str | None = "Juliet",
     groups: tuple[str, ...] = ("Verona",),
+    contact: str = ROMEO,
+    stanza: str = "<presence/>",
 ) -> Divert:
     """A request of the mover ``new``, once ``old``, to Romeo."""
     return Divert(
         request_id="d1",
         instance="i1",
-        contact=ROMEO,
+        contact=contact,
         old=old,
         new=new,
         old_item=RosterItem(old, subscription, False, name, groups),
         new_item=new_item,
-        stanza="<presence/>",
+        stanza=stanza,
     )
 
 

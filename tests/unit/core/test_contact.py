@@ -125,6 +125,18 @@ def test_the_servers_word_counts(why: str, reason: Reason) -> None:
     assert effects[-1] == core.Settle(MoveState.RELEASED, reason, (), why)
 
 
+@pytest.mark.parametrize("approved", [True, False])
+def test_an_entry_of_the_admins_is_left_and_the_contact_is_told_that_it_is_genuine(
+    approved: bool,
+) -> None:
+    """Unless the new address is approved: then nobody is asked."""
+    asked = divert(new_item=RosterItem(NEW, S.BOTH) if approved else None)
+    told = core.OutcomeTold(False, "shared", ())
+    _, effects = run(DIVERTED, VERIFIED, core.Journalled(), told, case=Case(asked))
+    note = None if approved else core.Note.ASKS
+    assert effects[-1] == core.Settle(MoveState.RELEASED, Reason.SHARED, (), "shared", note)
+
+
 @pytest.mark.parametrize("taken", [True, False])
 def test_without_an_outcome_the_roster_tells(taken: bool) -> None:
     read_back = core.RosterRead(entries(taken))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from component.core.answers import Answers
-from component.core.limits import Buckets, Followed, Gate, Policy
+from component.core.limits import Buckets, Followed, Gate, Policy, Repeats
 from component.core.model import Reason
 from component.core.statement import ErrorRead, read
 from tests.unit.core.samples import NEW, OLD, divert, naming
@@ -50,6 +50,33 @@ def test_gate() -> None:
     assert gate(requests_per_minute=0) is Reason.RATE_LIMITED
 
 
+def asked_by(gate: Gate, times: int, **request: str) -> int:
+    """How many of so many requests at once are looked at; ``%`` is replaced by their number."""
+    numbered = ({k: v.replace("%", str(n)) for k, v in request.items()} for n in range(times))
+    return sum(
+        gate.admit(divert(**one), open_requests=1, now=0.0) is None  # type: ignore[arg-type]
+        for one in numbered
+    )
+
+
+def test_one_user_does_not_use_up_the_share_of_a_domain() -> None:
+    gate = Gate(Policy(requests_per_minute=100))
+    assert asked_by(gate, 500, new="mallory@large.example", contact="c%@x.example") == 20
+    assert asked_by(gate, 500, new="m%@large.example", contact="colluding@x.example") == 20
+    assert asked_by(gate, 1, new="juliet@large.example", contact="c1@x.example") == 1
+    # What they were refused cost the others nothing; nor who is sent much from elsewhere.
+    assert asked_by(gate, 1, new="juliet@other.example", contact="colluding@x.example") == 1
+    assert asked_by(gate, 500, new="n%@large.example", contact="d%@x.example") == 59
+    assert asked_by(gate, 1, new="late@large.example", contact="late@x.example") == 0
+
+
+def test_a_large_request_is_not_looked_at() -> None:
+    gate = Gate(Policy())
+    for text, refused in (("x" * 8192, None), ("x" * 8193, Reason.TOO_LARGE)):
+        assert gate.admit(divert(stanza=text), open_requests=1, now=0.0) is refused
+    assert gate.admit(divert(stanza="ü" * 4097), open_requests=1, now=0.0) is Reason.TOO_LARGE
+
+
 def test_an_old_jid_moves_once() -> None:
     followed = Followed(Policy(window_seconds=100))
     assert followed.object_to(OLD, NEW, 0) is None
@@ -88,6 +115,23 @@ def test_who_came_back_may_move_on() -> None:
     assert followed.object_to(NEW, "third@x.example", 2) is Reason.ALREADY_MOVED
     followed.note(OLD, NEW, 3)
     assert followed.object_to(NEW, "third@x.example", 4) is None
+
+
+def test_there_and_back_a_few_times_a_day() -> None:
+    repeats = Repeats(size=2)
+    there, back = divert(), divert(old=NEW, new=OLD)
+    for at, turn in enumerate((there, back, there)):
+        assert repeats.object_to(turn, at) is None
+        repeats.note(turn, at)
+    for turn in (there, back):
+        assert repeats.object_to(turn, 3) is Reason.BACK_AND_FORTH
+    assert repeats.object_to(divert(contact="other@x.example"), 3) is None
+    assert repeats.object_to(divert(new="third@x.example"), 3) is None
+    assert repeats.object_to(back, 86400) is None
+    repeats.note(back, 86400)
+    for n in range(2):
+        repeats.note(divert(contact=f"{n}@x.example"), 86400)
+    assert len(repeats._turns) == 2
 
 
 ASKER, OTHER = "a@x.example", "b@x.example"

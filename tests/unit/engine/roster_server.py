@@ -35,6 +35,8 @@ class RosterServer:
         self.log: list[str] = []
         self.blocked: set[str] = set()
         """Addresses that no presence may be sent to."""
+        self.shared: set[str] = set()
+        """Addresses whose entries are an admin's."""
         self.lose_at: int | None = None
         """The stream is lost at the request of this number, counted from 0, once."""
         self.lose_after = False
@@ -110,6 +112,8 @@ class RosterServer:
         for presence in presences:
             jid, sent = presence.get("to", ""), PresenceKind(presence.get("type", ""))
             self.log.append(f"{user} {sent} {jid}")
+            if jid in self.shared:
+                continue
             item = roster.get(jid) or RosterItem(jid, Subscription.NONE)
             state = outbound(Entry(item.subscription, item.ask), sent)
             named = names.get(jid, item)
@@ -165,6 +169,8 @@ class RosterServer:
             return answer
         element = payload[0]
         jid = element.get("jid", "")
+        if jid in self.shared:
+            raise RemoteError("not-allowed")
         if element.get("subscription") == "remove":
             self.log.append(f"{user} removes {jid}")
             del self.rosters[user][jid]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from component.core.model import Reason, RosterItem, Subscription
 from component.core.notices import ContactMoved
@@ -70,6 +71,30 @@ async def test_there_and_back_and_there_again(tmp_path: Path) -> None:
             await went_away(stage)
             assert await stage.move(old=NEW, new=OLD) == "take"
             assert stage.server.roster(JULIET) == before
+            stage.clock.pass_days(1)
+
+
+async def test_a_hundred_times_there_and_back(tmp_path: Path) -> None:
+    """Who changes their mind is followed; beyond that it is an ordinary request, and no row."""
+    async with opened(tmp_path) as stage:
+        said = []
+        with capture_logs() as logs:
+            for _ in range(50):
+                for here, there in ((OLD, NEW), (NEW, OLD)):
+                    stage.server.statements = {here: there}
+                    said.append(await stage.move(old=here, new=there))
+                    if said[-1] == "take":
+                        roster = stage.server.rosters[JULIET]
+                        roster[there] = replace(roster[there], subscription=S.BOTH, ask=False)
+        assert said == ["take"] * 3 + ["release"] * 97
+        assert len(stage.messages.told) == 3
+        assert [row.state for row in await stage.records()] == [MoveState.DONE] * 3
+        assert [row["reason"] for row in logs if row["log_level"] == "warning"] == [
+            "back-and-forth"
+        ] * 97  # the clock goes on: at most one in ten seconds
+        stage.clock.pass_days(1)
+        stage.server.statements = {NEW: OLD}
+        assert await stage.move(old=NEW, new=OLD) == "take"
 
 
 async def test_a_return_can_be_undone(tmp_path: Path) -> None:
@@ -146,7 +171,7 @@ async def test_interrupted_between_the_two_records(tmp_path: Path) -> None:
         await went_away(stage)
         assert await stage.move(old=NEW, new=OLD, before_outcome=stage.side.on_down) == "take"
         (first, _) = await stage.records()
-        await stage.restorer.put_back(first)
+        await stage.restorer.put_back(JULIET, {OLD: first.old_item, NEW: first.new_item})
         await stage.restorer.taken_back(first, stage.clock.now())
         await stage.restart()
         await stage.recover()
@@ -220,3 +245,18 @@ async def test_one_that_comes_while_answers_are_late(
         assert roster[NEW].subscription.grants
         assert not roster[OLD].subscription.grants
         assert all(record.state is MoveState.DONE for record in await stage.records())
+
+
+@pytest.mark.parametrize("renamed", [OLD, NEW])
+async def test_a_return_leaves_the_names_that_the_contact_gave_meanwhile(
+    tmp_path: Path, renamed: str
+) -> None:
+    async with opened(tmp_path) as stage:
+        await went_away(stage)
+        roster = stage.server.rosters[JULIET]
+        roster[renamed] = replace(roster[renamed], name="Mine", groups=())
+        assert await stage.move(old=NEW, new=OLD) == "take"
+        now = stage.server.roster(JULIET)
+        assert (now[renamed].name, now[renamed].groups) == ("Mine", ())
+        assert now[OLD].subscription is S.BOTH
+        assert renamed == OLD or now[NEW].subscription is S.NONE

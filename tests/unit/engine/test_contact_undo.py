@@ -11,11 +11,15 @@ from component.core.journey.model import Problem, Refused
 from component.core.model import Reason, RosterItem, Subscription
 from component.core.notices import ContactRestored, Follow
 from component.core.records import MoveState
+from component.core.restore import Cause, Difference
+from component.xmpp.codecs import tag
 from component.xmpp.errors import LinkLost
+from component.xmpp.names import NS_HOOK
 from tests.unit.engine.contact_stage import ENTRY, JULIET, NEW, OLD, THIRD, Stage, opened
 from tests.unit.engine.roster_server import HOST
 
 S = Subscription
+OLD_HERE = f"romeo.old@{HOST}"
 
 
 async def moved(stage: Stage, *, mutual: bool = True) -> int:
@@ -61,7 +65,8 @@ async def test_exactly_as_it_was(
         order = stage.undo.undo_any(record) if by_admin else stage.undo.undo(JULIET, record)
         undone = await order
         assert stage.server.roster(JULIET) == before
-        assert undone.undone_at == stage.clock.now()
+        assert undone.record.undone_at == stage.clock.now()
+        assert undone.differences == ()
         told = [notice for _, notice in stage.messages.told[1:]]
         assert told == ([ContactRestored(record, "Romeo", OLD, NEW)] if by_admin else [])
         found = await stage.store.get(record)
@@ -135,8 +140,8 @@ async def test_a_deleted_old_account_does_not_stop_it(tmp_path: Path) -> None:
         stage.server.statements[old] = NEW
         stage.server.add(JULIET, replace(ENTRY, jid=old))
         assert await stage.move(old=old) == "take"
-        record = await stage.undo.undo(JULIET, (await stage.records())[-1].id)
-        assert record.undone_at is not None
+        undone = await stage.undo.undo(JULIET, (await stage.records())[-1].id)
+        assert undone.record.undone_at is not None
 
 
 async def test_whoever_blocks_the_new_address_first_can_undo_too(tmp_path: Path) -> None:
@@ -202,3 +207,212 @@ async def test_what_was_taken_back_is_not_followed_a_second_time(tmp_path: Path)
         # Another address of the same mover is another move.
         stage.server.statements[OLD] = THIRD
         assert await stage.move(new=THIRD) == "take"
+
+
+@pytest.mark.parametrize("by_admin", [True, False])
+async def test_the_next_owner_of_the_contacts_name(tmp_path: Path, by_admin: bool) -> None:
+    """It is not theirs to take back; nor is it an admin's, for the roster is another one."""
+    async with opened(tmp_path) as stage:
+        stage.server.add(JULIET, ENTRY)
+        record = await moved(stage)
+        stage.server.tokens[JULIET] = "the next"
+        assert not await stage.undo.undoable(JULIET)
+        if by_admin:
+            with pytest.raises(Refused) as error:
+                await stage.undo.undo_any(record)
+            assert error.value.problem is Problem.OTHER_OWNER
+        else:
+            assert await refused(stage, JULIET, record) is Problem.NOT_YOURS
+
+
+@pytest.mark.parametrize("by_admin", [True, False])
+async def test_the_next_owner_of_the_old_name(tmp_path: Path, by_admin: bool) -> None:
+    """An undo would let them see the contact, who means somebody else."""
+    async with opened(tmp_path) as stage:
+        stage.server.add(JULIET, ENTRY)
+        stage.server.add(OLD_HERE, RosterItem(JULIET, S.BOTH))
+        roster = stage.server.rosters[JULIET]
+        roster[OLD_HERE] = replace(ENTRY, jid=OLD_HERE)
+        stage.server.statements[OLD_HERE] = NEW
+        assert await stage.move(old=OLD_HERE) == "take"
+        record = (await stage.records())[-1]
+        assert record.old_account == stage.server.token(OLD_HERE)
+        stage.server.tokens[OLD_HERE] = "the next"
+        if by_admin:
+            with pytest.raises(Refused) as error:
+                await stage.undo.undo_any(record.id)
+            assert error.value.problem is Problem.OTHER_OWNER
+        else:
+            assert await refused(stage, JULIET, record.id) is Problem.OTHER_OWNER
+
+
+async def newer_is_first(stage: Stage, older: int, newer: tuple[int, str, str]) -> None:
+    """The older record is refused, naming the newer one."""
+    before, log = stage.server.roster(JULIET), list(stage.server.log)
+    with pytest.raises(Refused) as error:
+        await stage.undo.undo(JULIET, older)
+    id_, old, new = newer
+    assert error.value.problem is Problem.NEWER
+    assert error.value.facts == {"id": str(id_), "old": old, "new": new}
+    assert (stage.server.roster(JULIET), stage.server.log) == (before, log)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("names", [(OLD, NEW, THIRD, NEW), (OLD, NEW, NEW, THIRD)])
+async def test_related_moves_are_taken_back_newest_first(
+    tmp_path: Path, names: tuple[str, str, str, str], restarted: bool
+) -> None:
+    """Two accounts that become one, and one that moves on: no right that never was."""
+    first, second = names[:2], names[2:]
+    async with opened(tmp_path) as stage:
+        stage.server.add(
+            JULIET, ENTRY, *([replace(ENTRY, jid=THIRD)] if THIRD in second[:1] else [])
+        )
+        before = stage.server.roster(JULIET)
+        stage.server.statements = {first[0]: first[1], second[0]: second[1]}
+        for old, new in (first, second):
+            assert await stage.move(old=old, new=new) == "take"
+            roster = stage.server.rosters[JULIET]
+            roster[new] = replace(roster[new], subscription=S.BOTH, ask=False)
+        between, (older, newer) = stage.server.roster(JULIET), await stage.records()
+        if restarted:
+            await stage.restart()
+        await newer_is_first(stage, older.id, (newer.id, *second))
+        assert (await stage.undo.undo(JULIET, newer.id)).differences == ()
+        assert stage.server.roster(JULIET) != between
+        assert (await stage.undo.undo(JULIET, older.id)).differences == ()
+        assert stage.server.roster(JULIET) == before
+
+
+async def test_a_move_that_may_be_under_way_counts_as_newer(tmp_path: Path) -> None:
+    """Its verdict has left, and nothing is known of it yet."""
+    async with opened(tmp_path) as stage:
+        stage.server.add(JULIET, ENTRY, replace(ENTRY, jid=THIRD))
+        stage.server.statements[THIRD] = NEW
+        record = await moved(stage)
+        answer = await stage.side.on_divert(stage.divert("held", JULIET, THIRD, NEW))
+        assert answer.tag.endswith("take")
+        await newer_is_first(stage, record, (record + 1, THIRD, NEW))
+
+
+async def test_two_that_overlapped(tmp_path: Path) -> None:
+    """Both requests of the new account are held at once; each says that it is not on the roster."""
+    async with opened(tmp_path) as stage:
+        stage.server.add(JULIET, ENTRY, replace(ENTRY, jid=THIRD))
+        before = stage.server.roster(JULIET)
+        stage.server.statements[THIRD] = NEW
+        sends = {}
+        for old in (OLD, THIRD):
+            answer = await stage.side.on_divert(stage.divert(f"d-{old}", JULIET, old, NEW))
+            sends[old] = answer.find(tag(NS_HOOK, "send"))
+        for old, send in sends.items():
+            assert send is not None
+            stage.server.send(JULIET, send)
+            stage.clock.pass_days(0.001)
+            await stage.tell(f"d-{old}", JULIET, taken=True, old=old)
+        await stage.side.idle()
+        first, second = await stage.records()
+        assert second.new_item is None
+        await stage.undo.undo(JULIET, second.id)
+        roster = stage.server.roster(JULIET)
+        assert roster[NEW].subscription.grants
+        assert roster[THIRD] == before[THIRD]
+        await stage.undo.undo(JULIET, first.id)
+        assert stage.server.roster(JULIET) == before
+
+
+async def test_an_undone_return_lets_the_move_stand_again(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        before = stage.server.roster(JULIET)
+        first = await moved(stage)
+        away = stage.server.roster(JULIET)
+        stage.server.statements = {NEW: OLD}
+        assert await stage.move(old=NEW, new=OLD) == "take"
+        assert stage.server.roster(JULIET) == before
+        second = (await stage.records())[-1].id
+        assert [r.id for r in await stage.undo.undoable(JULIET)] == [second]
+        undone = await stage.undo.undo(JULIET, second)
+        assert undone.differences == (Difference(NEW, Cause.ASKED),)
+        assert stage.server.roster(JULIET)[OLD] == away[OLD]
+        assert stage.server.roster(JULIET)[NEW].subscription is S.FROM
+        assert [r.id for r in await stage.undo.undoable(JULIET)] == [first]
+        assert (await stage.undo.undo(JULIET, first)).differences == ()
+        assert stage.server.roster(JULIET) == before
+
+
+@pytest.mark.parametrize("by_admin", [True, False])
+async def test_what_the_contact_removed_stays_removed(tmp_path: Path, by_admin: bool) -> None:
+    """Neither is it made anew, nor is its account made to ask for it."""
+    old = f"romeo@{HOST}"
+    async with opened(tmp_path) as stage:
+        stage.server.statements[old] = NEW
+        stage.server.add(JULIET, replace(ENTRY, jid=old))
+        stage.server.add(old, RosterItem(JULIET, S.BOTH, False, "Juliet"))
+        assert await stage.move(old=old) == "take"
+        (record,) = await stage.records()
+        del stage.server.rosters[JULIET][old]
+        there = stage.server.roster(old)
+        order = stage.undo.undo_any if by_admin else lambda r: stage.undo.undo(JULIET, r)
+        undone = await order(record.id)
+        assert undone.differences == (Difference(old, Cause.CHANGED),)
+        assert stage.server.roster(JULIET) == {}
+        assert stage.server.roster(old) == there
+        told = [n for _, n in stage.messages.told if isinstance(n, ContactRestored)]
+        assert [n.differences for n in told] == ([undone.differences] if by_admin else [])
+
+
+async def test_the_audit_says_only_what_the_undo_did(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        record = await moved(stage)
+        del stage.server.rosters[JULIET][OLD]
+        await stage.undo.undo(JULIET, record)
+        found = await stage.store.get(record)
+        assert found is not None
+        assert [row.jid for row in found[1] if row.reason is Reason.UNDONE] == [NEW]
+
+
+async def test_an_entry_that_has_become_an_admins_is_left_and_named(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        record = await moved(stage)
+        stage.server.shared.add(NEW)
+        undone = await stage.undo.undo(JULIET, record)
+        assert undone.differences == (Difference(NEW, Cause.CHANGED),)
+        assert stage.server.roster(JULIET)[OLD] == ENTRY
+        assert stage.server.roster(JULIET)[NEW].subscription is S.BOTH
+
+
+@pytest.mark.parametrize("jid", [OLD, NEW])
+async def test_what_the_contact_renamed_keeps_its_name(tmp_path: Path, jid: str) -> None:
+    async with opened(tmp_path) as stage:
+        record = await moved(stage)
+        roster = stage.server.rosters[JULIET]
+        roster[jid] = replace(roster[jid], name="Mine", groups=())
+        undone = await stage.undo.undo(JULIET, record)
+        assert undone.differences == (Difference(jid, Cause.CHANGED),)
+        now = stage.server.roster(JULIET)
+        assert (now[jid].name, now[jid].groups) == ("Mine", ())
+        assert now[OLD].subscription is S.BOTH
+        assert jid == OLD or now[NEW].subscription is S.NONE
+
+
+async def test_whoever_was_revoked_by_hand_is_not_let_in_again(tmp_path: Path) -> None:
+    """The new address had been approved before the move; the contact ended that after it."""
+    async with opened(tmp_path) as stage:
+        stage.server.add(JULIET, ENTRY, RosterItem(NEW, S.BOTH, False, "R."))
+        record = await moved(stage)
+        roster = stage.server.rosters[JULIET]
+        roster[NEW] = replace(roster[NEW], subscription=S.TO)
+        undone = await stage.undo.undo(JULIET, record)
+        assert undone.differences == (Difference(NEW, Cause.CHANGED),)
+        assert stage.server.roster(JULIET)[NEW].subscription is S.TO
+        assert stage.server.roster(JULIET)[OLD] == ENTRY
+
+
+async def test_an_old_account_that_let_go_is_asked_and_named(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        record = await moved(stage)
+        roster = stage.server.rosters[JULIET]
+        roster[OLD] = replace(roster[OLD], subscription=S.NONE)
+        undone = await stage.undo.undo(JULIET, record)
+        assert undone.differences == (Difference(OLD, Cause.ASKED),)
+        assert stage.server.roster(JULIET)[OLD] == replace(ENTRY, subscription=S.FROM, ask=True)

@@ -45,7 +45,7 @@ class Greeter:
         iq = ET.Element(tag(NS_CLIENT, "iq"), {"type": "result"})
         said = {"version": "0.2.0", "instance": "i1", "timeout": "60", "max-held": "7"}
         hello = ET.SubElement(iq, tag(NS_HOOK, "hello"), said | {"passed": str(self.passed)})
-        for name in FEATURES:
+        for name in (*FEATURES, "account"):
             ET.SubElement(hello, tag(NS_HOOK, "feature")).text = name
         for other in self.others:
             ET.SubElement(hello, tag(NS_HOOK, "instance")).text = other
@@ -66,6 +66,21 @@ async def test_a_module_that_is_loaded_a_moment_later_is_greeted_soon(tmp_path: 
         await asyncio.wait_for(session.on_up(), 5.0)  # not 30 s
         assert session.ready
         assert greeter.asked == 3
+
+
+async def test_a_host_whose_hook_comes_late_is_told_what_the_others_were(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        greeter, told = Greeter(), []
+
+        async def tell() -> None:
+            told.append(len(session.hellos))
+
+        greeter.absent = 1
+        session = Session(
+            Hook(greeter), stage.recovery, (HOST, "other.example"), deadline=45.0, on_greeted=tell
+        )
+        await asyncio.wait_for(session.on_up(), 5.0)
+        assert told == [1, 2]
 
 
 async def test_requests_that_find_no_room_are_told_once(tmp_path: Path) -> None:

@@ -118,6 +118,10 @@ class Watched:
             raise AssertionError(f"not so in {within} s\n{self.told}\n{self.log}") from None
         assert holds(), f"it ended\n{self.told}\n{self.log}"
 
+    async def ended(self, within: float = AT_MOST) -> None:
+        """Wait until it has ended by itself."""
+        await self.until(lambda: self._over, within)
+
     def events(self) -> list[str]:
         """What was logged."""
         return [str(entry["event"]) for entry in self.log]

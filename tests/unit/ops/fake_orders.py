@@ -20,6 +20,8 @@ from component.core.journey.model import (
 )
 from component.core.model import Reason, RosterItem, Subscription
 from component.core.records import MoveRecord, MoveState
+from component.core.restore import Difference, Undone
+from component.engine.movers.leaving import Withdrawal
 from component.engine.movers.orders import RunTime
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -91,6 +93,10 @@ def followed(id: int = 3) -> MoveRecord:
     )
 
 
+_RUNS = (JourneyState.NOTIFYING, JourneyState.PAUSED)
+_STAND = (*_RUNS, JourneyState.UNDOING)
+
+
 class FakeOrders:
     """Does what it is ordered to its own moves, and tells its watchers."""
 
@@ -98,8 +104,10 @@ class FakeOrders:
         self.moves = {move.journey.id: move for move in moves}
         self.settings = RunTime(overall_per_second=20.0, allow_domains=(), deny_domains=("x.y",))
         self.records = {3: followed(3)}
+        self.differences: tuple[Difference, ...] = ()
         self.watchers: set[asyncio.Queue[Progress | None]] = set()
         self.watchers_changed = asyncio.Condition()
+        self.undoing = 1
         self.fault: Exception | None = None
         """Raised by all_journeys and watch: the journal is gone."""
 
@@ -127,10 +135,25 @@ class FakeOrders:
     async def undo_any(self, journey: int) -> Progress:
         return self.change(journey, JourneyState.UNDOING)
 
-    async def undo_any_followed(self, record: int) -> MoveRecord:
+    async def undo_any_followed(self, record: int) -> Undone:
         if record not in self.records:
             raise Refused(Problem.NO_SUCH_RECORD, id=str(record))
-        return self.records[record]
+        return Undone(self.records[record], self.differences)
+
+    async def standing(self) -> Sequence[Journey]:
+        return [m.journey for m in self.moves.values() if m.journey.state in _STAND]
+
+    async def withdraw_all(self) -> Withdrawal:
+        """What runs is cancelled; what is undone takes as many orders as ``undoing`` says."""
+        running = [id for id, move in self.moves.items() if move.journey.state in _RUNS]
+        for id in running:
+            self.change(id, JourneyState.CANCELLED)
+        left = {j.id: j.state.value for j in await self.standing()}
+        self.undoing -= 1
+        if self.undoing == 0:
+            for id in left:
+                self.change(id, JourneyState.UNDONE)
+        return Withdrawal((), tuple(running), (), left)
 
     async def run_time(self) -> RunTime:
         return self.settings

@@ -21,6 +21,10 @@ _HELLO = """\
  server-version='1' timeout='60' max-held='5000' held='0'>
 <feature>watch</feature><feature>tombstone</feature><feature>answer</feature>
 <feature>account</feature></hello>"""
+_REFUSAL = (
+    b"<stream:error><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
+    b"</stream:stream>"
+)
 _NO_HOOK = """\
 <error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"""
 
@@ -33,6 +37,8 @@ class FakeServer:
         self.instance = "one"
         self.hook = True
         self.silent = False
+        self.refuses = False
+        """It does not take the secret."""
         self.hellos = 0
         self._server: asyncio.Server | None = None
         self._streams: set[asyncio.StreamWriter] = set()
@@ -66,6 +72,9 @@ class FakeServer:
         await reader.readuntil(b">")
         writer.write(_HEADER.encode())
         await reader.readuntil(b"</handshake>")
+        if self.refuses:
+            writer.write(_REFUSAL)
+            return
         writer.write(b"<handshake/>")
         heard = b""
         while chunk := await reader.read(65536):

@@ -12,7 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from component.core.journey.model import JourneyState, Progress
-from component.engine.movers.orders import AdminOrders
+from component.core.restore import Cause, Difference
+from component.engine.movers.orders import ControlOrders
 from component.ops.control import LINE_BYTES, ControlServer
 from component.ops.control_json import Unreadable, progress_dict, progress_from
 from tests.unit.ops.control_client import AT_MOST, Client, connected
@@ -20,7 +21,7 @@ from tests.unit.ops.fake_orders import FakeOrders, progress
 
 
 def test_the_fake_is_an_admin_orders() -> None:
-    async def check() -> AdminOrders:
+    async def check() -> ControlOrders:
         return FakeOrders()
 
     assert asyncio.run(check())
@@ -44,8 +45,17 @@ async def test_orders_and_their_answers(client: Client, orders: FakeOrders) -> N
     for order, state in (("pause", "paused"), ("resume", "notifying"), ("undo", "undoing")):
         done = await client.ask({"order": order, "id": 7})
         assert done["result"]["journey"]["state"] == state
+    orders.differences = (Difference("a@b", Cause.CHANGED),)
     record = await client.ask({"order": "undo-followed", "id": 3})
     assert record["result"]["contact"] == "juliet@capulet.example"
+    assert record["result"]["differences"] == [{"jid": "a@b", "cause": "changed"}]
+
+
+async def test_everything_is_withdrawn(client: Client, orders: FakeOrders) -> None:
+    assert (await client.ask({"order": "standing"}))["result"] == {"running": 1, "all": 1}
+    done = (await client.ask({"order": "withdraw-all"}))["result"]
+    assert done == {"withdrawn": [], "cancelled": [7], "handovers": [], "left": {}}
+    assert (await client.ask({"order": "standing"}))["result"] == {"running": 0, "all": 0}
 
 
 async def test_all_are_paused_and_resumed_and_nothing_else_changes(

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import structlog
+from structlog.typing import EventDict
 
-from component.ops.log import LIBRARIES, configure
+from component.ops.log import ALIKE, ALIKE_SECONDS, LIBRARIES, Sparing, configure
 from tests.unit.logging_state import logging_restored
 
 
@@ -50,6 +51,29 @@ def test_text_is_plain_without_a_terminal() -> None:
     assert "link lost" in line
     assert "why=closed" in line
     assert "\x1b" not in line
+
+
+def test_a_flood_of_warnings_is_not_one_of_lines() -> None:
+    now = 0.0
+    sparing = Sparing(lambda: now)
+
+    def written(method: str, event: str, times: int) -> list[EventDict]:
+        found = []
+        for _ in range(times):
+            with contextlib.suppress(structlog.DropEvent):
+                found.append(sparing(None, method, {"event": event}))
+        return found
+
+    assert len(written("warning", "a stanza is odd", 5000)) == ALIKE
+    assert len(written("error", "another", 1)) == 1
+    assert len(written("info", "followed", 5000)) == 5000
+    now = ALIKE_SECONDS
+    first, *rest = written("warning", "a stanza is odd", ALIKE)
+    assert first["left_out"] == 5000 - ALIKE
+    assert rest == [{"event": "a stanza is odd"}] * (ALIKE - 1)
+    for number in range(5000):
+        written("error", f"{number}", 1)
+    assert len(sparing._seen) <= 1000
 
 
 def test_libraries_are_heard_from_warning_on() -> None:

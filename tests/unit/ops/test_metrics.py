@@ -66,13 +66,13 @@ def test_domains_are_bounded_and_the_unreachable_come_first() -> None:
         pace.spend(1, f"d{number}.example", 0.0)
     pace.failed("d3.example", 1.0)
     shown = pace.health(50)
-    assert shown[0] == ("d3.example", False, 2.0)
+    assert shown[0] == ("d3.example", False, 1.0)
     assert len(shown) == 50
     assert shown[1][0] == "d499.example"
     metrics.movers.domains(pace.unreachable(), shown)
     assert value(metrics, "xmpp_moved_domain_up", domain="d3.example") == 0
     assert value(metrics, "xmpp_moved_domain_up", domain="d499.example") == 1
-    assert value(metrics, "xmpp_moved_domain_notifications_per_minute", domain="d3.example") == 2
+    assert value(metrics, "xmpp_moved_domain_notifications_per_minute", domain="d3.example") == 1
     assert value(metrics, "xmpp_moved_domains_unreachable") == 1
     pace.answered("d3.example", 2.0)
     metrics.movers.domains(pace.unreachable(), pace.health(1))

@@ -76,7 +76,9 @@ async def test_limits_lists_admins_language_and_what_is_done_for_users(store: St
     now = datetime.now(UTC)
     assert app._notices.undo_until(now) == now + timedelta(days=7)
     assert app._movers._settings.enabled is False
-    assert app._inbound._settings is app._movers._settings  # one object for the whole side
+    assert (
+        app._movers.tombstones._settings is app._movers._settings
+    )  # one object for the whole side
     await app.reload(config())
     assert app._gate.admit(divert(), open_requests=0, now=0.0) is None
     assert app._movers._settings.enabled is True

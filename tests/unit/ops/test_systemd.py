@@ -137,16 +137,44 @@ def test_status(ok: bool, detail: dict[str, object], says: str) -> None:
     assert sentence(Health(ok, GOOD | detail), hosts=1) == says
 
 
-async def test_while_the_server_is_away(tmp_path: Path) -> None:
+async def test_a_start_that_finds_no_server_is_over_all_the_same(tmp_path: Path) -> None:
+    """Nobody who starts us waits for ever; the status and /health say what is missing."""
     async with watched(tmp_path, free_port(), WATCHDOG_USEC="400000") as daemon:
         await daemon.until(lambda: daemon.told.count("WATCHDOG=1") >= 5)
         await daemon.until(lambda: any(m.startswith("STATUS=No stream") for m in daemon.told))
+        await daemon.until(lambda: "READY=1" in daemon.told)
+        await daemon.healthy(False, 1)
         daemon.signal(signal.SIGHUP)
         await daemon.logged("configuration reloaded")
+        await daemon.until(lambda: daemon.told.count("READY=1") == 2)
         assert await daemon.stop() == 0
-        assert "READY=1" not in daemon.told
-        assert not any("RELOADING" in message for message in daemon.told)
         assert "STOPPING=1" in daemon.told
+
+
+async def test_a_start_that_finds_no_hook_is_over_all_the_same(tmp_path: Path) -> None:
+    async with fake_server() as server:
+        server.hook = False
+        async with watched(tmp_path, server.port) as daemon:
+            await daemon.until(lambda: "READY=1" in daemon.told)
+            told = daemon.told[: daemon.told.index("READY=1")]
+            assert told[-1].startswith("STATUS=No hook on montague.example")
+            assert "ready" not in daemon.events()
+            await daemon.healthy(False, 1)
+            server.hook = True
+            await daemon.until(lambda: daemon.told[-1].startswith("STATUS=Following moves"))
+            await daemon.healthy(True, 1)
+            assert daemon.told.count("READY=1") == 1
+            assert await daemon.stop() == 0
+
+
+async def test_a_refused_secret_is_no_start(tmp_path: Path) -> None:
+    """The service manager sees it fail, and does not try again (exit code 77)."""
+    async with fake_server() as server:
+        server.refuses = True
+        async with watched(tmp_path, server.port) as daemon:
+            await daemon.ended()
+            assert await daemon.stop() == 77
+            assert "READY=1" not in daemon.told
 
 
 async def test_from_ready_to_stop(tmp_path: Path) -> None:

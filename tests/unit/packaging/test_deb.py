@@ -89,7 +89,7 @@ def test_what_is_in_it(package: Path, tree: Path) -> None:
     ):
         assert (tree / path).is_file(), path
     assert (tree / "etc/xmpp-moved").is_dir()
-    assert not list(tree.rglob("__pycache__"))
+    assert not uncompiled(tree)
     listing = run("dpkg-deb", "-c", package).stdout.splitlines()
     assert all(" root/root " in line for line in listing)
     assert not [line for line in listing if line[8] == "w"]  # writable for everybody
@@ -97,6 +97,7 @@ def test_what_is_in_it(package: Path, tree: Path) -> None:
 
 def test_it_runs_in_a_clean_folder(tree: Path, tmp_path: Path) -> None:
     command = tree / "usr/bin/xmpp-moved"
+    before = set(tree.rglob("*"))
     assert run(command, "--version").stdout == f"xmpp-moved {__version__}\n"
     assert "restore" in run(command, "db", "--help").stdout
     bad = tmp_path / "config.toml"
@@ -120,7 +121,30 @@ def test_it_runs_in_a_clean_folder(tree: Path, tmp_path: Path) -> None:
     done = run(command, "--config", good, "check")
     assert done.returncode == 1
     assert "moves in the journal" in done.stdout
-    assert not list(tree.rglob("__pycache__"))  # dpkg would leave it behind
+    assert set(tree.rglob("*")) == before  # dpkg would leave it behind
+
+
+def test_it_can_use_postgresql(tree: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(
+        '[component]\njid = "moved.montague.example"\nsecret = "s"\n'
+        '[served]\nhosts = ["montague.example"]\n'
+        '[database]\nurl = "postgresql+asyncpg://moved@127.0.0.1:1/moved"\n'
+    )
+    config.chmod(0o600)
+    done = run(tree / "usr/bin/xmpp-moved", "--config", config, "moves")
+    assert done.returncode == 1
+    assert "asyncpg" not in done.stderr  # it is there; only the server is not
+
+
+def uncompiled(tree: Path) -> list[Path]:
+    """Sources without byte code, which each command would compile anew."""
+    sources = (tree / "usr/lib/xmpp-moved").rglob("*.py")
+    return [
+        path
+        for path in sources
+        if not [*path.parent.glob(f"__pycache__/{path.stem}.cpython-*.pyc")]
+    ]
 
 
 @pytest.fixture

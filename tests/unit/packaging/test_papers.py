@@ -92,6 +92,16 @@ def test_the_container_file_copies_what_exists_and_starts_the_command() -> None:
             assert all((ROOT / source).exists() for source in words[1:-1])
     by_name = {words[0]: words[1:] for words in lines}
     assert by_name["ENTRYPOINT"] == ['["xmpp-moved"]']
-    assert by_name["USER"] == ["xmpp-moved"]
+    # By number, so that whoever runs it can see that it is not root, and owns the secret for it.
+    user = by_name["USER"][0].partition(":")[0]
+    assert user.isdecimal()
+    assert f"--uid {user} " in text
+    assert f"install -o {user} " in text
+    bases = [words[1] for words in lines if words[0] == "FROM"]
+    assert set(bases) == {"${BASE}"}
+    assert re.fullmatch(r"BASE=debian:12-slim@sha256:[0-9a-f]{64}", by_name["ARG"][0])
+    # podman's own format would drop it.
+    assert "HEALTHCHECK" in by_name
+    assert "podman build --format docker " in text
     assert by_name["STOPSIGNAL"] == ["SIGTERM"]
     assert 'xmpp-moved = "component.ui.cli:main"' in (ROOT / "pyproject.toml").read_text()

@@ -431,6 +431,7 @@ async def test_prune_leaves_what_tombstones_and_answers_need(store: Store) -> No
     for one in stay:
         assert await store.journeys.successor(one.old) == one
         assert await store.journeys.contacts(one.id) == [contact(1)]
+    assert await store.journeys.left() == {one.old for one in stay}
 
 
 async def test_states_are_counted(store: Store) -> None:

@@ -155,6 +155,7 @@ async def test_rows_of_the_first_schema_are_kept(url: str, tmp_path: Path) -> No
         assert [row and [line.jid for line in row[1]] for row in found] == [["r1"], ["r2"]]
         assert found[0] is not None
         assert (found[0][0].noticed_at, found[0][0].undone_at) == (None, None)
+        assert [row and row[0].stanza for row in found] == ["", "<presence id='r2'/>"]
         assert await store.undone(1, after(9), (), Reason.VERIFIED)
         assert await store.settle(2, settlement(notice=True))
         assert await store.add(record("r3")) == 3

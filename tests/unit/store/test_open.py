@@ -227,3 +227,17 @@ async def test_close_ends_all_threads(tmp_path: Path) -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
         assert not thread.is_alive()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this for another user")
+async def test_what_root_makes_belongs_to_whom_the_folder_belongs(tmp_path: Path) -> None:
+    """A command that root runs must not lock the component's user out."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    os.chown(folder, 12345, 54321)
+    await upgrade(url_of(folder / "moved.db"))
+    async with await Store.open(url_of(folder / "moved.db")) as store:
+        await store.add(record())
+        made = sorted(folder.iterdir())
+        assert {"moved.db", "moved.db.lock", "moved.db-wal"} <= {path.name for path in made}
+        assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(12345, 54321)}

@@ -28,6 +28,10 @@ READS: dict[str, tuple[Read, str]] = {
         lambda store: store.list_moves(contact="c@x"),
         "ix_moves_contact_old_new_settled_at (contact=?)",
     ),
+    "whom an account has followed": (
+        lambda store: store.followed_by("c@x", NOON),
+        "ix_moves_contact_old_new_settled_at (contact=?",
+    ),
     "what is open": (lambda store: store.unsettled(), "ix_moves_state_settled_at (state=?)"),
     "where somebody went": (
         lambda store: store.journeys.successor("o@x"),

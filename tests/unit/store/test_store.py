@@ -20,6 +20,8 @@ CHANGES = (Change(OLD.jid, OLD, None), Change(NEW.jid, None, NEW))
 async def test_a_move_from_arrival_to_its_end(store: Store) -> None:
     id_ = await store.add(record())
     assert await store.verdict(id_, verdict(at=after(1)))
+    (open_,) = await store.unsettled()
+    assert open_.stanza == "<presence id='r1'/>"
     assert await store.settle(id_, settlement(at=after(2), changes=CHANGES, detail="fine"))
     found = await store.get(id_)
     assert found is not None
@@ -41,7 +43,7 @@ async def test_a_move_from_arrival_to_its_end(store: Store) -> None:
         new="romeo@new.example",
         old_item=OLD,
         new_item=None,
-        stanza="<presence id='r1'/>",
+        stanza="",
     )
     assert move.at.utcoffset() == timedelta(0)
     assert [(row.jid, row.before, row.after) for row in audit] == [

@@ -143,3 +143,33 @@ async def test_what_was_taken_back_is_never_forgotten(store: Store) -> None:
     assert await store.prune(after(99)) == 1
     assert await store.get(other) is None
     assert await store.declined() == [(CONTACT, OLD.jid, NEW.jid)]
+
+
+async def test_what_a_return_took_back_stands_again_without_it(store: Store) -> None:
+    away, back = await done(store, "r1", seconds=1), await done(store, "r2", seconds=2)
+    await store.undone(away, after(2), (), Reason.UNDONE)
+    assert await store.undone(404, after(3), BACK, Reason.UNDONE, reopens=away) is False
+    assert await store.undone(back, after(3), BACK, Reason.UNDONE, reopens=away)
+    newest = await store.latest_done(CONTACT, OLD.jid, NEW.jid)
+    assert newest is not None
+    assert newest.id == away
+
+
+async def test_related(store: Store) -> None:
+    async def with_jids(*jids: str) -> list[tuple[int, int]]:
+        return [(move.id, len(audit)) for move, audit in await store.related(CONTACT, jids)]
+
+    both, undone = await done(store, "r1", seconds=1), await done(store, "r2", seconds=2)
+    await store.undone(undone, after(3), BACK, Reason.UNDONE)
+    chain = await store.add(record("r3", old="romeo@new.example", new="romeo@third.example"))
+    await store.verdict(chain, verdict())
+    await store.add(record("open"))
+    await store.add(record("other", contact="nurse@capulet.example"))
+    assert await with_jids(OLD.jid) == [(both, 2), (undone, 4)]
+    assert await with_jids(NEW.jid) == [(both, 2), (undone, 4), (chain, 0)]
+    assert await with_jids("romeo@third.example") == [(chain, 0)]
+    assert await with_jids() == []
+    ending = asyncio.ensure_future(store.settle(chain, settlement(changes=THERE), patience=60))
+    await asyncio.sleep(0)
+    assert await with_jids("romeo@third.example") == [(chain, 2)]
+    assert await ending

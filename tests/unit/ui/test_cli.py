@@ -52,6 +52,38 @@ def test_configuration_mistakes_end_with_78(command: Command, config_file: Path)
         assert "Traceback" not in result.err
 
 
+@pytest.mark.parametrize("kept", ["with root", "by the service alone"])
+def test_only_what_connects_needs_the_secret(
+    command: Command, config_file: Path, tmp_path: Path, kept: str
+) -> None:
+    """It may be root's alone, or handed to the service and named nowhere here."""
+    secret = tmp_path / "secret"  # whoever runs the tests could read it if it were there
+    line = f'secret_file = "{secret}"' if kept == "with root" else ""
+    config_file.write_text(config_file.read_text().replace('secret = "hunter2"', line))
+    backup = tmp_path / "backup.db"
+    for arguments in (
+        ["db", "upgrade"],
+        ["db", "backup", str(backup)],
+        ["db", "restore", str(backup)],
+        ["moves"],
+        ["hook", "prosody"],
+        ["hook", "snikket"],
+        ["hook", "ejabberd"],
+    ):
+        result = command("--config", config_file, *arguments)
+        assert (result.code, result.err) == (0, ""), arguments
+    # These do what they can: there is no such move, and no component to be told.
+    for arguments in (["show", "1"], ["pause"], ["resume"], ["undo", "1"], ["moves", "--watch"]):
+        result = command("--config", config_file, *arguments)
+        assert result.code == 1, arguments
+        assert "secret" not in result.err
+    for arguments in (["run"], ["check"], ["hook", "prosody", "--show-secret"]):
+        result = command("--config", config_file, *arguments)
+        assert result.code == 78, arguments
+        assert "secret_file" in result.err
+        assert "Traceback" not in result.err
+
+
 def test_config_file_from_the_environment(
     command: Command, config_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

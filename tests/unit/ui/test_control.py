@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from component.core.journey.model import ContactState, JourneyState, Progress
+from component.core.restore import Cause, Difference
 from component.engine.movers.orders import RunTime
 from component.ui.watch import ENDED_KEPT, Board, achieved, progress_line, state_words
 from tests.unit.ops.fake_orders import FakeOrders, journey, progress
@@ -53,6 +54,35 @@ def test_a_move_is_paused_resumed_and_undone(
         assert component.orders.moves[7].journey.state.value == state
 
 
+def test_everything_is_withdrawn(
+    command: Command, config_file: Path, component: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order is given until nothing is left; what is left in the end is named."""
+
+    def state_of_7() -> str:
+        return component.orders.moves[7].journey.state.value
+
+    result = command("--config", config_file, "withdraw")
+    assert result.code == 2
+    assert "`xmpp-moved withdraw --all`" in result.err
+    assert state_of_7() == "notifying"
+
+    component.do(lambda: component.orders.put(progress(9, JourneyState.UNDOING)))
+    result = command("--config", config_file, "withdraw", "--all")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == (
+        "Withdrawn: the statements of 0 moves, 1 moves under way, 0 hand-overs.\n"
+    )
+    assert state_of_7() == "cancelled"
+
+    monkeypatch.setattr("component.ui.cli_moves._WITHDRAWALS", 2)
+    component.do(lambda: component.orders.put(progress(9, JourneyState.UNDOING)))
+    component.orders.undoing = 5
+    result = command("--config", config_file, "withdraw", "--all")
+    assert result.code == 1
+    assert "give the order again later:\n  m9: Rosters are being put back" in result.err
+
+
 @pytest.mark.parametrize("target", [[], ["all"]])
 def test_all_are_paused_and_resumed(
     command: Command, config_file: Path, component: Running, target: list[str]
@@ -74,6 +104,15 @@ def test_a_followed_contact_is_undone(
         0,
         "Move 3 is undone: the roster of juliet@capulet.example has romeo@old.example and "
         "romeo@new.example as before.\n",
+    )
+    component.orders.differences = tuple(
+        Difference(jid, cause) for jid, cause in zip("ab", Cause, strict=True)
+    )
+    result = command("--config", config_file, "undo", "3")
+    assert result.out == (
+        "Move 3 is undone: the roster of juliet@capulet.example is not as before in this: a was "
+        "changed since, and is left so; b was asked to let itself be seen again, and has not "
+        "answered.\n"
     )
 
 

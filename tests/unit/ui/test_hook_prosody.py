@@ -15,6 +15,7 @@ from component.hooks.installer import (
     install_prosody,
 )
 from component.hooks.lines import HookSetup, lua_string, prosody_lines
+from component.ui import hook
 
 from .conftest import Command
 
@@ -68,31 +69,139 @@ def test_command_with_a_configuration(command: Command, config_file: Path, tmp_p
     assert (result.code, result.err) == (0, "")
     lines = [line.strip() for line in result.out.splitlines()]
     assert lines[0] == f"{folder}/mod_moved_hook: installed."
-    assert f'plugin_paths = {{ "{folder}" }}' in lines
-    for host in ("montague.example", "capulet.example"):
-        at = lines.index(f'VirtualHost "{host}"')
-        assert lines[at + 1 : at + 3] == [
-            'modules_enabled = { "moved_hook" }',
-            'moved_hook_component = "moved.montague.example"',
-        ]
+    # No section but our own: whatever it sets elsewhere would replace what is there.
+    assert "VirtualHost" not in result.out
     at = lines.index('Component "moved.montague.example"')
     assert lines[at + 1] == (
         f'component_secret = "PUT THE SECRET HERE" -- the secret of [component] in {config_file}'
     )
+    assert 'modules_enabled = { "moved_hook" }' in lines
+    assert 'moved_hook_hosts = { "montague.example", "capulet.example" }' in lines
     assert "component_ports" not in result.out
     assert "component_interfaces" not in result.out
     assert "hunter2" not in result.out
-    assert lines[-3:] == [
-        "prosodyctl check config",
-        "systemctl restart prosody",
-        "xmpp-moved check",
-    ]
+    assert "systemctl restart prosody && xmpp-moved check" in lines
+    assert lines[-1] == "rm /etc/prosody/conf.d/moved.cfg.lua && systemctl restart prosody"
     again = command("--config", config_file, "hook", "prosody", "--to", folder)
     assert "the same version; nothing was changed" in again.out
     (folder / MODULE).write_text("-- old")
     updated = command("--config", config_file, "hook", "prosody", "--to", folder)
     assert "mod_moved_hook: updated" in updated.out
     assert "prosodyctl shell module reload moved_hook capulet.example" in updated.out
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    """Debian's folder for files that Prosody includes."""
+    folder = tmp_path / "prosody" / "conf.d"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def modules(tmp_path: Path) -> Path:
+    """A folder for modules."""
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    return folder
+
+
+def prosody_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str) -> None:
+    """Let this machine have a Prosody."""
+    file = tmp_path / "prosody.version"
+    file.write_text(f"{version}\n")
+    monkeypatch.setattr(hook, "_PROSODY_VERSIONS", (str(tmp_path / "none"), str(file)))
+
+
+@pytest.mark.parametrize(
+    ("version", "lines"),
+    [
+        ("0.12.3", ["plugin_paths = {{ {} }}"]),
+        (
+            "13.0.1",
+            ["if not plugin_paths then plugin_paths = {{}} end", "plugin_paths: append {{ {} }}"],
+        ),
+        ("trunk", ["plugin_paths: append {{ {} }}"]),
+    ],
+)
+def test_write_knows_what_prosody_can(
+    command: Command,
+    config_file: Path,
+    conf: Path,
+    modules: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    lines: list[str],
+) -> None:
+    prosody_is(monkeypatch, tmp_path, version)
+    (conf.parent / "prosody.cfg.lua").write_text("--plugin_paths = {}\n")
+    asked = ("--config", config_file, "hook", "prosody", "--to", modules)
+    result = command(*asked, "--write", conf / "moved.cfg.lua")
+    assert (result.code, result.err) == (0, "")
+    assert "hunter2" not in result.out
+    assert f"rm {conf}/moved.cfg.lua && systemctl restart prosody" in result.out
+    written = (conf / "moved.cfg.lua").read_text()
+    assert 'component_secret = "hunter2"\n' in written
+    for line in lines:
+        assert line.format(f'"{modules}"') in written.splitlines()
+    again = command(*asked, "--write", conf / "moved.cfg.lua")
+    assert f"{conf}/moved.cfg.lua: as it should be; nothing was changed." in again.out
+
+
+def test_write_replaces_no_plugin_paths(
+    command: Command,
+    config_file: Path,
+    conf: Path,
+    modules: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prosody_is(monkeypatch, tmp_path, "0.12.3")
+    main = conf.parent / "prosody.cfg.lua"
+    main.write_text('plugin_paths = {\n "/opt/mine" }\n')
+    file = conf / "moved.cfg.lua"
+    asked = ("--config", config_file, "hook", "prosody", "--to", modules, "--write", file)
+    refused = command(*asked)
+    assert (refused.code, refused.out) == (1, "")
+    assert f"{main} sets plugin_paths, and a second one would replace it" in refused.err
+    assert not file.exists()
+    main.write_text(f'plugin_paths = {{ "/opt/mine", "{modules}" }}\n')
+    assert command(*asked).code == 0
+    assert "plugin_paths" not in file.read_text()
+
+
+def test_write_replaces_nobodys_file(command: Command, config_file: Path, conf: Path) -> None:
+    other = conf / "example.org.cfg.lua"
+    other.write_text('VirtualHost "example.org"\n')
+    asked = ("--config", config_file, "hook", "prosody", "--write")
+    refused = command(*asked, other)
+    assert refused.code == 1
+    assert "holds something else; name a file of its own" in refused.err
+    assert other.read_text() == 'VirtualHost "example.org"\n'
+    nowhere = command(*asked, conf / "none" / "moved.cfg.lua")
+    assert nowhere.code == 1
+    assert "cannot be written (No such file or directory)" in nowhere.err
+
+
+def test_snikket(command: Command, config_file: Path, tmp_path: Path) -> None:
+    asked = ("--config", config_file, "hook", "snikket")
+    refused = command(*asked, "--data", tmp_path)
+    assert refused.code == 1
+    assert "cannot be made (No such file or directory)" in refused.err
+    data = tmp_path / "prosody"
+    data.mkdir()
+    result = command(*asked, "--data", tmp_path)
+    assert (result.code, result.err) == (0, "")
+    assert (data / "modules" / MODULE).read_bytes() == shipped()
+    written = (data / "moved.cfg.lua").read_text()
+    assert 'plugin_paths: append { "/snikket/prosody/modules" }' in written
+    assert "VirtualHost" not in written
+    assert "docker restart snikket && xmpp-moved check" in result.out
+    printed = command(*asked)
+    assert printed.code == 0
+    assert "hunter2" not in printed.out
+    assert 'plugin_paths: append { "/snikket/prosody/modules" }' in printed.out
 
 
 def test_secret_is_shown_on_request_only(command: Command, config_file: Path) -> None:
@@ -106,7 +215,7 @@ def test_command_without_a_configuration(command: Command) -> None:
     )
     assert (result.code, result.err) == (0, "")
     assert 'Component "moved.a.example"' in result.out
-    assert 'VirtualHost "b.example"' in result.out
+    assert 'moved_hook_hosts = { "a.example", "b.example" }' in result.out
 
 
 @pytest.mark.parametrize(
@@ -114,7 +223,7 @@ def test_command_without_a_configuration(command: Command) -> None:
     [
         (["--jid", "a b", "--host", "a.example"], 2),
         (["--jid", "m.a.example", "--host", "x@a.example"], 2),
-        (["--jid", "m.a.example", "--host", "a.example", "--show-secret"], 2),
+        (["--jid", "m.a.example", "--host", "a.example", "--show-secret"], 78),
         (["--jid", "m.a.example", "--host", "a.example", "--to", "/nonexistent"], 1),
     ],
 )
@@ -130,7 +239,7 @@ def test_other_port_and_host() -> None:
     text = prosody_lines(setup)
     assert "component_ports = { 5348 }" in text
     assert 'component_interfaces = { "192.0.2.7" }' in text
-    assert text.index("component_ports") < text.index('VirtualHost "a.example"')
+    assert text.index("component_ports") < text.index('Component "moved.a.example"')
 
 
 @pytest.mark.skipif(shutil.which("luac") is None, reason="luac is not installed")

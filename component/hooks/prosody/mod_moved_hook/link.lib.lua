@@ -3,25 +3,40 @@
 -- Loaded once by mod_moved_hook, in each host's own environment.
 
 local jid = require "util.jid";
+local unpack = table.unpack or unpack; -- luacheck: ignore 113
+
+-- Set by the sections of components that load us (mod_moved_hook.lua): component -> true.
+local loaders = module:shared("/*/moved_hook/"..module.host.."/loaders");
 
 -- moved_hook_component: address of the component that decides, or a list of such addresses: each
--- user is then served by one of those connected at the moment. No default: without it the module
--- does nothing.
+-- user is then served by one of those connected at the moment. Without it, it is the component that
+-- loads us; where there is neither, the module does nothing.
 local component_option = module:get_option("moved_hook_component");
 -- moved_hook_timeout: seconds after which a question without an answer is given up.
 local timeout = module:get_option_number("moved_hook_timeout", 60);
 -- moved_hook_max_held: questions of one kind that wait at once. Bounds memory.
 local max_held = module:get_option_number("moved_hook_max_held", 5000);
 
-local components, is_component = {}, {};
+local named, is_named = {}, {};
 for _, name in ipairs(type(component_option) == "table" and component_option or { component_option }) do
 	local prepped = jid.prep(name);
 	if not prepped then error("moved_hook_component: "..tostring(name).." is not an address"); end
-	table.insert(components, prepped);
-	is_component[prepped] = true;
+	table.insert(named, prepped);
+	is_named[prepped] = true;
 end
-if #components == 0 then
+if #named == 0 and not next(loaders) then
 	module:log("error", "moved_hook_component is not set: give it the address of the xmpp-moved component");
+end
+
+-- The components that may decide, in an order that is always the same.
+local function components()
+	if not next(loaders) then return named; end
+	local all = { unpack(named) };
+	for name in pairs(loaders) do
+		if not is_named[name] then table.insert(all, name); end
+	end
+	table.sort(all);
+	return all;
 end
 
 local function connected(name)
@@ -32,7 +47,7 @@ end
 
 local function connected_all()
 	local up = {};
-	for _, name in ipairs(components) do
+	for _, name in ipairs(components()) do
 		if connected(name) then table.insert(up, name); end
 	end
 	return up;
@@ -49,7 +64,7 @@ end
 
 -- The authority: the stream of the component itself, never just an address (RFC 6120 8.1.2.1).
 local function authority(origin)
-	return origin.type == "component" and is_component[origin.host] and origin.host;
+	return origin.type == "component" and (is_named[origin.host] or loaders[origin.host]) and origin.host;
 end
 
 -- Questions -----------------------------------------------------------------------------------
@@ -120,6 +135,7 @@ end
 
 return {
 	timeout = timeout; max_held = max_held;
+	is_component = function (name) return is_component[name]; end;
 	connected = connected; connected_all = connected_all; component_for = component_for; authority = authority;
 	follow = follow; ask = ask; drop = drop; take_answer = take_answer; give_up = give_up;
 	waiting = function (kind) return waiting[kind] or 0; end;

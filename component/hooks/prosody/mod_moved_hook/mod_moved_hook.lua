@@ -6,6 +6,11 @@
 -- the component's verdict says; whatever goes wrong, the request is processed as if this module were
 -- not there. docs/hook-protocol.md has every stanza.
 
+if module:get_host_type() == "component" then
+	module:require "loader";
+	return;
+end
+
 local st = require "util.stanza";
 local jid = require "util.jid";
 local set = require "util.set";
@@ -20,14 +25,19 @@ local link = module:require "link";
 local connected, authority = link.connected, link.authority;
 local token = module:require "reborn".token;
 local watches = module:require "watch"(link, add_items, blocked, token);
-module:require "tombstone"(link);
+local tombstones = module:require "tombstone"(link);
+local keep = module:require "keep".keep;
+module:require "restrict"(link.is_component);
 local copying = module:require "copy";
+local beside = module:require "beside";
 
 local xmlns_hook = "urn:xmpp-moved:hook:0";
 local xmlns_moved = "urn:xmpp:moved:1";
 local xmlns_forward = "urn:xmpp:forward:0";
 local hook_version = "0.6.0";
-local features = { "watch", "tombstone", "answer", "entries", "get-entries", "account" };
+local features = {
+	"watch", "tombstone", "answer", "entries", "get-entries", "tombstones", "account", "keep";
+};
 
 -- What a component may ask as a user (4.3): the namespace of the payload.
 local query_namespaces = {
@@ -88,15 +98,16 @@ local function granted(item)
 	return item and (item.subscription == "from" or item.subscription == "both");
 end
 
--- Whether a request is still what it was when we asked about it.
-local function stands(entry)
-	if entry.gone or token(entry.username) ~= entry.account then return false; end
+-- What speaks against doing what was decided: the request is no longer what it was when we asked about
+-- it, or the entry of the old address is the admin's and not the user's to change. nil: nothing.
+local function against(entry)
+	if entry.gone or token(entry.username) ~= entry.account then return "changed"; end
 	local roster = rostermanager.load_roster(entry.username, module.host);
-	if entry.old and not granted(roster[entry.old]) then return false; end
+	if entry.old and not granted(roster[entry.old]) then return "changed"; end
 	for _, address in ipairs(entry.jids) do
-		if blocked(entry.username, address) then return false; end
+		if blocked(entry.username, address) then return "changed"; end
 	end
-	return true;
+	if entry.old and roster_lib.shared(roster[entry.old]) then return "shared"; end
 end
 
 -- First of all at its end: what is given back must not meet itself.
@@ -114,15 +125,15 @@ local function on_verdict(entry, answer, reason)
 	end
 	local send, touched = take:get_child("send", xmlns_hook), nil;
 	if send then
-		local ok, jids, condition, why = pcall(send_as, entry.username, send, function () return stands(entry); end);
+		local ok, jids, condition, why = pcall(send_as, entry.username, send, function () return not against(entry); end);
 		if not ok or not jids then
 			module:log("warn", "could not do what was decided about a request of %s to %s: %s",
 				entry.jids[#entry.jids], entry.user, tostring(why or condition or jids));
-			return release(entry, stands(entry) and "send-failed" or "changed");
+			return release(entry, against(entry) or "send-failed");
 		end
 		touched = jids;
-	elseif not stands(entry) then
-		return release(entry, "changed");
+	elseif against(entry) then
+		return release(entry, against(entry));
 	end
 	counters.taken = counters.taken + 1;
 	tell_outcome(entry, "taken", nil, touched);
@@ -262,6 +273,12 @@ function requests.watch(origin, stanza, payload)
 	origin.send(reply);
 end
 
+function requests.keep(origin, stanza, payload)
+	local ok, condition, why = keep(jid.node(stanza.attr.to), payload);
+	if not ok then return refuse(origin, stanza, condition, why); end
+	origin.send(st.reply(stanza));
+end
+
 function requests.release(origin, stanza, payload)
 	local forwarded = payload:get_child("forwarded", xmlns_forward);
 	local inner = forwarded and forwarded:get_child("presence", "jabber:client");
@@ -298,6 +315,19 @@ local function as_if_online(username, roster, call, ...)
 	if not ok then error(err, 0); end
 end
 
+-- Of an entry that is shared, mod_roster would make the user's own, and store it.
+local function sets_shared(roster, query)
+	for item in query:childtags("item", "jabber:iq:roster") do
+		if roster_lib.shared(roster[jid.prep(item.attr.jid)]) then return true; end
+	end
+end
+
+-- `xmpp-moved check` asks whether requests of users get out, as a user whom nobody is.
+local function checks(username, kind, tag, to)
+	return username == "xmpp-moved-check-nobody" and kind == "get" and jid.host(to) == to
+		and tag.attr.xmlns == "http://jabber.org/protocol/disco#info" and not prosody.hosts[to];
+end
+
 function requests.query(origin, stanza, payload)
 	local inner = payload:get_child("iq", "jabber:client");
 	local kind, tag = inner and inner.attr.type, inner and inner.tags[1];
@@ -309,10 +339,14 @@ function requests.query(origin, stanza, payload)
 		return refuse(origin, stanza, "not-allowed", "this namespace may not be queried as a user");
 	elseif not copying.may(kind, tag, to == user) then
 		return refuse(origin, stanza, "not-allowed", "moved_hook_copy does not let this be carried");
-	elseif not user_exists(username, module.host) then
+	elseif not user_exists(username, module.host) and not checks(username, kind, tag, to) then
 		return refuse(origin, stanza, "item-not-found", "no such user");
 	elseif query_count >= link.max_held then
 		return refuse(origin, stanza, "resource-constraint", "too many queries at once");
+	end
+	local roster = rostermanager.load_roster(username, module.host);
+	if kind == "set" and tag.attr.xmlns == "jabber:iq:roster" and to == user and sets_shared(roster, tag) then
+		return refuse(origin, stanza, "not-allowed", "the entry comes from a shared group");
 	end
 	local id = new_id();
 	local iq = strip(st.clone(inner));
@@ -324,7 +358,6 @@ function requests.query(origin, stanza, payload)
 		end);
 	};
 	query_count = query_count + 1;
-	local roster = rostermanager.load_roster(username, module.host);
 	local session = stand_in(username, roster, function (reply)
 		-- Handlers of this server answer the session instead of routing.
 		if queries[id] and reply.attr and reply.attr.id == id then answer_query(id, reply); end
@@ -356,6 +389,8 @@ local function hello(event)
 	end
 	for namespace in pairs(query_namespaces) do reply:text_tag("query", namespace); end
 	for _, part in ipairs(copying.parts()) do reply:text_tag("copy", part); end
+	for _, name in ipairs(beside.unloaded()) do reply:text_tag("unloaded", name); end
+	for _, name in ipairs(beside.unasked()) do reply:text_tag("unasked", name); end
 	origin.send(reply:reset());
 	return true;
 end
@@ -401,6 +436,19 @@ module:hook("iq/host", function (event)
 end, 1000);
 
 module:hook("iq-get/host/"..xmlns_hook..":hello", hello);
+
+module:hook("iq-set/host/"..xmlns_hook..":tombstones", function (event)
+	local origin, stanza = event.origin, event.stanza;
+	local component = authority(origin);
+	if not component then return; end
+	local ok, condition, why = tombstones.set(component, stanza.tags[1]);
+	if not ok then
+		refuse(origin, stanza, condition, why);
+	else
+		origin.send(st.reply(stanza));
+	end
+	return true;
+end);
 
 module:hook_global("server-stopping", function () link.give_up("stopping"); end, 1000);
 function module.unload() link.give_up("unloaded"); end

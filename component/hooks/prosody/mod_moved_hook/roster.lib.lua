@@ -6,7 +6,8 @@ local st = require "util.stanza";
 local jid = require "util.jid";
 local rostermanager = require "core.rostermanager";
 local storagemanager = require "core.storagemanager";
-local user_exists = require "core.usermanager".user_exists;
+local usermanager = require "core.usermanager";
+local user_exists = usermanager.user_exists;
 
 local presence_module = module:depends("presence");
 
@@ -21,13 +22,21 @@ local function strip(stanza)
 	return stanza;
 end
 
--- A session that stands in for the user towards Prosody's own handlers.
+-- A session that stands in for the user towards Prosody's own handlers: with the user's own role
+-- (from 13.0 on), so that whoever may not do something cannot have it done by a move.
 local function stand_in(username, roster, send)
-	return {
+	local session = {
 		type = "c2s"; username = username; host = module.host; roster = roster;
 		full_jid = username.."@"..module.host.."/moved-hook";
+		role = usermanager.get_user_role and usermanager.get_user_role(username, module.host);
 		log = module._log; send = send or function () return true; end;
 	};
+	-- mod_isolate_host marks who may leave the host when a session is bound, and asks for the mark
+	-- alone. Whom it does not mark stays inside, as do all where it cannot tell.
+	local isolate = prosody.hosts[module.host].modules.isolate_host;
+	local mark = isolate and (isolate.set_session_isolation_flag or isolate.check_user_isolated);
+	if mark then pcall(mark, { session = session; origin = session; }); end
+	return session;
 end
 
 local function add_item(stanza, contact, item)
@@ -55,8 +64,22 @@ local function copy_item(item)
 	return copy;
 end
 
+-- Entries that the admin has put on the user's roster when it was loaded, over what the user may have
+-- there (mod_groups): they are not the user's to change, and never stored.
+local function shared(item)
+	return item ~= nil and item.persist == false;
+end
+
+local function any_shared(roster)
+	for contact, item in pairs(roster) do
+		if contact and shared(item) then return true; end
+	end
+	return false;
+end
+
 -- One write for all entries, whatever the storage: a full write where that is all it can do, the
--- changed keys where it can do that (core.rostermanager saves once per presence).
+-- changed keys where it can do that (core.rostermanager saves once per presence). The changed ones
+-- alone, too, where others are shared: what is stored under those is read again and stays.
 local function save(username, roster, jids, versions)
 	local metadata = roster[false];
 	if metadata.broken then return nil, "the roster could not be loaded"; end
@@ -64,10 +87,14 @@ local function save(username, roster, jids, versions)
 	if version ~= true then metadata.version = (version or 0) + versions; end
 	local store = storagemanager.open(module.host, "roster", "map");
 	local ok, err;
-	if store.keyval_store then
+	if store.keyval_store and not any_shared(roster) then
 		ok, err = store.keyval_store:set(username, roster);
 	else
-		local keys = { [false] = metadata };
+		-- A version of true is the word of mod_groups that there is none, and not to be stored.
+		local stored = {};
+		for k, v in pairs(metadata) do stored[k] = v; end
+		if version == true then stored.version = nil; end
+		local keys = { [false] = stored };
 		for _, contact in ipairs(jids) do keys[contact] = roster[contact] or store.remove; end
 		ok, err = store:set_keys(username, keys);
 	end
@@ -125,17 +152,27 @@ local collecting = setmetatable({}, { __mode = "k" }); -- probes on their way th
 -- Firewalls see what the user is made to send; mod_presence (priority 0), which would save the roster
 -- once for each presence, does not: below we do its work in one save. mod_blocklist (-1) never sees a
 -- subscription presence, since mod_presence ends the event: its list is read.
-module:hook("pre-presence/bare", function (event)
+local function collect(event)
 	if collecting[event.stanza] == nil then return; end
 	collecting[event.stanza] = true;
 	return true;
-end, 0.05);
+end
+module:hook("pre-presence/bare", collect, 0.05);
+module:hook("route/remote", collect, -0.5); -- mod_s2s (-1) would send it
 
 local function may_send(session, presence)
 	if blocked(session.username, presence.attr.to) then return false; end
 	local probe = st.clone(presence);
 	collecting[probe] = false;
 	prosody.core_post_stanza(session, probe, true);
+	local to_host = jid.host(presence.attr.to);
+	if not collecting[probe] or prosody.hosts[to_host] then return collecting[probe]; end
+	-- Who may leave the server is asked on the way out alone (mod_restrict_federation).
+	collecting[probe] = false;
+	-- Modules that bring stanzas to a domain in ways of their own go by to_host: to none of them.
+	module:fire_event("route/remote", {
+		origin = session; stanza = probe; from_host = module.host; to_host = "probe.invalid";
+	});
 	return collecting[probe];
 end
 
@@ -169,9 +206,12 @@ local function send_as(username, send, may)
 		local item = copy_item(roster[to]) or { subscription = "none", groups = {} };
 		local was = item.subscription;
 		local granted, was_pending = was == "from" or was == "both", pending[to] ~= nil;
-		local changed = machine[kind][was] ~= was;
-		item.subscription = machine[kind][was];
-		if kind == "subscribe" and (was == "none" or was == "from") and not item.ask then
+		local fixed = shared(item);
+		local changed = not fixed and machine[kind][was] ~= was;
+		if changed then item.subscription = machine[kind][was]; end
+		if fixed then
+			if kind == "subscribed" then pending[to] = nil; end
+		elseif kind == "subscribe" and (was == "none" or was == "from") and not item.ask then
 			item.ask, changed = "subscribe", true;
 		elseif kind == "unsubscribe" and item.ask then
 			item.ask, changed = nil, true;
@@ -190,7 +230,9 @@ local function send_as(username, send, may)
 		end
 		table.insert(actions, {
 			presence = presence; push = changed and pushes[#pushes];
-			route = kind ~= "unsubscribed" or granted or was_pending; granted = granted;
+			-- What is not ended here is not to be ended there.
+			route = fixed and kind:sub(1, 2) ~= "un" or not fixed and (kind ~= "unsubscribed" or granted or was_pending);
+			granted = granted;
 			receives = item.subscription == "to" or item.subscription == "both";
 		});
 	end
@@ -270,7 +312,9 @@ local function set_entries(username, entries)
 	for _, address in ipairs(jids) do
 		local tag, item = wanted[address], copy_item(roster[address]);
 		before[address] = item or false;
-		if tag.attr.subscription ~= "remove" then
+		if shared(item) then -- the admin's
+			module:log("debug", "%s has %s by a shared group: left as it is", user, address);
+		elseif tag.attr.subscription ~= "remove" then
 			local new = copy_item(item) or { subscription = "none" };
 			new.name, new.groups = tag.attr.name, {};
 			for group in tag:childtags("group", "jabber:iq:roster") do new.groups[group:get_text()] = true; end
@@ -320,6 +364,7 @@ local function chosen(username, entries)
 end
 
 return {
+	shared = shared;
 	set_entries = set_entries;
 	chosen = chosen;
 	strip = strip;

@@ -15,6 +15,38 @@ local xmlns_stanzas = "urn:ietf:params:xml:ns:xmpp-stanzas";
 
 return function (link)
 	local passing = setmetatable({}, { __mode = "k" }); -- requests we gave back
+	-- Who went away with a tombstone: the component is asked about nobody else. Until it has told, since
+	-- this module started, it is asked about everybody.
+	local left, told = {}, false;
+	local stale = {}; -- component -> those of whom the list that it is telling has said nothing so far
+
+	-- The component tells who they are, in pieces: from "begin" to "end" it is all of them, else these
+	-- are added or removed.
+	local function set(component, payload)
+		local users = {};
+		for account in payload:childtags("account") do
+			local username, host, resource = jid.prepped_split(account.attr.jid);
+			if not username or host ~= module.host or resource then
+				return nil, "bad-request", "tombstones takes accounts of this host";
+			end
+			users[username] = account.attr.state == "removed" and "removed" or "left";
+		end
+		if payload.attr.begin == "true" then
+			local old = {};
+			for username in pairs(left) do old[username] = true; end
+			stale[component] = old;
+		end
+		for username, state in pairs(users) do
+			left[username] = state == "left" or nil;
+			-- Of several components that share what they know each may tell of it.
+			for _, old in pairs(stale) do old[username] = nil; end
+		end
+		if payload.attr["end"] == "true" and stale[component] then
+			for username in pairs(stale[component]) do left[username] = nil; end
+			stale[component], told = nil, true;
+		end
+		return true;
+	end
 
 	local function gone(request, uri)
 		local reply = st.reply(request);
@@ -31,12 +63,13 @@ return function (link)
 		if not items or items.attr.node ~= xmlns_moved or passing[stanza] then return; end
 		local to, from = stanza.attr.to, stanza.attr.from;
 		local username = to and jid.node(to);
-		if not username or not from or user_exists(username, module.host) then return; end
+		if not username or not from or (told and not left[username]) then return; end
+		if user_exists(username, module.host) then return; end
 		local component = link.component_for(username);
 		if not component then return; end
 		local request = st.clone(stanza);
 		local iq = st.iq({ type = "get"; id = new_id(); from = module.host; to = component; })
-			:tag("tombstone", { xmlns = xmlns_hook; jid = to; });
+			:tag("tombstone", { xmlns = xmlns_hook; jid = to; asker = jid.bare(from); });
 		local held = link.ask("tombstone", iq, component, function (answer)
 			local found = answer and answer.attr.type == "result"
 				and answer:get_child_text("tombstone", xmlns_hook);
@@ -50,4 +83,6 @@ return function (link)
 		end);
 		if held then return true; end
 	end, 0.05);
+
+	return { set = set; };
 end

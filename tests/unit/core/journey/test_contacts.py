@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from component.core.journey import contacts as machine
 from component.core.journey.contacts import (
+    Approved,
     Bounced,
     Found,
     Heard,
@@ -39,7 +40,7 @@ CONDITIONS = st.sampled_from(
 )
 
 # What each state does with each event; what is not here changes nothing.
-EXPECTED = {
+EXPECTED: dict[S, set[type]] = {
     S.QUEUED: {Leaving, Found, Heard},
     S.SENDING: {Left, NotLeft, Found, Heard, Bounced},
     S.SENT: {Found, Heard, Bounced, TimePassed},
@@ -48,7 +49,7 @@ EXPECTED = {
     S.ACCEPTED: {Found, Heard, TimePassed},
     S.REFUSED: {Found, Heard},
     S.GIVEN_UP: {Found, Heard},
-    S.MUTUAL: set(),
+    S.MUTUAL: {Approved},
     S.SKIPPED: set(),
     S.RESTORED: set(),
 }
@@ -197,12 +198,48 @@ def test_only_who_stayed_silent_twice_is_shown_the_request_again() -> None:
 
 
 def test_silence_across_a_restart_is_looked_into_soon() -> None:
-    sent = contact(S.SENT, sent_at=NOW, due_at=NOW, attempts=1)
+    sent = contact(S.SENT, sent_at=NOW - SCHEDULE.pending_after, due_at=NOW, attempts=1)
     pending = step(sent, TimePassed(cut_off=True), NOW, SCHEDULE)
     assert (pending.state, pending.due_at) == (S.PENDING, NOW + SCHEDULE.retries[0])
     # The second time it is a person who does not look.
     again = step(replace(sent, attempts=2), TimePassed(cut_off=True), NOW, SCHEDULE)
     assert again.due_at == NOW + SCHEDULE.pending_retries[1]
+
+
+def test_who_may_not_have_got_it_is_told_once_more_and_that_costs_no_try() -> None:
+    sent = step(contact(S.SENDING, attempts=1), Left(entry(Subscription.NONE, True)), NOW, SCHEDULE)
+    later = NOW + SCHEDULE.second_after
+    assert sent.due_at == later
+    silent = step(sent, TimePassed(dropped=True), later, SCHEDULE)
+    assert machine.due(silent, later)
+    assert machine.maybe_dropped(silent)
+    assert not machine.withdraws(silent), "a bare one: a person is not asked twice"
+    sending = step(silent, Leaving(), later, SCHEDULE)
+    again = step(sending, Left(entry(Subscription.NONE, True)), later, SCHEDULE)
+    assert (again.state, again.attempts) == (S.SENT, 1)
+    assert again.due_at == later + SCHEDULE.pending_after
+    # From here on it is a person who does not look.
+    over = step(again, TimePassed(), again.due_at, SCHEDULE)
+    assert over.due_at == again.due_at + SCHEDULE.pending_retries[0]
+    assert not machine.maybe_dropped(over)
+    answered = step(again, Found(entry(Subscription.BOTH)), later, SCHEDULE)
+    assert (answered.state, answered.error) == (S.MUTUAL, None)
+
+
+def test_where_nobody_answers_nobody_is_told_twice() -> None:
+    sent = contact(S.SENT, sent_at=NOW, due_at=NOW + SCHEDULE.second_after, attempts=1)
+    waits = step(sent, TimePassed(), NOW + SCHEDULE.second_after, SCHEDULE)
+    assert (waits.state, waits.due_at) == (S.SENT, NOW + SCHEDULE.pending_after)
+    # Somebody there has answered meanwhile.
+    late = step(waits, TimePassed(dropped=True), NOW + SCHEDULE.pending_after, SCHEDULE)
+    assert machine.maybe_dropped(late)
+
+
+def test_an_approval_that_may_have_been_dropped_is_owed() -> None:
+    mutual = contact(S.MUTUAL, sent_at=NOW, attempts=1)
+    unsure = step(mutual, Approved(timedelta(minutes=1)), NOW, SCHEDULE)
+    assert machine.owed(unsure)
+    assert not machine.owed(step(unsure, Approved(None), NOW, SCHEDULE))
 
 
 def test_an_answer_that_our_server_forgot_is_asked_for_again() -> None:

@@ -96,6 +96,25 @@ async def refused(stage: Stage) -> dict[str, str]:
     return lacking.value.facts
 
 
+def test_a_receipt_goes_when_everything_is_withdrawn(tmp_path: Path) -> None:
+    """Though the old server has not looked for it yet: the parcel then stands until it expires."""
+
+    async def main() -> None:
+        async with two(tmp_path) as (stage, far):
+            people(stage)
+            await far.pack()
+            journey = await stage.arrive()
+            await stage.until_state(journey.id, S.DONE)
+            assert RECEIPT_NODE in stage.server.things.nodes(NEW)
+            done = await stage.admin.withdraw_all()
+            assert (done.handovers, done.left) == ((journey.id,), {})
+            assert RECEIPT_NODE not in stage.server.things.nodes(NEW)
+            assert await state_of(stage, journey.id) is H.CANCELLED
+            assert (await stage.admin.withdraw_all()).handovers == ()
+
+    play(main())
+
+
 def test_nothing_is_pasted(tmp_path: Path) -> None:
     async def main() -> None:
         async with two(tmp_path) as (stage, far):

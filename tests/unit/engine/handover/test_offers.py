@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from base64 import b64encode
 from collections.abc import Callable
@@ -259,6 +260,31 @@ def test_gone_with_the_statement(tmp_path: Path) -> None:
             assert not gone(stage)
             stage.clock.jump(timedelta(days=1, minutes=1).total_seconds())
             await stage.movers.housekeeping.once()
+            assert gone(stage)
+            assert OLD not in stage.server.nodes
+            assert await state_of(stage, journey.id) is H.CANCELLED
+
+    play(main())
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "under way"])
+def test_gone_when_everything_is_withdrawn(tmp_path: Path, ended: bool) -> None:
+    """At once where the move has ended; where it is under way, when it is cancelled."""
+
+    async def main() -> None:
+        async with two(tmp_path) as (stage, far):
+            if ended:
+                journey = await away(stage)
+                await stage.ended(journey.id)
+            else:
+                journey = await offered(stage, far)
+            assert not gone(stage)
+            await stage.admin.withdraw_all()
+            await stage.until_state(journey.id, S.CANCELLED, S.DONE)
+            for _ in range(20):
+                if not (await stage.admin.withdraw_all()).left:
+                    break
+                await asyncio.sleep(1)
             assert gone(stage)
             assert OLD not in stage.server.nodes
             assert await state_of(stage, journey.id) is H.CANCELLED

@@ -111,6 +111,7 @@ class Stage:
         """A component that knows nothing but what is in the store, and its stream."""
         life = _Life()
         self._life = life
+        self.server.world.tick = self.clock.tick
 
         async def gate(name: str) -> None:
             self._moved_on.set()
@@ -151,6 +152,7 @@ class Stage:
             hosts=(HOST,),
             accounts=accounts,
             store=journeys,
+            journal=self.store,
             teller=self.messages,
             clock=self.clock,
             settings=self.settings,
@@ -184,7 +186,6 @@ class Stage:
             journeys,
             self.messages,
             self.clock,
-            self.settings,
             (HOST,),
             _unexpected,
             _unexpected,
@@ -245,19 +246,21 @@ class Stage:
         self.server.rosters.setdefault(jid, {})[of] = theirs
         self.server.world.manners[jid] = manner
 
-    async def begin(self, *, new: str = NEW, choose: Sequence[str] | None = None) -> Journey:
-        """The owner of OLD moves away to ``new``; the code is read in the other chat."""
-        found = await self.desk.prepare_away(OLD, new)
+    async def begin(
+        self, *, old: str = OLD, new: str = NEW, choose: Sequence[str] | None = None
+    ) -> Journey:
+        """The owner of ``old`` moves away to ``new``; the code is read in the other chat."""
+        found = await self.desk.prepare_away(old, new)
         assert found.ok, [check for check in found.checks if not check.ok]
         id_ = found.journey.id
         if found.needs_code is not None:
             assert not found.contacts
-            await self.desk.send_code(OLD, id_)
-            proven = await self.desk.prove(OLD, id_, self.messages.of(CodeSent)[-1].code)
+            await self.desk.send_code(old, id_)
+            proven = await self.desk.prove(old, id_, self.messages.of(CodeSent)[-1].code)
             assert proven.ok, [check for check in proven.checks if not check.ok]
         if choose is not None:
-            await self.desk.choose(OLD, id_, choose)
-        return await self.desk.start(OLD, id_)
+            await self.desk.choose(old, id_, choose)
+        return await self.desk.start(old, id_)
 
     async def arrive(self, *contacts: Given) -> Journey:
         """The owner of NEW arrives from FAR, whose statement is there; with these contacts, or

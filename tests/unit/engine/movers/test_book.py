@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from component.core.journey import contacts as machine
 from component.core.journey.model import ContactState, Journey, JourneyContact, JourneyState, Kind
-from component.core.journey.pace import Rates
+from component.core.journey.pace import Pace, Rates
 from component.core.model import PresenceKind, RosterItem, Subscription
 from component.engine.movers.book import Book
 
@@ -46,9 +46,11 @@ def test_silences_and_retries_ripen() -> None:
     of.apply(contact.jid, machine.Leaving(), NOW, SCHEDULE)
     asked = RosterItem(contact.jid, Subscription.NONE, True)
     of.apply(contact.jid, machine.Left(asked), NOW, SCHEDULE)
-    assert of.next_due() == NOW + SCHEDULE.pending_after
-    assert of.ripen(NOW) == []
-    assert of.ripen(NOW + SCHEDULE.pending_after) == [contact.jid]
+    for later in (SCHEDULE.second_after, SCHEDULE.pending_after):
+        assert of.next_due() == NOW + later
+        assert of.ripen(NOW) == []
+        assert of.ripen(NOW + later) == [contact.jid]
+        of.apply(contact.jid, machine.TimePassed(), NOW + later, SCHEDULE)
     of.apply(contact.jid, machine.Bounced("remote-server-timeout"), NOW, SCHEDULE)
     assert of.domains() == []
     assert of.ripen(NOW + timedelta(hours=1)) == []
@@ -66,6 +68,32 @@ def test_what_could_not_be_saved_is_saved_later() -> None:
     assert of.take_dirty() == dirty
 
 
+def _told_again(contact: JourneyContact) -> bool:
+    return machine.maybe_dropped(contact) and contact.state is S.PENDING
+
+
+def test_one_who_may_have_missed_it_is_told_again_before_the_others_and_then_after_them() -> None:
+    of = book(*(f"{name}@d.example" for name in "abcdef"))
+    for _ in "ab":
+        contact = of.pop("d.example", NOW)
+        assert contact is not None
+        of.apply(contact.jid, machine.Leaving(), NOW, SCHEDULE)
+        asked = RosterItem(contact.jid, Subscription.NONE, True)
+        of.apply(contact.jid, machine.Left(asked), NOW, SCHEDULE)
+    later = NOW + SCHEDULE.second_after
+    for jid in of.ripen(later):
+        of.apply(jid, machine.TimePassed(dropped=True), later, SCHEDULE)
+    of.ripen(later)
+    order = []
+    while of.domains():
+        contact = of.pop("d.example", later)
+        assert contact is not None
+        order.append(contact.jid[0])
+        of.apply(contact.jid, machine.Leaving(), later, SCHEDULE)
+    assert order == list("acdefb")
+    assert [contact.attempts for contact in of] == [1] * 6
+
+
 class BookMachine(RuleBasedStateMachine):
     """Any operations; whoever is due by the book's own word is found by popping."""
 
@@ -76,11 +104,12 @@ class BookMachine(RuleBasedStateMachine):
 
     people = st.sampled_from(PEOPLE)
 
-    @rule(seconds=st.integers(0, 400_000))
-    def time_passes(self, seconds: int) -> None:
+    @rule(seconds=st.integers(0, 400_000), dropped=st.booleans())
+    def time_passes(self, seconds: int, dropped: bool) -> None:
         self.now += timedelta(seconds=seconds)
         for jid in self.book.ripen(self.now):
-            self.book.apply(jid, machine.TimePassed(), self.now, SCHEDULE)
+            for event in (machine.TimePassed(dropped=dropped), machine.Approved(None)):
+                self.book.apply(jid, event, self.now, SCHEDULE)
 
     @precondition(lambda self: self.book.domains())
     @rule(data=st.data())
@@ -101,6 +130,12 @@ class BookMachine(RuleBasedStateMachine):
         item = RosterItem(jid, subscription, ask)
         self.book.apply(jid, machine.Found(item), self.now, SCHEDULE)
 
+    @rule(jid=people, again=st.booleans())
+    def approved(self, jid: str, again: bool) -> None:
+        self.book.apply(
+            jid, machine.Approved(timedelta(minutes=1) if again else None), self.now, SCHEDULE
+        )
+
     @rule(jid=people, condition=st.sampled_from(["remote-server-timeout", "gone", "forbidden"]))
     def bounced(self, jid: str, condition: str) -> None:
         self.book.apply(jid, machine.Bounced(condition), self.now, SCHEDULE)
@@ -116,7 +151,8 @@ class BookMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_add_up(self) -> None:
-        progress = self.book.progress(Rates(), frozenset())
+        progress = self.book.progress(Pace(Rates()), 0.0)
+        assert progress.again == sum(map(_told_again, self.book))
         assert sum(progress.counts.values()) == progress.total == len(PEOPLE)
         states = [contact.state for contact in self.book]
         assert all(states.count(state) == n for state, n in progress.counts.items())

@@ -58,6 +58,6 @@ def test_other_settings_count_for_a_move_under_way(tmp_path: Path) -> None:
             stage.movers.reconfigure(quick(enabled=False, look_seconds=7.0))
             run = await stage.movers.find(journey.id)
             assert run.box.settings.look_seconds == 7.0
-            assert stage.inbound._settings.enabled is False
+            assert stage.movers.tombstones._settings.enabled is False
 
     play(main())

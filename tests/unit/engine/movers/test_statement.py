@@ -203,17 +203,72 @@ def test_one_that_names_another_pauses_each_time_with_a_word(tmp_path: Path) -> 
     play(main())
 
 
-def test_a_server_without_whitelists(tmp_path: Path) -> None:
+def test_a_server_without_whitelists_where_somebody_is_left_out(tmp_path: Path) -> None:
+    """They see the old account's presence, and so would read where it went: nothing is said."""
+
     async def main() -> None:
         async with opened(tmp_path) as stage:
             stage.people(*PEOPLE)
             stage.server.whitelists = False
             journey = await stage.begin(choose=[PEOPLE[0]])
-            await stage.until_state(journey.id, S.DONE)
+            ended = await stage.ended(journey.id)
+            assert (ended.state, ended.detail) == (S.CANCELLED, "no-whitelist")
+            assert OLD not in stage.server.nodes
+            assert f"{OLD} publishes {NEW}" not in stage.server.log
+            assert not stage.server.told
+            (stopped,) = stage.messages.of(Stopped)
+            assert stopped.progress.journey.detail == "no-whitelist"
+
+    play(main())
+
+
+def test_a_server_without_whitelists_where_everybody_is_told(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE)
+            stage.contact("one@way.example", Subscription.TO, Manner.FOLLOWS)
+            stage.server.whitelists = False
+            journey = await stage.begin()
+            await stage.until_state(journey.id, S.SETTLING, S.DONE)
             assert stage.server.nodes[OLD].access is Access.PRESENCE
-            assert [told.to for told in stage.server.told] == [PEOPLE[0]]
-            left_out = (await stage.contacts(journey.id))[PEOPLE[1]]
-            assert left_out.state is ContactState.SKIPPED
+            assert {told.to for told in stage.server.told} == {*PEOPLE, "one@way.example"}
+
+    play(main())
+
+
+def test_a_server_that_takes_nobody_on_a_whitelist_has_none(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE)
+            stage.server.odd = {NEW, *PEOPLE}
+            journey = await stage.begin(choose=[PEOPLE[0]])
+            ended = await stage.ended(journey.id)
+            assert (ended.state, ended.detail) == (S.CANCELLED, "no-whitelist")
+            assert OLD not in stage.server.nodes
+
+    play(main())
+
+
+def test_an_address_that_a_whitelist_cannot_take_opens_it_to_nobody_else(tmp_path: Path) -> None:
+    """It is named to the mover; everybody else who was chosen is told, and nobody else can read."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            many = tuple(f"p{n}@d{n % 7}.example" for n in range(150))
+            stage.people(*many)
+            odd, left_out = {many[3], many[77], many[149]}, many[-5]
+            stage.server.odd = set(odd)
+            journey = await stage.begin(choose=[jid for jid in many if jid != left_out])
+            await stage.until_state(journey.id, S.SETTLING, S.DONE)
+            node = stage.server.nodes[OLD]
+            assert node.access is Access.WHITELIST
+            told = {*many} - odd - {left_out}
+            assert node.members == {NEW, *told}
+            assert {one.to for one in stage.server.told} == told
+            progress = await stage.movers.progress(OLD, journey.id)
+            assert set(progress.by_hand) == odd
+            contacts = await stage.contacts(journey.id)
+            assert {contacts[jid].error for jid in odd} == {"not-on-the-whitelist"}
 
     play(main())
 

@@ -26,6 +26,7 @@ from component.core.journey.model import (
 from component.core.model import RosterItem, Subscription
 from component.core.notices import Settings
 from component.core.records import MoveRecord, MoveState
+from component.core.restore import Difference, Undone
 from component.engine.belongings.ports import CopyOrders
 from component.engine.files.ports import FileOrders
 from component.engine.movers.orders import Given, RunTime
@@ -100,6 +101,7 @@ class FakeOrders:
         self.careless = False
         """Contacts are in a draft before its proof: the talk must not show them all the same."""
         self.records: list[MoveRecord] = []
+        self.differences: tuple[Difference, ...] = ()
         self.chosen: dict[str, Settings] = {}
         self.put_in_force = RunTime(overall_per_second=20.0, allow_domains=(), deny_domains=())
         self.admins = {ADMIN}
@@ -275,15 +277,15 @@ class FakeOrders:
     async def followed(self, asker: str) -> Sequence[MoveRecord]:
         return [r for r in self.records if r.contact == asker]
 
-    async def undo_followed(self, asker: str, record: int) -> MoveRecord:
+    async def undo_followed(self, asker: str, record: int) -> Undone:
         return self._undo_record(asker, record)
 
-    def _undo_record(self, asker: str | None, number: int) -> MoveRecord:
+    def _undo_record(self, asker: str | None, number: int) -> Undone:
         for found in self.records:
             if found.id == number and asker in (None, found.contact):
                 self._note("undo_followed", asker, number)
                 self.records.remove(found)
-                return found
+                return Undone(found, self.differences)
         raise Refused(Problem.NOT_YOURS)
 
     # Admins -------------------------------------------------------------------------------------
@@ -303,7 +305,7 @@ class FakeOrders:
     async def undo_any(self, journey: int) -> Progress:
         return self._change("undo_any", None, journey, JourneyState.UNDOING)
 
-    async def undo_any_followed(self, record: int) -> MoveRecord:
+    async def undo_any_followed(self, record: int) -> Undone:
         return self._undo_record(None, record)
 
     async def run_time(self) -> RunTime:

@@ -77,6 +77,7 @@ def test_an_account_in_a_file() -> None:
     assert parse(XML, "anna@x.example") == [
         Given(B, "Ben", ("A", "B"), Subscription.BOTH),
         Given("to@y.example", None, (), Subscription.TO),
+        Given("none@y.example", None, (), Subscription.NONE, ask=True),
     ]
 
 
@@ -88,7 +89,7 @@ def test_the_old_account_is_picked_out_of_a_servers_export() -> None:
             parse(XML, owner)
         assert caught.value.why is Why.NO_ROSTER
     one = XML[: XML.index("<user name='other'>")] + "</host></server-data>"
-    assert len(parse(one, "somebody@else.example")) == 2, "one account that moved before"
+    assert len(parse(one, "somebody@else.example")) == 3, "one account that moved before"
 
 
 def test_a_roster_alone() -> None:

@@ -31,6 +31,7 @@ from component.core.notices import (
     Stopped,
     UndoneTold,
 )
+from component.core.restore import Cause, Difference
 from component.ui.talk import Languages, LinkTeller, phrases
 from component.ui.talk.language import LANGUAGES, Words
 from component.ui.talk.notices import bar, notice_texts, progress_text
@@ -46,11 +47,13 @@ PAUSED = replace(
     PROGRESS, journey=replace(journey(state=JourneyState.PAUSED), detail="statement lost")
 )
 UNDONE = replace(PROGRESS, journey=journey(state=JourneyState.UNDONE))
+DIFFERENCES = tuple(Difference(f"{cause}@x.example", cause) for cause in Cause)
 NOTICES: list[Notice] = [
     ContactMoved(5, "Ro {meo}", AFAR, ROMEO, NOW),
     ContactMoved(5, None, AFAR, ROMEO, NOW),
     ContactAsks(5, "Ro", AFAR, ROMEO),
     ContactRestored(5, "Ro", AFAR, ROMEO),
+    ContactRestored(5, "Ro", AFAR, ROMEO, DIFFERENCES),
     CodeSent(ROMEO, ROMEO, JULIET, "123456", 10),
     CodeSent(ROMEO, ROMEO, JULIET, "123456", 1),
     ProgressMade(PROGRESS),
@@ -65,6 +68,15 @@ NOTICES: list[Notice] = [
     HandoverTrouble(replace(journey(), kind=Kind.AWAY), lasting=True),
     HandoverTrouble(replace(journey(), kind=Kind.ARRIVE), lasting=True),
 ]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_as_it_was_is_said_only_where_it_is(language: str) -> None:
+    words = Words(language)
+    (same,) = notice_texts(words, ContactRestored(5, "Ro", AFAR, ROMEO))
+    (other,) = notice_texts(words, ContactRestored(5, "Ro", AFAR, ROMEO, DIFFERENCES))
+    assert same not in other
+    assert all(one.jid in other for one in DIFFERENCES)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -86,7 +98,8 @@ def test_every_notice_in_every_language(language: str) -> None:
 def test_every_problem_and_check_in_every_language(language: str) -> None:
     words = Words(language)
     for problem in Problem:
-        assert phrases.problem(words, Refused(problem, jid="a@b", condition="x"))
+        facts = {"jid": "a@b", "condition": "x", "old": "a@b", "new": "c@d"}
+        assert phrases.problem(words, Refused(problem, **facts))
     for name in CheckName:
         for ok in (True, False):
             assert phrases.check(words, journey(), Check(name, ok, {}))

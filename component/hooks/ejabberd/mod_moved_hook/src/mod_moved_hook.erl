@@ -7,11 +7,12 @@
 %%% the sections named below are sections of it.
 %%%
 %%% Per host there is a supervisor. It owns a table (instance, counters, ids of what is held) and
-%%% has one child for each stanza that is held (mod_moved_hook_held). mod_moved_hook_divert knows
-%%% which subscription requests are; mod_moved_hook_tombstone answers for users who are gone;
-%%% mod_moved_hook_watch looks after the users whom the component watches; mod_moved_hook_account
-%%% knows which account it is that has a name; mod_moved_hook_query and mod_moved_hook_roster do
-%%% things as a user.
+%%% has one child for each subscription request that is held (mod_moved_hook_held); another one has
+%%% those of the requests for a statement, so that neither kind keeps the other out.
+%%% mod_moved_hook_divert knows which subscription requests are; mod_moved_hook_tombstone answers for
+%%% users who are gone; mod_moved_hook_watch looks after the users whom the component watches;
+%%% mod_moved_hook_keep after contacts of accounts that are deleted; mod_moved_hook_account knows which
+%%% account it is that has a name; mod_moved_hook_query and mod_moved_hook_roster do things as a user.
 
 -module(mod_moved_hook).
 
@@ -40,7 +41,7 @@
 -define(VERSION, <<"0.6.0">>).
 -define(FEATURES,
         [<<"watch">>, <<"tombstone">>, <<"answer">>, <<"entries">>, <<"get-entries">>,
-         <<"account">>]).
+         <<"tombstones">>, <<"account">>, <<"keep">>]).
 
 %%% Starting and stopping ---------------------------------------------------------------------
 
@@ -56,6 +57,7 @@ start(Host, _Opts) ->
             %% Block lists have been asked before this hook runs.
             {ok, [{hook, roster_in_subscription, mod_moved_hook_divert, in_subscription, 22},
                   {hook, roster_in_subscription, mod_moved_hook_watch, in_subscription, 90},
+                  {hook, remove_user, mod_moved_hook_keep, remove_user, 10},
                   {hook, remove_user, mod_moved_hook_watch, remove_user, 50},
                   {hook, remove_user, mod_moved_hook_divert, remove_user, 50},
                   {hook, remove_user, mod_moved_hook_account, remove_user, 60},
@@ -71,9 +73,14 @@ start(Host, _Opts) ->
 -spec start_children(binary()) -> ok | {error, term()}.
 start_children(Host) ->
     Holder = table(Host),
+    Other = holder(Host, mod_moved_hook_tombstone),
     Watcher = mod_moved_hook_watch:proc(Host),
+    Names = mod_moved_hook_tombstone:proc(Host),
     Specs = [#{id => Holder, start => {supervisor, start_link, [{local, Holder}, ?MODULE, Host]},
                type => supervisor, shutdown => infinity},
+             #{id => Other, start => {supervisor, start_link, [{local, Other}, ?MODULE, holder]},
+               type => supervisor, shutdown => infinity},
+             #{id => Names, start => {mod_moved_hook_tombstone, start_link, [Host]}},
              #{id => Watcher, start => {mod_moved_hook_watch, start_link, [Host]}}],
     Started = [supervisor:start_child(ejabberd_gen_mod_sup, Spec) || Spec <- Specs],
     case [Error || {error, _} = Error <- Started] of
@@ -86,7 +93,9 @@ start_children(Host) ->
 
 -spec stop_children(binary()) -> any().
 stop_children(Host) ->
-    [gen_mod:stop_child(Proc) || Proc <- [mod_moved_hook_watch:proc(Host), table(Host)]].
+    [gen_mod:stop_child(Proc) || Proc <- [mod_moved_hook_watch:proc(Host),
+                                          mod_moved_hook_tombstone:proc(Host),
+                                          holder(Host, mod_moved_hook_tombstone), table(Host)]].
 
 -spec stop(binary()) -> any().
 stop(Host) ->
@@ -107,7 +116,8 @@ ejabberd_stopping() ->
       fun(Host) ->
               Streams = [stream(Component) || Component <- option(Host, component)],
               catch ets:insert(table(Host), {leaving, stopping}),
-              _ = supervisor:terminate_child(ejabberd_gen_mod_sup, table(Host)),
+              [_ = supervisor:terminate_child(ejabberd_gen_mod_sup, Holder)
+               || Holder <- [holder(Host, mod_moved_hook_tombstone), table(Host)]],
               %% ejabberd_service:stop/0 comes soon, and kills a stream with all that it has not
               %% written yet: wait until each has handled the outcomes.
               [catch sys:get_status(Stream, timer:seconds(5)) || Stream <- Streams]
@@ -117,16 +127,19 @@ ejabberd_stopping() ->
 -spec reload(binary(), gen_mod:opts(), gen_mod:opts()) -> ok.
 reload(_Host, _NewOpts, _OldOpts) -> ok.
 
--spec init(binary()) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+-spec init(binary() | holder) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init(holder) ->
+    {ok, {#{strategy => simple_one_for_one},
+          [#{id => held, start => {mod_moved_hook_held, start_link, []},
+             restart => temporary, shutdown => timer:minutes(1)}]}};
 init(Host) ->
     mod_moved_hook_held:create_table(),
     mod_moved_hook_account:create_table(),
+    mod_moved_hook_keep:create_table(),
     Table = ets:new(table(Host), [named_table, public, {write_concurrency, true}]),
     %% The instance changes whenever the module starts: what was held before is gone.
     ets:insert(Table, [{instance, p1_rand:get_alphanum_string(20)}, {leaving, unloaded}]),
-    {ok, {#{strategy => simple_one_for_one},
-          [#{id => held, start => {mod_moved_hook_held, start_link, []},
-             restart => temporary, shutdown => timer:minutes(1)}]}}.
+    init(holder).
 
 %%% Holding -----------------------------------------------------------------------------------
 
@@ -150,17 +163,25 @@ sm_receive_packet(#iq{type = get, to = #jid{lresource = <<>>}} = IQ) ->
 sm_receive_packet(Acc) ->
     Acc.
 
-%% True if there was room for one more; joined: the same is held already.
+%% True if there was room for one more of its kind; joined: the same is held already.
 -spec hold(mod_moved_hook_held:held()) -> boolean() | joined.
-hold(#{host := Host} = Held) ->
-    Counts = supervisor:count_children(table(Host)),
+hold(#{host := Host, kind := Kind} = Held) ->
+    Holder = holder(Host, Kind),
+    Counts = supervisor:count_children(Holder),
     case proplists:get_value(active, Counts) < option(Host, max_held) of
         true ->
-            {ok, Holder} = supervisor:start_child(table(Host), [Held]),
-            is_pid(Holder) orelse joined;
+            {ok, Child} = supervisor:start_child(Holder, [Held]),
+            is_pid(Child) orelse joined;
         false ->
             false
     end.
+
+%% The supervisor of what is held of a kind.
+-spec holder(binary(), module()) -> atom().
+holder(Host, mod_moved_hook_tombstone) ->
+    gen_mod:get_module_proc(Host, mod_moved_hook_requested);
+holder(Host, _) ->
+    table(Host).
 
 %% Spread users over the connected components; a user stays with one while the set is stable.
 -spec component_for(binary(), binary()) -> {binary(), pid()} | none.
@@ -229,6 +250,8 @@ order(Host, #iq{type = Type, sub_els = [Payload]} = IQ) when Type == get; Type =
                           end);
                 {set, #xmlel{name = <<"watch">>} = Watch, <<_, _/binary>>} ->
                     mod_moved_hook_watch:set(Host, self(), IQ, Watch);
+                {set, #xmlel{name = <<"tombstones">>} = Tombstones, <<>>} ->
+                    mod_moved_hook_tombstone:set(Host, IQ, Tombstones);
                 {_, Request, _} ->
                     spawn(fun() -> answer(Host, IQ, Request) end)
             end,
@@ -300,6 +323,8 @@ answer(Host, #iq{type = Type, to = #jid{luser = LUser}} = IQ, #xmlel{name = Name
                 {set, <<"entries">>, <<_, _/binary>>} ->
                     done(mod_moved_hook_roster:entries(IQ#iq.to, Payload));
                 {get, <<"entries">>, <<_, _/binary>>} -> chosen(IQ, Payload);
+                {set, <<"keep">>, <<_, _/binary>>} ->
+                    done(mod_moved_hook_keep:keep(IQ#iq.to, Payload));
                 _ ->
                     {error, cancel, 'feature-not-implemented',
                      <<"hook ", ?VERSION/binary, " does not know this request">>}
@@ -391,7 +416,7 @@ hello(Host) ->
               {<<"joined">>, Count(joined)},
               {<<"watched">>, integer_to_binary(mod_moved_hook_watch:watched(Host))}],
              [element(<<"instance">>, [], [{xmlcdata, One}]) || One <- Instances]
-             ++ Released ++ Features ++ Queries ++ Copied)].
+             ++ Released ++ Features ++ Queries ++ Copied ++ counter(Host))].
 
 %% Those of all nodes, this one's first. What an instance held that is not among them is nobody's,
 %% unless the component gives it back. A node that does not answer counts as gone: what is given
@@ -406,6 +431,19 @@ instances(Host) ->
 instance(Host) ->
     [{_, Instance}] = lookup(Host, instance),
     Instance.
+
+%% mod_pres_counter drops what comes faster, of one stream or session, without a word.
+-spec counter(binary()) -> [xmlel()].
+counter(Host) ->
+    case gen_mod:is_loaded(Host, mod_pres_counter) of
+        true ->
+            Count = gen_mod:get_module_opt(Host, mod_pres_counter, count),
+            Interval = gen_mod:get_module_opt(Host, mod_pres_counter, interval),
+            [element(<<"counter">>, [{<<"count">>, integer_to_binary(Count)},
+                                     {<<"seconds">>, integer_to_binary(max(1, Interval div 1000))}], [])];
+        false ->
+            []
+    end.
 
 %%% Small things ------------------------------------------------------------------------------
 

@@ -135,7 +135,8 @@ hold({Touched, Items}, Attrs, {Component, Stream}, Old,
     <<_, _/binary>> = Account = mod_moved_hook_account:token(LUser, Host),
     Forwarded = #xmlel{name = <<"forwarded">>, attrs = [{<<"xmlns">>, ?NS_FORWARD}],
                        children = [xmpp:encode(Presence)]},
-    Divert = mod_moved_hook:element(<<"divert">>, [{<<"instance">>, Instance}, {<<"account">>, Account} | Attrs],
+    Asked = [{<<"instance">>, Instance}, {<<"account">>, Account} | Attrs],
+    Divert = mod_moved_hook:element(<<"divert">>, Asked,
                                     [Forwarded | mod_moved_hook:items(Items)]),
     Held = #{kind => ?MODULE, host => Host, component => Component, stream => Stream,
              ask => #iq{type = set, from = To, sub_els = [Divert]},
@@ -201,8 +202,18 @@ note_list(#{user := User, server := Server, resource := Resource} = State) ->
 answered(IQ, Held) ->
     case mod_moved_hook:child(<<"take">>, ?NS_HOOK, IQ) of
         none -> {released, verdict};
-        Take -> take(mod_moved_hook:child(<<"send">>, ?NS_HOOK, Take), Held)
+        Take ->
+            case shared(Held) of
+                true -> {released, shared};
+                false -> take(mod_moved_hook:child(<<"send">>, ?NS_HOOK, Take), Held)
+            end
     end.
+
+%% An entry that the admin has put on the roster is not the user's to change.
+-spec shared(mod_moved_hook_held:held()) -> boolean().
+shared(#{request := {_, none}}) -> false;
+shared(#{request := {_, Old}, presence := #presence{to = User}}) ->
+    mod_moved_hook_roster:is_shared(User, Old).
 
 %% The outcome shows the entries that a send touched, and in any case the sender's, which is the
 %% last of those that were asked about.

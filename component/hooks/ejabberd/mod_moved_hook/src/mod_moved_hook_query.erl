@@ -33,8 +33,14 @@ query(#iq{to = #jid{lserver = Host} = User}, Payload) ->
             Own = jid:tolower(To) == jid:tolower(User),
             case {lists:member(xmpp:get_ns(SubEl), namespaces()),
                   may(Type, SubEl, Own, mod_moved_hook:option(Host, copy)),
-                  ejabberd_auth:user_exists(User#jid.luser, Host)} of
-                {true, true, true} -> ask(Host, Inner#iq{from = User, to = To});
+                  ejabberd_auth:user_exists(User#jid.luser, Host)
+                  orelse checks(User, Type, SubEl, To)} of
+                {true, true, true} ->
+                    case Own andalso Type == set andalso sets_shared(User, SubEl) of
+                        true -> {error, cancel, 'not-allowed',
+                                 <<"the entry comes from a shared group">>};
+                        false -> ask(Host, Inner#iq{from = User, to = To})
+                    end;
                 {false, _, _} ->
                     {error, cancel, 'not-allowed', <<"this namespace may not be queried as a user">>};
                 {_, false, _} ->
@@ -47,6 +53,24 @@ query(#iq{to = #jid{lserver = Host} = User}, Payload) ->
     catch error:_ ->
             {error, modify, 'bad-request', <<"query takes one iq of type get or set">>}
     end.
+
+%% A roster set of an entry that is the admin's: mod_shared_roster would make the user's own of it.
+-spec sets_shared(jid(), xmlel()) -> boolean().
+sets_shared(User, #xmlel{children = Children} = Payload) ->
+    xmpp:get_ns(Payload) == ?NS_ROSTER andalso
+        lists:any(fun(#xmlel{} = Item) ->
+                          Jid = jid:decode(fxml:get_tag_attr_s(<<"jid">>, Item)),
+                          mod_moved_hook_roster:is_shared(User, jid:tolower(Jid));
+                     (_) -> false
+                  end, Children).
+
+%% `xmpp-moved check` asks whether requests of users get out, as a user whom nobody is.
+-spec checks(jid(), get | set, xmlel(), jid()) -> boolean().
+checks(#jid{luser = <<"xmpp-moved-check-nobody">>}, get, SubEl,
+       #jid{luser = <<>>, lresource = <<>>, lserver = To}) ->
+    xmpp:get_ns(SubEl) == ?NS_DISCO_INFO andalso not ejabberd_router:is_my_route(To);
+checks(_, _, _, _) ->
+    false.
 
 %% Whether the admin lets a payload be sent as the user, to the user's own account or somebody else.
 -spec may(get | set, xmlel(), boolean(), [atom()]) -> boolean().

@@ -6,7 +6,7 @@
 
 -module(mod_moved_hook_roster).
 
--export([chosen/2, entries/2, items/2, pending/1, send/2, send/4]).
+-export([chosen/2, entries/2, is_shared/2, items/2, pending/1, send/2, send/4]).
 
 -include("logger.hrl").
 -include("ejabberd_sql_pt.hrl").
@@ -70,6 +70,13 @@ shared(#roster{us = {LUser, Host}, jid = LJid, subscription = Subscription, ask 
         {S, A, G} -> Item#roster{subscription = S, ask = A, groups = G}
     end.
 
+%% Whether the admin has put an address on the user's roster, by a shared group: whatever the user has
+%% under it is not the user's to change.
+-spec is_shared(jid(), jid:ljid()) -> boolean().
+is_shared(#jid{luser = LUser, lserver = Host}, LJid) ->
+    Nobody = #roster{usj = {LUser, Host, LJid}, us = {LUser, Host}, jid = LJid},
+    shared(Nobody) /= Nobody.
+
 %% A request that waits for the user's answer is stored with the roster but not part of it.
 -spec seen(#roster{}) -> boolean().
 seen(#roster{subscription = none, ask = in}) -> false;
@@ -125,19 +132,21 @@ set_entries(_, []) -> ok;
 set_entries(User, [Item | Rest]) ->
     IQ = #iq{type = set, id = p1_rand:get_string(), lang = <<"en">>, from = User, to = User,
              sub_els = [#roster_query{items = [Item#roster_item{ask = undefined}]}]},
-    case in_use(User, Item) orelse mod_roster:process_iq(IQ) of
+    case left_alone(User, Item) orelse mod_roster:process_iq(IQ) of
         true -> set_entries(User, Rest);
         #iq{type = result} -> set_entries(User, Rest);
         _ -> {error, 'not-acceptable', <<"the server does not take an entry">>}
     end.
 
-%% An entry with a subscription is not removed, for that would end it.
--spec in_use(jid(), roster_item()) -> boolean().
-in_use(User, #roster_item{jid = Jid, subscription = remove}) ->
+%% An entry with a subscription is not removed, for that would end it; of one from a shared group,
+%% mod_shared_roster would make the user's own.
+-spec left_alone(jid(), roster_item()) -> boolean().
+left_alone(User, #roster_item{jid = Jid, subscription = remove}) ->
     [] /= [Item || #roster_item{subscription = Subscription, ask = Ask} = Item
                        <- items(User, [jid:tolower(Jid)]),
                    Subscription /= none orelse Ask /= undefined];
-in_use(_, _) -> false.
+left_alone(User, #roster_item{jid = Jid}) ->
+    is_shared(User, jid:tolower(Jid)).
 
 %%% Sending -----------------------------------------------------------------------------------
 
@@ -206,12 +215,17 @@ save(#jid{luser = LUser, lserver = Host} = User, Presences, Names, Seen, Still) 
     %% Not in the transaction: mod_pres_counter counts in the process that asks, and with SQL that
     %% is one for all.
     Allowed = lists:all(fun(P) -> may_send(User, P) end, Presences),
+    %% What the admin has put there stays; what is not ended here is not to be ended there.
+    Shared = [LJid || LJid <- LJids, is_shared(User, LJid)],
+    Sent = [P || #presence{type = Type, to = To} = P <- Presences,
+                 Type == subscribe orelse Type == subscribed
+                     orelse not lists:member(jid:tolower(To), Shared)],
     %% May run more than once, so nothing in here has an effect but what is rolled back. A refusal
     %% is a value, and no exit: mnesia and SQL understand those differently.
     F = fun() ->
                 lock(Mod, LUser, Host, lists:usort(Seen ++ LJids)),
                 case {Still(), Allowed} of
-                    {true, true} -> write_all(Mod, User, Presences, Names, LJids);
+                    {true, true} -> write_all(Mod, User, Sent, Names, LJids, Shared);
                     {true, false} -> {refused, 'not-acceptable',
                                       <<"the server's rules or the user's block list forbid it">>};
                     {false, _} -> {refused, changed, <<"it is no longer as it was">>}
@@ -247,11 +261,12 @@ lock(mod_roster_sql, LUser, LServer, LJids) ->
 lock(_, _, _, _) ->
     ok.
 
--spec write_all(module(), jid(), [presence()], names(), [jid:ljid()]) ->
+-spec write_all(module(), jid(), [presence()], names(), [jid:ljid()], [jid:ljid()]) ->
           {[#step{}], false | true | binary()}.
-write_all(Mod, #jid{luser = LUser, lserver = Host}, Presences, Names, LJids) ->
+write_all(Mod, #jid{luser = LUser, lserver = Host}, Presences, Names, LJids, Shared) ->
     Before = maps:from_list([{LJid, element(2, read(Mod, LUser, Host, LJid))} || LJid <- LJids]),
-    {Steps, {Later, _}} = lists:mapfoldl(fun step/2, {Before, Names}, Presences),
+    Step = fun(Presence, Acc) -> step(Presence, Shared, Acc) end,
+    {Steps, {Later, _}} = lists:mapfoldl(Step, {Before, Names}, Presences),
     Written = [write(Mod, maps:get(LJid, Before), maps:get(LJid, Later)) || LJid <- LJids],
     {Steps, lists:member(true, Written) andalso new_version(Mod, LUser, Host)}.
 
@@ -259,12 +274,15 @@ write_all(Mod, #jid{luser = LUser, lserver = Host}, Presences, Names, LJids) ->
 unique([First | Rest]) -> [First | unique([Other || Other <- Rest, Other /= First])];
 unique([]) -> [].
 
--spec step(presence(), {#{jid:ljid() => #roster{}}, names()}) ->
+-spec step(presence(), [jid:ljid()], {#{jid:ljid() => #roster{}}, names()}) ->
           {#step{}, {#{jid:ljid() => #roster{}}, names()}}.
-step(#presence{to = To, type = Type} = Presence, {Roster, Names}) ->
+step(#presence{to = To, type = Type} = Presence, Shared, {Roster, Names}) ->
     LJid = jid:tolower(To),
     #{LJid := Before} = Roster,
-    Changed = change(Type, Before),
+    Changed = case lists:member(LJid, Shared) of
+                  true -> Before;
+                  false -> change(Type, Before)
+              end,
     Push = shown(Changed) /= shown(Before),
     {Later, Names1} =
         case Names of

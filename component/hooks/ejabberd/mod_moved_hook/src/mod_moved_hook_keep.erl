@@ -1,0 +1,102 @@
+%%% Contacts whom the deletion of an account that has moved does not cut off.
+%%% Copyright (c) 2026 the xmpp-moved authors. MIT licence.
+%%%
+%%% docs/hook-protocol.md, section 14. The lists are in a table in memory that all nodes of a cluster
+%%% share.
+
+-module(mod_moved_hook_keep).
+
+-export([create_table/0, keep/2]).
+%% hooks
+-export([remove_user/2]).
+
+-include("logger.hrl").
+-include_lib("xmpp/include/xmpp.hrl").
+
+%% Items of an order, and entries that are read at once; contacts of a user.
+-define(AT_ONCE, 500).
+-define(MOST, 20000).
+
+-record(moved_keep, {us :: {binary(), binary()}, contacts = #{} :: #{jid:ljid() => []}}).
+
+-spec create_table() -> any().
+create_table() ->
+    {atomic, ok} = ejabberd_mnesia:create(
+                     ?MODULE, moved_keep,
+                     [{ram_copies, [node()]}, {attributes, record_info(fields, moved_keep)}]).
+
+%% What a component orders.
+-spec keep(jid(), xmlel()) -> ok | {error, atom(), binary()}.
+keep(#jid{luser = LUser, lserver = Host}, #xmlel{children = Children} = Order) ->
+    try [item(El) || #xmlel{} = El <- Children] of
+        Items when length(Items) =< ?AT_ONCE ->
+            case ejabberd_auth:user_exists(LUser, Host) of
+                true ->
+                    More = fxml:get_tag_attr_s(<<"more">>, Order),
+                    set({LUser, Host}, lists:member(More, [<<"true">>, <<"1">>]), Items);
+                false ->
+                    {error, 'item-not-found', <<"no such user">>}
+            end;
+        _ ->
+            {error, 'bad-request', <<"keep takes at most 500 items">>}
+    catch error:_ ->
+            {error, 'bad-request', <<"keep takes roster items, each with a bare address">>}
+    end.
+
+-spec item(xmlel()) -> {jid:ljid(), boolean()}.
+item(#xmlel{name = <<"item">>} = El) ->
+    ?NS_ROSTER = fxml:get_tag_attr_s(<<"xmlns">>, El),
+    {_, _, <<>>} = LJid = jid:tolower(jid:decode(fxml:get_tag_attr_s(<<"jid">>, El))),
+    {LJid, fxml:get_tag_attr_s(<<"subscription">>, El) /= <<"remove">>}.
+
+-spec set({binary(), binary()}, boolean(), [{jid:ljid(), boolean()}]) -> ok.
+set(US, More, Items) ->
+    Before = case mnesia:dirty_read(moved_keep, US) of
+                 [#moved_keep{contacts = Contacts}] when More -> Contacts;
+                 _ -> #{}
+             end,
+    After = lists:foldl(fun({LJid, true}, Acc) when map_size(Acc) < ?MOST -> Acc#{LJid => []};
+                           ({_, true}, Acc) -> Acc;
+                           ({LJid, false}, Acc) -> maps:remove(LJid, Acc)
+                        end, Before, Items),
+    case map_size(After) of
+        0 -> mnesia:dirty_delete(moved_keep, US);
+        _ -> mnesia:dirty_write(#moved_keep{us = US, contacts = After})
+    end.
+
+%% Before mod_roster (50), which tells each contact on the roster that the account is gone: whoever is
+%% not on it any more is told nothing. That the user's devices are gone they have to hear, for the
+%% session ends by the roster as it is then.
+-spec remove_user(binary(), binary()) -> any().
+remove_user(User, Server) ->
+    {LUser, Host} = US = {jid:nodeprep(User), jid:nameprep(Server)},
+    case mnesia:dirty_read(moved_keep, US) of
+        [#moved_keep{contacts = Contacts}] ->
+            mnesia:dirty_delete(moved_keep, US),
+            Resources = [R || {_, R} <- ejabberd_sm:get_user_present_resources(LUser, Host)],
+            leave(jid:make(LUser, Host), Resources, maps:keys(Contacts));
+        [] ->
+            ok
+    end.
+
+-spec leave(jid(), [binary()], [jid:ljid()]) -> any().
+leave(_, _, []) ->
+    ok;
+leave(User, Resources, LJids) ->
+    {Some, Rest} = lists:split(min(?AT_ONCE, length(LJids)), LJids),
+    [leave_out(User, Resources, Jid)
+     || #roster_item{jid = Jid, subscription = Subscription} <- mod_moved_hook_roster:items(User, Some),
+        %% Who does not let the account see them has nothing to follow with.
+        lists:member(Subscription, [to, both])],
+    leave(User, Resources, Rest).
+
+-spec leave_out(jid(), [binary()], jid()) -> any().
+leave_out(#jid{luser = LUser, lserver = Host} = User, Resources, Contact) ->
+    [ejabberd_router:route(#presence{type = unavailable, to = Contact,
+                                     from = jid:replace_resource(User, Resource)})
+     || Resource <- Resources],
+    case mod_roster:del_roster(LUser, Host, jid:tolower(Contact)) of
+        {atomic, _} -> ok;
+        Error -> ?ERROR_MSG("~ts may be cut off from ~ts, whose account is deleted: ~p",
+                            [jid:encode(Contact), jid:encode(User), Error])
+    end.

@@ -1,0 +1,103 @@
+"""Requests that are there to cost us something: disk, or a user's patience."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from component.core.records import MoveState
+from tests.live.authority.conftest import HouseFor
+from tests.live.authority.domain import Domain, moved, statement
+from tests.live.authority.house import HOST
+from tests.live.hooked import take_presence
+from tests.live.servers.base import STRANGER_HOST, RosterEntry
+from tests.live.shared import kinds
+
+pytestmark = kinds(group="authority")
+
+LARGE = "<status>" + "x" * 200_000 + "</status>"
+MANY = 5
+TURNS = 8
+SHARE = 50
+PATIENCE = 30.0
+
+
+async def test_a_large_request_leaves_nothing(house_for: HouseFor) -> None:
+    """It reaches its addressee as any other; what is followed leaves no text behind either."""
+    house = await house_for()
+    old, new = (house.unique(name, STRANGER_HOST) for name in ("old", "new"))
+    domain = Domain(house.server.spec.address, lambda account, _iq: statement(new))
+    await domain.open()
+    house.stack.push_async_callback(domain.close)
+    contact = house.account("juliet", RosterEntry(old, "both"))
+    device = await house.device(contact)
+    for number in range(MANY):
+        domain.asks(f"f{number}.{new}", contact, moved(old, more=LARGE))
+        shown = await take_presence(device, "subscribe", f"f{number}.{new}")
+        assert len(shown.findtext("{jabber:client}status") or "") == 200_000
+    domain.asks(new, contact, moved(old))
+    await domain.until(partial(_follows, domain, contact, new, 1), "a follow")
+    await house.daemon.settled([contact])
+    (move,) = await house.daemon.moves(contact)
+    assert (move.new, move.stanza) == (new, "")
+    figures = await house.metrics()
+    named = "xmpp_moved_moves_total{reason=request-too-large,verdict=release}"
+    assert figures[named] >= MANY
+    (line,) = house.logged(level="warning")
+    assert line["reason"] == "request-too-large"
+
+
+async def test_there_and_back_again_and_again(house_for: HouseFor) -> None:
+    """A contact is taken along a few times a day; beyond it they are asked, as by anybody."""
+    house = await house_for((("contacts.notice", True),))
+    here, there = (house.unique(name, STRANGER_HOST) for name in ("here", "there"))
+    said = {here: statement(there), there: statement(here)}
+    domain = Domain(house.server.spec.address, lambda account, _iq: said[account])
+    await domain.open()
+    house.stack.push_async_callback(domain.close)
+    contact = house.account("juliet", RosterEntry(here, "both"))
+    device = await house.device(contact)
+    old, new = here, there
+    for _ in range(3):
+        followed = domain.heard["subscribed", contact, new]
+        domain.asks(new, contact, moved(old))
+        follows = partial(_follows, domain, contact, new, followed + 1)
+        await domain.until(follows, f"a follow to {new}")
+        await house.daemon.settled([contact])
+        old, new = new, old
+    named = "xmpp_moved_moves_total{reason=back-and-forth,verdict=release}"
+    before = (await house.metrics())[named]
+    for number in range(TURNS):  # one after another: what is held stands for those that follow
+        domain.asks(new, contact, moved(old))
+        async with asyncio.timeout(PATIENCE):
+            while (await house.metrics())[named] <= before + number:
+                await domain.ping(to=HOST)
+    await take_presence(device, "subscribe", new)
+    told = [r for r in device.history if house.component_jid == r.element.get("from", "")]
+    assert len(told) == 3
+    rows = await house.daemon.moves(contact)
+    assert [row.state for row in rows] == [MoveState.DONE] * 3
+
+
+async def test_one_user_of_a_large_server(house_for: HouseFor) -> None:
+    """Who sends more than the whole server may leaves the others of it their share."""
+    house = await house_for((("limits.per_domain_per_minute", SHARE),))
+    old, new, forger = (house.unique(name, STRANGER_HOST) for name in ("old", "new", "forger"))
+    olds = [house.unique("claimed", STRANGER_HOST) for _ in range(10)]
+    said = dict.fromkeys(olds, statement(new)) | {old: statement(new)}
+    domain = Domain(house.server.spec.address, lambda account, _iq: said[account])
+    await domain.open()
+    house.stack.push_async_callback(domain.close)
+    for _ in range(2 * SHARE // len(olds)):
+        contact = house.account("juliet", *(RosterEntry(jid, "both") for jid in olds))
+        for jid in olds:
+            domain.asks(forger, contact, moved(jid))
+    friend = house.account("friend", RosterEntry(old, "both"))
+    domain.asks(new, friend, moved(old))
+    await domain.until(partial(_follows, domain, friend, new, 1), "a follow")
+    limited = "xmpp_moved_moves_total{reason=rate-limited,verdict=release}"
+    assert (await house.metrics())[limited] >= SHARE
+
+
+def _follows(domain: Domain, contact: str, new: str, times: int) -> bool:
+    return domain.heard["subscribed", contact, new] == times

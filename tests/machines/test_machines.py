@@ -1,0 +1,125 @@
+"""The README's blocks on booted machines, and what works then: check, a follow, whole moves, and
+nothing left after the removal.
+
+The tests are one story, told in the order of this file: each takes up the machines as the one
+before left them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.live.movers.guides import Talk
+from tests.machines import readme
+from tests.machines.people import Somebody
+from tests.machines.world import KINDS, World
+
+Note = Callable[[str, object], None]
+TEN_MINUTES = 600.0
+NAMES = [*KINDS]
+MOVES = [(name, NAMES[(number + 1) % len(NAMES)]) for number, name in enumerate(NAMES)]
+"""From each server to the next one."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_block_of_the_readme(world: World, name: str, record_property: Note) -> None:
+    """Pasted as it stands, on a server that somebody runs already."""
+    house = world.house(name)
+    house.remember()
+    began = time.monotonic()
+    said = house.block(house.kind.block)
+    took = time.monotonic() - began
+    record_property("machine", name)
+    record_property("server", house.version())
+    record_property("seconds", round(took, 1))
+    assert took < TEN_MINUTES, f"{took:.0f} s; it said:\n{said}"
+    house.installed = True
+    assert "✗" not in house.command("check", "--wait", "60")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_server_has_what_it_had(world: World, name: str) -> None:
+    """No module was lost, and the service starts with the machine."""
+    house = world.house(name)
+    house.needs_installation()
+    assert house.had - house.modules() == set()
+    assert house.had, "the server does not say which modules it has"
+    assert house.machine.sh("systemctl is-enabled xmpp-moved").strip() == "enabled"
+    assert house.machine.sh("systemctl is-active xmpp-moved").strip() == "active"
+    state = house.machine.run("systemctl", "is-system-running", check=False).stdout.strip()
+    assert state == "running", house.machine.sh("systemctl --failed --no-pager")
+
+
+@pytest.mark.parametrize(("old", "new"), MOVES, ids="-to-".join)
+def test_a_whole_move(world: World, old: str, new: str, record_property: Note) -> None:
+    """By chat, between two machines over s2s with TLS; a contact on each other machine follows."""
+    there, here = world.house(old), world.house(new)
+    others = [world.house(name) for name in NAMES if name not in (old, new)]
+    for house in (there, here, *others):
+        house.needs_installation()
+    name = f"mover{NAMES.index(old)}"
+    mover, moved = there.add_user(name), here.add_user(name)
+    friends = [house.add_user(f"friend-{name}") for house in others]
+    began = time.monotonic()
+    world.plays(_move(mover, moved, friends, there.component, here.component))
+    record_property("machine", f"{old} to {new}")
+    record_property("seconds", round(time.monotonic() - began, 1))
+
+
+async def _move(
+    mover: Somebody, moved: Somebody, friends: list[Somebody], leaves: str, arrives: str
+) -> None:
+    everybody = (mover, moved, *friends)
+    await asyncio.gather(*(one.begin() for one in everybody))
+    try:
+        for friend in friends:
+            await friend.befriends(mover)
+        said = await Talk(mover, leaves).order("away", new=moved.jid, sure="1")
+        assert "has begun" in said, said
+        await mover.hears("now says that it has moved", sender=leaves)
+        said = await Talk(moved, arrives).order("arrive", old=mover.jid, sure="1")
+        assert "has begun" in said, said
+        for friend in friends:
+            await friend.has(moved.jid, "both")
+            await friend.has(mover.jid, "to")
+            await moved.has(friend.jid, "both")
+            assert moved.jid not in friend.requests  # nothing was asked of them
+            told = await friend.hears("has moved from", sender=f"moved.{friend.boundjid.domain}")
+            assert moved.jid in told.body
+    finally:
+        await asyncio.gather(*(one.log_out() for one in everybody))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_removed(world: World, name: str, record_property: Note) -> None:
+    """After the README's removal the machine is what it was, and its users still log in."""
+    house = world.house(name)
+    house.needs_installation()
+    began = time.monotonic()
+    said = house.block(house.kind.remove)
+    record_property("machine", name)
+    record_property("seconds", round(time.monotonic() - began, 1))
+    before, after = house.before, house.state()
+    changed = {
+        path: (before.get(path), after.get(path))
+        for path in before.keys() | after.keys()
+        if before.get(path) != after.get(path)
+    }
+    assert changed == {}, said
+    assert house.modules() == house.had
+    who = house.add_user("still-here")
+    world.plays(_log_in(who))
+
+
+async def _log_in(who: Somebody) -> None:
+    await who.begin()
+    await who.log_out()
+
+
+def test_every_block_was_run() -> None:
+    run = {kind.block for kind in KINDS.values()} | {kind.remove for kind in KINDS.values()}
+    assert set(readme.names()) == run
