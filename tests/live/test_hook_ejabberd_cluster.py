@@ -47,6 +47,7 @@ from tests.live.topology import MONTAGUE_HOSTS, Topology, component_settings
 
 KIND = KINDS["ejabberd-24.12"]
 pytestmark = pytest.mark.skipif(not KIND.available, reason=KIND.missing)
+ENTRY = "<item xmlns='jabber:iq:roster' jid='nurse@capulet.example' name='Nurse'/>"
 TOMBSTONE = f"<tombstone xmlns='{NS_HOOK}'>xmpp:juliet@new.example</tombstone>"
 STATEMENT = (
     "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:moved:1'/></pubsub>"
@@ -190,6 +191,30 @@ async def test_the_hook_tells_of_every_instance(nodes: tuple[Stage, Stage]) -> N
         listed.append(found)
     assert listed[0] == listed[1][::-1]
     assert len(set(listed[0])) == 2
+
+
+async def test_an_account_is_the_same_at_every_node(apart: tuple[Stage, Stage]) -> None:
+    """Until it is deleted, at whichever node."""
+    here, there = apart
+    user = there.account("romeo")
+    order = f"<entries xmlns='{NS_HOOK}' account='{await token(here, user)}'>{ENTRY}</entries>"
+    done = await here.component.request(order, kind="set", to=user)
+    assert done.get("type") == "result"
+    there.remove(user)
+    deleted = (await take(here.component, f"{HOOK}deleted"))[0]
+    assert deleted.get("jid") == user
+    server_of(there).add_user(user)
+    refused = await here.component.request(order, kind="set", to=user)
+    assert refused.find(f".//{STANZAS}item-not-found") is not None
+    assert await token(here, user) != deleted.get("account")
+
+
+async def token(stage: Stage, user: str) -> str | None:
+    """What tells the account of now from any other of this name."""
+    told = await stage.component.request(f"<account xmlns='{NS_HOOK}'/>", to=user)
+    account = told.find(f"{HOOK}account")
+    assert account is not None
+    return account.get("token")
 
 
 async def test_taken_back_or_repeated_at_another_node(nodes: tuple[Stage, Stage]) -> None:
@@ -363,7 +388,7 @@ async def ended(component: RawComponent) -> None:
 async def test_of_streams_that_greet_at_one_moment_one_is_left(
     nodes: tuple[Stage, Stage],
 ) -> None:
-    components = [await stage.connect() for stage in nodes for _ in range(2)]
+    components = [await ungreeted(stage) for stage in nodes for _ in range(2)]
     await connected(nodes, 4)
     for component in components:
         component.send(
@@ -378,6 +403,14 @@ async def test_of_streams_that_greet_at_one_moment_one_is_left(
     await connected(nodes, 1)
     (left,) = [component for component in components if component.connected]
     await take(left, f"{HOOK}hello")
+
+
+async def ungreeted(stage: Stage) -> RawComponent:
+    """The component connected, which has not said hello."""
+    component = RawComponent("component", COMPONENT_HOST, server_of(stage).spec.address)
+    await component.open()
+    stage.stack.push_async_callback(component.close)
+    return component
 
 
 # A node that dies ------------------------------------------------------------------------------

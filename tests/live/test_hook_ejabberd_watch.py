@@ -87,6 +87,7 @@ async def test_an_account_that_goes_takes_its_watch_along(stage: Stage) -> None:
     user, contact = stage.account("romeo"), stage.account("juliet")
     await stage.watch(user, *EVERYTHING)
     stage.remove(user)
+    await take(stage.component, f"{HOOK}deleted")
     assert (await stage.hello()).get("watched") == "0"
     stage.topology.servers["montague"].add_user(user)  # somebody else who likes the name
     phone, device = await stage.device(user), await stage.device(contact)
