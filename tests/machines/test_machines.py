@@ -104,12 +104,12 @@ def test_it_is_removed(world: World, name: str, record_property: Note) -> None:
     record_property("machine", name)
     record_property("seconds", round(time.monotonic() - began, 1))
     before, after = house.before, house.state()
-    changed = {
-        path: (before.get(path), after.get(path))
-        for path in before.keys() | after.keys()
+    changed = [
+        f"{path}: {before.get(path)}, then {after.get(path)}"
+        for path in sorted(before.keys() | after.keys())
         if before.get(path) != after.get(path)
-    }
-    assert changed == {}, said
+    ]
+    assert not changed, "\n".join([*changed, said])
     assert house.modules() == house.had
     who = house.add_user("still-here")
     world.plays(_log_in(who))

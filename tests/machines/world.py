@@ -36,12 +36,18 @@ _SOURCES = (
 DATA = (
     "/dev",
     "/etc/.pwd.lock",
+    "/etc/group-",
+    "/etc/gshadow-",
+    "/etc/passwd-",
+    "/etc/shadow-",
+    "/etc/subgid-",
+    "/etc/subuid-",
     "/proc",
     "/root",
     "/run",
-    "/snikket/prosody/prosody.log",
     "/tmp",
     "/var/cache",
+    "/var/lib/dpkg",
     "/var/lib/apt",
     "/var/lib/systemd",
     "/var/log",
@@ -85,7 +91,7 @@ KINDS = {
             "prosody",
             "remove-prosody",
             "prosody",
-            ("/var/lib/prosody",),
+            ("/var/lib/prosody/*",),
         ),
         Kind(
             "prosody-13.0",
@@ -95,7 +101,7 @@ KINDS = {
             "prosody",
             "remove-prosody",
             "prosody",
-            ("/var/lib/prosody",),
+            ("/var/lib/prosody/*",),
         ),
         Kind(
             "ejabberd-24.12",
@@ -105,7 +111,7 @@ KINDS = {
             "ejabberd",
             "remove-ejabberd",
             "ejabberd",
-            ("/var/lib/ejabberd",),
+            ("/var/lib/ejabberd/[!.]*",),
         ),
         Kind(
             "snikket",
@@ -115,7 +121,7 @@ KINDS = {
             "snikket",
             "remove-snikket",
             "prosody",
-            ("/snikket/prosody", "/var/lib/prosody"),
+            ("/snikket/prosody/*%2e*", "/snikket/prosody/*.sock", "/var/lib/prosody/*"),
         ),
     )
 }
@@ -281,8 +287,8 @@ class House:
     def modules(self) -> frozenset[str]:
         """The modules that the users' host has."""
         if self.kind.unit == "ejabberd":
-            self.machine.sh("ejabberdctl dump_config /tmp/dumped.yml")
-            dumped = yaml.safe_load(self.machine.read("/tmp/dumped.yml"))
+            self.machine.sh("ejabberdctl dump_config /var/lib/ejabberd/dumped.yml")
+            dumped = yaml.safe_load(self.machine.read("/var/lib/ejabberd/dumped.yml"))
             parts = [dumped, dumped.get("host_config", {}).get(self.domain, {})]
             return frozenset(name for part in parts for name in part.get("modules", {}))
         said = self.machine.sh(f"prosodyctl shell module list {self.domain}")
