@@ -70,6 +70,19 @@ async def test_an_ordinary_user_gets_out(stage: Stage) -> None:
     await take_presence(device, "subscribe", user)
 
 
+async def test_what_goes_by_a_way_of_its_own_goes_once(stage: Stage) -> None:
+    """Asking whether a presence may leave the server does not bring it there."""
+    server = stage.topology.servers["montague"]
+    if not isinstance(server, Prosody):
+        pytest.skip("a module of the test for Prosody")
+    before = server.log_path.read_text().count("Routed by hand: subscribe")
+    sent = await stage.component.request(
+        send(presence("subscribe", "juliet@onion.example")), kind="set", to=stage.account("romeo")
+    )
+    assert sent.get("type") == "result", ET.tostring(sent)
+    assert server.log_path.read_text().count("Routed by hand: subscribe") == before + 1
+
+
 @INSIDE
 async def test_who_is_kept_inside_asks_nobody_outside(stage: Stage, how: str) -> None:
     user = kept_inside(stage, how)

@@ -45,6 +45,7 @@ MODULES = (
     "restrict_federation",
     "isolate_host",
     "test_fault",
+    "test_route",
     "test_saves",
 )
 

@@ -151,8 +151,9 @@ local function may_send(session, presence)
 	if not collecting[probe] or prosody.hosts[to_host] then return collecting[probe]; end
 	-- Who may leave the server is asked on the way out alone (mod_restrict_federation).
 	collecting[probe] = false;
+	-- Modules that bring stanzas to a domain in ways of their own go by to_host: to none of them.
 	module:fire_event("route/remote", {
-		origin = session; stanza = probe; from_host = module.host; to_host = to_host;
+		origin = session; stanza = probe; from_host = module.host; to_host = "probe.invalid";
 	});
 	return collecting[probe];
 end
