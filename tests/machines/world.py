@@ -253,7 +253,7 @@ class House:
                 f"cd /etc/prosody/certs; chgrp prosody {name}.key; chmod 640 {name}.key",
             )
         machine.sh("systemctl restart prosody")
-        machine.until("prosodyctl status", "Prosody")
+        machine.until(f"prosodyctl shell module list {self.domain}", "Prosody")
 
     def _stand_in(self) -> None:
         """Snikket's configuration, and modules for those that Debian's Prosody has not."""
