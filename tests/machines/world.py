@@ -316,12 +316,13 @@ class House:
         """All that was changed on this machine, but for what changes by itself."""
         return self.machine.changes((*DATA, *self.kind.data))
 
-    def add_user(self, name: str, *, approves: bool = False) -> Somebody:
-        """Make an account; the person has to :meth:`~Somebody.begin`."""
-        if self.kind.unit == "ejabberd":
-            self.machine.run("ejabberdctl", "register", name, self.domain, PASSWORD)
-        else:
-            self.machine.run("prosodyctl", "register", name, self.domain, PASSWORD)
+    def add_user(self, name: str) -> None:
+        """Make an account, as an administrator does."""
+        tool = "ejabberdctl" if self.kind.unit == "ejabberd" else "prosodyctl"
+        self.machine.run(tool, "register", name, self.domain, PASSWORD)
+
+    def somebody(self, name: str, *, approves: bool = False) -> Somebody:
+        """A client of an account, in the event loop that runs; it has to begin."""
         return Somebody(
             f"{name}@{self.domain}",
             self.machine.address,
