@@ -14,7 +14,7 @@ from tests.demo.person import Entry, Heard, Person
 
 T = TypeVar("T")
 PORT = 5222
-PATIENCE = 120.0
+PATIENCE = 60.0
 """Seconds within which what somebody waits for must come; servers are at their own pace."""
 
 

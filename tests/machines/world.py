@@ -60,6 +60,7 @@ DATA = (
 class Kind:
     """A server in the version that a suite has.
 
+    :ivar domain: not one below "test.", which Prosody's resolver (libunbound) says does not exist.
     :ivar block: the README's block that installs us beside it; ``remove``: the one that removes.
     :ivar data: what the server writes while users use it.
     """
@@ -87,7 +88,7 @@ KINDS = {
             "prosody-0.12",
             "bookworm",
             ("prosody", *_PYTHON),
-            "montague.test",
+            "montague.example",
             "prosody",
             "remove-prosody",
             "prosody",
@@ -97,7 +98,7 @@ KINDS = {
             "prosody-13.0",
             "trixie",
             ("prosody", *_PYTHON),
-            "capulet.test",
+            "capulet.example",
             "prosody",
             "remove-prosody",
             "prosody",
@@ -107,7 +108,7 @@ KINDS = {
             "ejabberd-24.12",
             "trixie",
             ("ejabberd", *_PYTHON),
-            "verona.test",
+            "verona.example",
             "ejabberd",
             "remove-ejabberd",
             "ejabberd",
@@ -117,7 +118,7 @@ KINDS = {
             "snikket",
             "trixie",
             ("prosody", "prosody-modules", *_PYTHON),
-            "mantua.test",
+            "mantua.example",
             "snikket",
             "remove-snikket",
             "prosody",
