@@ -51,11 +51,11 @@ arch=$(dpkg --print-architecture)
 
 here=$root/packaging
 install -D -m 0755 "$here/xmpp-moved" "$tree/usr/bin/xmpp-moved"
-install -D -m 0644 "$here/xmpp-moved.service" "$tree/lib/systemd/system/xmpp-moved.service"
+install -D -m 0644 "$here/xmpp-moved.service" "$tree/usr/lib/systemd/system/xmpp-moved.service"
 systemd=$(systemctl --version 2>/dev/null | sed -n 's/^systemd \([0-9]*\).*/\1/p')
 if [ "${systemd:-0}" -ge 253 ]; then
     install -D -m 0644 "$here/notify-reload.conf" \
-        "$tree/lib/systemd/system/xmpp-moved.service.d/notify-reload.conf"
+        "$tree/usr/lib/systemd/system/xmpp-moved.service.d/notify-reload.conf"
 fi
 install -D -m 0644 "$here/xmpp-moved.sysusers" "$tree/usr/lib/sysusers.d/xmpp-moved.conf"
 install -d "$tree/etc/xmpp-moved" "$tree/usr/share/man/man1" "$tree/DEBIAN"

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fnmatch
 import hashlib
 import itertools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -470,18 +472,17 @@ class Machine:
     def changes(self, without: Iterable[str] = ()) -> dict[str, str]:
         """All that differs from the root that it booted from: what each path is, by path.
 
-        :param without: absolute paths that are left out, with all below them.
+        :param without: patterns (fnmatch) of absolute paths that are left out, with all below them.
         """
-        left_out = {path.strip("/") for path in without}
+        left_out = re.compile("|".join(fnmatch.translate(pattern) for pattern in without) or "$.")
         found: dict[str, str] = {}
         for folder, names, files in os.walk(self._upper):
-            here = Path(folder)
-            at = here.relative_to(self._upper)
-            names[:] = [name for name in names if str(at / name) not in left_out]
+            at = Path(folder).relative_to(self._upper)
             for name in [*names, *files]:
                 path = str(at / name)
-                now = _described(here / name)
-                if path not in left_out and now != self._booted_from(path):
+                if left_out.match(f"/{path}"):
+                    names[:] = [one for one in names if one != name]
+                elif (now := _described(Path(folder) / name)) != self._booted_from(path):
                     found[f"/{path}"] = now
         return found
 

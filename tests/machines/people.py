@@ -14,12 +14,12 @@ from tests.demo.person import Entry, Heard, Person
 
 T = TypeVar("T")
 PORT = 5222
-PATIENCE = 120.0
+PATIENCE = 60.0
 """Seconds within which what somebody waits for must come; servers are at their own pace."""
 
 
 class Somebody(Person):
-    """One device of a user of a machine.
+    """One device of a user of a machine; belongs to the event loop that it is made in.
 
     :param address: of the machine; its certificate has to be for the user's domain.
     :param password: of the account.
@@ -31,7 +31,7 @@ class Somebody(Person):
         self, jid: str, address: str, password: str, authority: Path, *, approves: bool = False
     ) -> None:
         super().__init__(jid, "phone")
-        self.jid = jid
+        self.bare = jid
         self.password = password
         self._address = address
         self._approves = approves
@@ -81,9 +81,9 @@ class Somebody(Person):
     async def befriends(self, other: Somebody) -> None:
         """Become mutual contacts, as people do: one asks, the other accepts and asks back."""
         self._approves, before = True, self._approves
-        self.send_presence(pto=other.jid, ptype="subscribe")
-        await self.has(other.jid, "both")
-        await other.has(self.jid, "both")
+        self.send_presence(pto=other.bare, ptype="subscribe")
+        await self.has(other.bare, "both")
+        await other.has(self.bare, "both")
         self._approves = before
 
     async def until(self, found: Callable[[], T | None], what: str) -> T:
@@ -99,7 +99,7 @@ class Somebody(Person):
                 return there
         except TimeoutError:
             seen = "\n".join(f"{kind}: {what}" for kind, what in self.seen[-12:])
-            raise AssertionError(f"{self.jid}: no {what}; seen:\n{seen}\n{self.entries}") from None
+            raise AssertionError(f"{self.bare}: no {what}; seen:\n{seen}\n{self.entries}") from None
 
     def _on_asked(self, presence: Presence) -> None:
         if self._approves:

@@ -73,6 +73,8 @@ VirtualHost ("{domain}")
     authentication = "internal_hashed"
     modules_enabled = {{}}
     modules_enabled: append {{ {host_modules} }}
+    http_files_dir = "/var/www"
+    http_paths = {{ files = "/" }}
 
 Component ("groups.{domain}") "muc"
     restrict_room_creation = "local"
@@ -88,7 +90,6 @@ REFUSAL = """
 local jid = require "prosody.util.jid";
 local st = require "prosody.util.stanza";
 
-module:default_permission("prosody:user", "xmpp:federate");
 local function check(event)
     local origin, stanza = event.origin, event.stanza;
     if origin.type ~= "c2s" then return; end

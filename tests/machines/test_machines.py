@@ -15,8 +15,7 @@ import pytest
 
 from tests.live.movers.guides import Talk
 from tests.machines import readme
-from tests.machines.people import Somebody
-from tests.machines.world import KINDS, World
+from tests.machines.world import KINDS, House, World
 
 Note = Callable[[str, object], None]
 TEN_MINUTES = 600.0
@@ -62,34 +61,37 @@ def test_a_whole_move(world: World, old: str, new: str, record_property: Note) -
     for house in (there, here, *others):
         house.needs_installation()
     name = f"mover{NAMES.index(old)}"
-    mover, moved = there.add_user(name), here.add_user(name)
-    friends = [house.add_user(f"friend-{name}") for house in others]
+    for house in (there, here):
+        house.add_user(name)
+    for house in others:
+        house.add_user(f"friend-{name}")
     began = time.monotonic()
-    world.plays(_move(mover, moved, friends, there.component, here.component))
+    world.plays(_move(name, there, here, others))
     record_property("machine", f"{old} to {new}")
     record_property("seconds", round(time.monotonic() - began, 1))
 
 
-async def _move(
-    mover: Somebody, moved: Somebody, friends: list[Somebody], leaves: str, arrives: str
-) -> None:
+async def _move(name: str, there: House, here: House, others: list[House]) -> None:
+    mover, moved = there.somebody(name), here.somebody(name)
+    friends = [house.somebody(f"friend-{name}") for house in others]
+    leaves, arrives = there.component, here.component
     everybody = (mover, moved, *friends)
     await asyncio.gather(*(one.begin() for one in everybody))
     try:
         for friend in friends:
             await friend.befriends(mover)
-        said = await Talk(mover, leaves).order("away", new=moved.jid, sure="1")
+        said = await Talk(mover, leaves).order("away", new=moved.bare, sure="1")
         assert "has begun" in said, said
         await mover.hears("now says that it has moved", sender=leaves)
-        said = await Talk(moved, arrives).order("arrive", old=mover.jid, sure="1")
+        said = await Talk(moved, arrives).order("arrive", old=mover.bare, sure="1")
         assert "has begun" in said, said
         for friend in friends:
-            await friend.has(moved.jid, "both")
-            await friend.has(mover.jid, "to")
-            await moved.has(friend.jid, "both")
-            assert moved.jid not in friend.requests  # nothing was asked of them
+            await friend.has(moved.bare, "both")
+            await friend.has(mover.bare, "to")
+            await moved.has(friend.bare, "both")
+            assert moved.bare not in friend.requests  # nothing was asked of them
             told = await friend.hears("has moved from", sender=f"moved.{friend.boundjid.domain}")
-            assert moved.jid in told.body
+            assert moved.bare in told.body
     finally:
         await asyncio.gather(*(one.log_out() for one in everybody))
 
@@ -104,18 +106,19 @@ def test_it_is_removed(world: World, name: str, record_property: Note) -> None:
     record_property("machine", name)
     record_property("seconds", round(time.monotonic() - began, 1))
     before, after = house.before, house.state()
-    changed = {
-        path: (before.get(path), after.get(path))
-        for path in before.keys() | after.keys()
+    changed = [
+        f"{path}: {before.get(path)}, then {after.get(path)}"
+        for path in sorted(before.keys() | after.keys())
         if before.get(path) != after.get(path)
-    }
-    assert changed == {}, said
+    ]
+    assert not changed, "\n".join([*changed, said])
     assert house.modules() == house.had
-    who = house.add_user("still-here")
-    world.plays(_log_in(who))
+    house.add_user("still-here")
+    world.plays(_log_in(house))
 
 
-async def _log_in(who: Somebody) -> None:
+async def _log_in(house: House) -> None:
+    who = house.somebody("still-here")
     await who.begin()
     await who.log_out()
 

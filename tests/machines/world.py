@@ -36,12 +36,18 @@ _SOURCES = (
 DATA = (
     "/dev",
     "/etc/.pwd.lock",
+    "/etc/group-",
+    "/etc/gshadow-",
+    "/etc/passwd-",
+    "/etc/shadow-",
+    "/etc/subgid-",
+    "/etc/subuid-",
     "/proc",
     "/root",
     "/run",
-    "/snikket/prosody/prosody.log",
     "/tmp",
     "/var/cache",
+    "/var/lib/dpkg",
     "/var/lib/apt",
     "/var/lib/systemd",
     "/var/log",
@@ -54,6 +60,7 @@ DATA = (
 class Kind:
     """A server in the version that a suite has.
 
+    :ivar domain: not one below "test.", which Prosody's resolver (libunbound) says does not exist.
     :ivar block: the README's block that installs us beside it; ``remove``: the one that removes.
     :ivar data: what the server writes while users use it.
     """
@@ -81,41 +88,41 @@ KINDS = {
             "prosody-0.12",
             "bookworm",
             ("prosody", *_PYTHON),
-            "montague.test",
+            "montague.example",
             "prosody",
             "remove-prosody",
             "prosody",
-            ("/var/lib/prosody",),
+            ("/var/lib/prosody/*",),
         ),
         Kind(
             "prosody-13.0",
             "trixie",
             ("prosody", *_PYTHON),
-            "capulet.test",
+            "capulet.example",
             "prosody",
             "remove-prosody",
             "prosody",
-            ("/var/lib/prosody",),
+            ("/var/lib/prosody/*",),
         ),
         Kind(
             "ejabberd-24.12",
             "trixie",
             ("ejabberd", *_PYTHON),
-            "verona.test",
+            "verona.example",
             "ejabberd",
             "remove-ejabberd",
             "ejabberd",
-            ("/var/lib/ejabberd",),
+            ("/var/lib/ejabberd/[!.]*",),
         ),
         Kind(
             "snikket",
             "trixie",
             ("prosody", "prosody-modules", *_PYTHON),
-            "mantua.test",
+            "mantua.example",
             "snikket",
             "remove-snikket",
             "prosody",
-            ("/snikket/prosody", "/var/lib/prosody"),
+            ("/snikket/prosody/*%2e*", "/snikket/prosody/*.sock", "/var/lib/prosody/*"),
         ),
     )
 }
@@ -247,7 +254,7 @@ class House:
                 f"cd /etc/prosody/certs; chgrp prosody {name}.key; chmod 640 {name}.key",
             )
         machine.sh("systemctl restart prosody")
-        machine.until("prosodyctl status", "Prosody")
+        machine.until(f"prosodyctl shell module list {self.domain}", "Prosody")
 
     def _stand_in(self) -> None:
         """Snikket's configuration, and modules for those that Debian's Prosody has not."""
@@ -281,8 +288,8 @@ class House:
     def modules(self) -> frozenset[str]:
         """The modules that the users' host has."""
         if self.kind.unit == "ejabberd":
-            self.machine.sh("ejabberdctl dump_config /tmp/dumped.yml")
-            dumped = yaml.safe_load(self.machine.read("/tmp/dumped.yml"))
+            self.machine.sh("ejabberdctl dump_config /var/lib/ejabberd/dumped.yml")
+            dumped = yaml.safe_load(self.machine.read("/var/lib/ejabberd/dumped.yml"))
             parts = [dumped, dumped.get("host_config", {}).get(self.domain, {})]
             return frozenset(name for part in parts for name in part.get("modules", {}))
         said = self.machine.sh(f"prosodyctl shell module list {self.domain}")
@@ -310,12 +317,13 @@ class House:
         """All that was changed on this machine, but for what changes by itself."""
         return self.machine.changes((*DATA, *self.kind.data))
 
-    def add_user(self, name: str, *, approves: bool = False) -> Somebody:
-        """Make an account; the person has to :meth:`~Somebody.begin`."""
-        if self.kind.unit == "ejabberd":
-            self.machine.run("ejabberdctl", "register", name, self.domain, PASSWORD)
-        else:
-            self.machine.run("prosodyctl", "register", name, self.domain, PASSWORD)
+    def add_user(self, name: str) -> None:
+        """Make an account, as an administrator does."""
+        tool = "ejabberdctl" if self.kind.unit == "ejabberd" else "prosodyctl"
+        self.machine.run(tool, "register", name, self.domain, PASSWORD)
+
+    def somebody(self, name: str, *, approves: bool = False) -> Somebody:
+        """A client of an account, in the event loop that runs; it has to begin."""
         return Somebody(
             f"{name}@{self.domain}",
             self.machine.address,

@@ -79,7 +79,7 @@ def test_what_it_says_of_itself(package: Path) -> None:
 def test_what_is_in_it(package: Path, tree: Path) -> None:
     for path in (
         "usr/bin/xmpp-moved",
-        "lib/systemd/system/xmpp-moved.service",
+        "usr/lib/systemd/system/xmpp-moved.service",
         "usr/lib/sysusers.d/xmpp-moved.conf",
         "usr/share/man/man1/xmpp-moved.1.gz",
         "usr/share/doc/xmpp-moved/copyright",
