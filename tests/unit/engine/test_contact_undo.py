@@ -416,3 +416,24 @@ async def test_an_old_account_that_let_go_is_asked_and_named(tmp_path: Path) -> 
         undone = await stage.undo.undo(JULIET, record)
         assert undone.differences == (Difference(OLD, Cause.ASKED),)
         assert stage.server.roster(JULIET)[OLD] == replace(ENTRY, subscription=S.FROM, ask=True)
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["undo", "return"])
+async def test_what_was_done_for_the_last_owner_of_the_name_does_not_count(
+    tmp_path: Path, back: bool
+) -> None:
+    """Somebody else is Juliet now: with the same people, whom she has let in by herself."""
+    async with opened(tmp_path) as stage:
+        await moved(stage)
+        stage.server.tokens[JULIET] = "somebody else"
+        mine = RosterItem(NEW, S.BOTH, False, "Mine")
+        stage.server.add(JULIET, mine, *([RosterItem(OLD, S.TO, False, "His")] if back else []))
+        before = stage.server.roster(JULIET)
+        stage.server.statements = {NEW: OLD if back else THIRD}
+        assert await stage.move(old=NEW, new=OLD if back else THIRD) == "take"
+        assert stage.server.roster(JULIET)[NEW].subscription is S.TO
+        assert stage.server.roster(JULIET)[NEW].name == "Mine"
+        record = (await stage.records())[-1].id
+        assert [r.id for r in await stage.undo.undoable(JULIET)] == [record]
+        await stage.undo.undo(JULIET, record)
+        assert stage.server.roster(JULIET) == before
