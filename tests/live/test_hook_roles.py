@@ -1,7 +1,7 @@
 """A session that has less than its user's own role moves nothing (XEP-0283 section 6.1).
 
-Prosody 13 has roles; there a device may log in with a token that gives it a part of the account. The
-test gives that role to a device by its name. Where there are no roles every session is the user.
+Prosody 13 has roles; there a device may log in with a token that gives it a part of the account.
+The test gives that role to a device by its name. Elsewhere every session is the user.
 """
 
 from __future__ import annotations
