@@ -85,7 +85,12 @@ class _Paced:
         mover.asks_at = math.inf
         book, now = mover.book, BEGIN + timedelta(seconds=self.now)
         for jid in book.ripen(now):
-            book.apply(jid, machine.TimePassed(), now, SCHEDULE)
+            domain_of = self._domain(jid).name
+            answers = book.has_answered(domain_of) or self.pace.has_answered(domain_of)
+            dropped = answers and self.pace.doubts(domain_of)
+            again = (contact := book.get(jid)) is not None and machine.maybe_dropped(contact)
+            passed = machine.TimePassed(dropped=dropped and not again)
+            book.apply(jid, passed, now, SCHEDULE)
         while domains := book.domains():
             domain, wait = self.pace.next(mover.number, domains, self.now)
             if domain is None:
@@ -93,7 +98,8 @@ class _Paced:
                 break
             contact = book.pop(domain, now)
             if contact is not None:
-                self.pace.spend(mover.number, domain, self.now)
+                again = machine.maybe_dropped(contact)
+                self.pace.spend(mover.number, domain, self.now, contact.jid, again=again)
                 self._tell(mover, contact, now)
         due = book.next_due()
         if due is not None:
@@ -116,7 +122,7 @@ class _Paced:
         if isinstance(event, machine.Bounced) and event.condition.startswith("remote-server"):
             self.pace.failed(name, self.now)
         else:
-            self.pace.answered(name, self.now)
+            self.pace.answered(name, self.now, mover.number, jid)
         mover.book.apply(jid, event, BEGIN + timedelta(seconds=self.now), SCHEDULE)
         self._ask_at(mover, self.now)
 

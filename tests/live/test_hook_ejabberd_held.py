@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from component.engine.movers.watches import SEND_MAX
 from tests.live.client import Client, RawComponent
 from tests.live.hooked import (
     CAPULET,
@@ -420,6 +421,20 @@ async def test_looking_again_is_not_counted(stage: Stage) -> None:
         mover.send(notification(user, old))
         follow(stage, asked := await divert(stage), old, mover.bare)
         assert await outcome(stage, asked) == ("taken", None)
+
+
+@pytest.mark.parametrize("stage", [COUNTER], ids=["mnesia"], indirect=True)
+async def test_as_many_approvals_as_we_send_at_once_pass(stage: Stage) -> None:
+    """Ways back that came while nobody watched are approved in parts: one more refuses them all."""
+    counter = (await stage.hello()).find(f"{HOOK}counter")
+    assert counter is not None
+    assert counter.attrib == {"count": "5", "seconds": "60"}
+    user = stage.account("romeo")
+    askers = [stage.account("juliet", CAPULET) for _ in range(SEND_MAX + 1)]
+    for part, passes in ((askers, False), (askers[:SEND_MAX], True), (askers[SEND_MAX:], True)):
+        approvals = send(*(presence("subscribed", asker) for asker in part))
+        said = await stage.component.request(approvals, kind="set", to=user)
+        assert (said.get("type") == "result") is passes, ET.tostring(said, "unicode")
 
 
 # Whom the user has blocked ----------------------------------------------------------------------

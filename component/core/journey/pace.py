@@ -68,9 +68,9 @@ class _Bucket:
         """See :class:`_Source`."""
         self.level = min(self.burst, self.level + max(0.0, now - self.at) * self.per_second)
         self.at = now
-        lacking = ahead + 1.0 - self.level
-        # Refilling in small steps leaves a remainder of rounding, which must not cost a wait.
-        return 0.0 if lacking <= 1e-9 else lacking / self.per_second
+        wait = (ahead + 1.0 - self.level) / self.per_second
+        # Refilling in small steps leaves a remainder of rounding, which no timer can wait for.
+        return 0.0 if wait <= 2e-6 else wait
 
     def take(self) -> None:
         self.level = max(0.0, self.level - 1.0)
@@ -143,8 +143,10 @@ class _Window:
         return len(self.sent) <= self.room
 
     def _forget(self, now: float) -> None:
+        # A wait is rounded on its way; what is left of it must not be waited for again and again.
+        since = now - self.seconds + 1e-3
         for times in (self.sent, self.owed):
-            while times and times[0] <= now - self.seconds:
+            while times and times[0] <= since:
                 times.popleft()
 
 
@@ -521,11 +523,16 @@ class Pace:
         found = self._known(domain, now)
         if found is None:
             window = self._window(self._rates.domain_per_minute)
-            return (math.ceil(contacts / window.at_once) - 1) * window.seconds
+            return self._rounds(contacts, window)
         window = found.fast if found.trusted or found.probing else found.slow
         others = max(0, len(found.line) - 1)
-        rounds = math.ceil((contacts + others) / window.at_once) - 1
-        return max(0.0, window.wait(now)) + rounds * window.seconds
+        return max(0.0, window.wait(now)) + self._rounds(contacts + others, window)
+
+    @staticmethod
+    def _rounds(contacts: int, window: _Window) -> float:
+        """With one more than it takes, for what is dropped where more is tried."""
+        rounds = math.ceil(contacts / window.at_once)
+        return 0.0 if rounds <= 1 else rounds * window.seconds
 
     def _set_rate(self, domain: _Domain, per_minute: float, now: float) -> None:
         if per_minute != domain.fast.per_minute:

@@ -69,8 +69,9 @@ def followed_away(contact: JourneyContact, item: RosterItem | None) -> JourneyCo
 
 
 def to_withdraw(book: Book) -> bool:
-    """Whether a cancelled journey has something left to take back."""
-    return book.journey.state is JourneyState.CANCELLED and book.any_in(machine.OPEN)
+    """Whether a cancelled journey has something left to take back, or an approval to give again."""
+    left = book.any_in(machine.OPEN) or any(map(machine.owed, book))
+    return left and book.journey.state is JourneyState.CANCELLED
 
 
 async def withdraw_round(run: Run) -> None:
@@ -90,6 +91,9 @@ async def withdraw_round(run: Run) -> None:
     async for part in _in_turn(run, waiting, speaks):
         await asyncio.gather(*(_withdraw(run, contact, roster) for contact in part))
         await run.save()
+    if any(map(machine.owed, run.book)):  # whoever has followed stays, and is to see the mover
+        await run.notifier.catch_up()
+        await run.wait_out(_NEWS_SECONDS)
     if any(c.state is ContactState.ACCEPTED and c.state is not c.goal for c in run.book):
         await run.wait_out(run.box.settings.look_seconds)  # their way back may be on its way
 

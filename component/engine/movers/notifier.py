@@ -102,7 +102,7 @@ class Notifier:
         """See who has been silent for too long, and who is due; seconds until the next may be."""
         run = self._run
         now = run.box.clock.now()
-        if run.book.journey.state not in _AT_WORK:
+        if run.book.journey.state not in (*_AT_WORK, JourneyState.CANCELLED):
             return LOOK_MAX_SECONDS  # stopped while the rosters were looked at
         self._doubt(now)
         silent = run.book.ripen(now)

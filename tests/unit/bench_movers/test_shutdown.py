@@ -53,7 +53,10 @@ def test_the_pace_holds() -> None:
     assert found.peak_overall <= 2
     assert all(one.in_a_minute <= 2 * TIGHT.domain_per_minute_max + 1 for one in found.peaks)
     assert found.until(0.999) >= 0.9 * SMALL.notifications * 0.9 / TIGHT.overall_per_second
-    assert found.longest_wait <= 1.5 * SMALL.notifications / TIGHT.overall_per_second
+    largest = 60.0 * max(one.contacts for one in found.peaks) / TIGHT.domain_per_minute
+    together = SMALL.notifications / TIGHT.overall_per_second
+    # Second tries go to the same domain, and it has outages.
+    assert found.longest_wait <= 1.7 * max(largest, together)
 
 
 def test_waiting_for_a_turn_asks_nobody_anything() -> None:

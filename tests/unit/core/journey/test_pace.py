@@ -174,7 +174,7 @@ def test_a_default_ejabberd_loses_little_and_nothing_that_nobody_knows_of(delay:
     assert stream.dropped == 0
     assert stream.lost <= 25
     assert not stream.pace._domain("e.example", end).trusted
-    assert end <= 1.1 * estimate([("e.example", 100)], RATES, ())
+    assert end <= 1.08 * estimate([("e.example", 100)], RATES, ())
 
 
 def test_a_domain_that_dropped_is_slow_for_a_day() -> None:
@@ -205,7 +205,9 @@ def test_a_person_who_answers_a_second_request_late_is_no_counter() -> None:
 def test_where_our_own_server_counts_a_contact_costs_three() -> None:
     told = simulate({"d.example": 20}, Rates(counted=True))
     assert told.peak("d.example", 60.0) == 1
-    assert told.end == pytest.approx(estimate([("d.example", 20)], Rates(counted=True), ()))
+    assert told.end == pytest.approx(
+        estimate([("d.example", 20)], Rates(counted=True), ()), abs=MINUTE
+    )
 
 
 def test_what_is_withdrawn_keeps_to_the_same_minute() -> None:
@@ -316,7 +318,8 @@ def test_a_hundred_thousand_notifications_come_to_an_end() -> None:
 def test_the_estimate_keeps_its_word(counts: list[int], near: tuple[str, ...]) -> None:
     domains = {f"d{n}.example": count for n, count in enumerate(counts)}
     told = simulate(domains, near=near, answers=False)
-    assert told.end == pytest.approx(estimate(domains.items(), RATES, near), rel=0.1)
+    assert told.end <= estimate(domains.items(), RATES, near)
+    assert told.end == pytest.approx(estimate(domains.items(), RATES, near), rel=0.05, abs=MINUTE)
 
 
 @settings(max_examples=30, deadline=None)
@@ -327,14 +330,14 @@ def test_the_estimate_is_never_far_off(counts: list[int], near: bool) -> None:
     here = ("d0.example",) if near else ()
     expected = estimate(domains.items(), RATES, here)
     silent, quick = (simulate(domains, near=here, answers=answers) for answers in (False, True))
-    assert 0.9 * expected - 5 <= silent.end <= 1.1 * expected + 60
+    assert 0.9 * expected - MINUTE <= silent.end <= 1.1 * expected + 1
     assert quick.end <= silent.end + 1
 
 
 def test_the_estimate_of_three_domains_that_are_still_slow() -> None:
     domains = {f"d{n}.example": 100 for n in range(3)}
     told = simulate(domains, answers=False)
-    assert told.end == pytest.approx(estimate(domains.items(), RATES, ()), rel=0.1)
+    assert told.end == pytest.approx(estimate(domains.items(), RATES, ()), rel=0.05, abs=MINUTE)
 
 
 def test_whoever_waits_for_its_turn_is_not_asked_for_every_token() -> None:

@@ -130,6 +130,14 @@ def test_progress_leaves_out_those_who_were_left_out() -> None:
     assert "pause, cancel, undo" in text
 
 
+def test_progress_owns_up_to_whom_it_may_not_have_reached() -> None:
+    counts = {ContactState.PENDING: 6, ContactState.MUTUAL: 2}
+    settling = replace(journey(), state=JourneyState.SETTLING)
+    text = progress_text(Words("en"), Progress(settling, counts, 8, 132.0, again=6))
+    assert "6 of them may not have got it, so I tell them again." in text
+    assert "Everybody will have been told within 2 minutes." in text
+
+
 def test_a_long_list_of_those_to_be_done_by_hand() -> None:
     by_hand = tuple(f"c{n}@x.example" for n in range(25))
     text = progress_text(Words("en"), replace(PROGRESS, by_hand=by_hand))
