@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection
 
 import structlog
@@ -28,8 +29,10 @@ REMEMBERED = 10_000
 """Askers, and domains, whose questions are counted."""
 AT_ONCE = 8
 """Questions that are looked up at the same time: the journal has better to do."""
-WAITING = 200
+WAITING = 2000
 """Questions that may wait for that."""
+WAITING_OF_DOMAIN = 100
+"""Those of one domain: who asks much leaves room for others."""
 PIECE = 200
 """Names in one order: as long as names may be, the stanza is one that every server takes."""
 
@@ -59,7 +62,8 @@ class Tombstones:
         self._askers = Buckets(ASKER_PER_MINUTE, REMEMBERED)
         self._domains = Buckets(DOMAIN_PER_MINUTE, REMEMBERED)
         self._gate = asyncio.Semaphore(AT_ONCE)
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
+        """By the domain of the asker."""
 
     # Who left -----------------------------------------------------------------------------------
 
@@ -124,9 +128,10 @@ class Tombstones:
         """
         if not self._settings.tombstones or not self._admits(sought.asker):
             return None
-        if self._waiting >= WAITING:
+        domain = jids.domain(sought.asker or "")
+        if self._waiting[domain] >= WAITING_OF_DOMAIN or self._waiting.total() >= WAITING:
             return None
-        self._waiting += 1
+        self._waiting[domain] += 1
         try:
             async with self._gate:
                 journey = await self._store.successor(sought.account)
@@ -136,7 +141,9 @@ class Tombstones:
             log.warning("a tombstone cannot be looked up", error=str(error))
             return None
         finally:
-            self._waiting -= 1
+            self._waiting[domain] -= 1
+            if not self._waiting[domain]:
+                del self._waiting[domain]
         return journey.new
 
     def _admits(self, asker: str | None) -> bool:

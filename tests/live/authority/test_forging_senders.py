@@ -89,13 +89,20 @@ async def test_forging_senders(house_for: HouseFor, monkeypatch: pytest.MonkeyPa
             peak = max(peak, usage(house.daemon.pid).resident)
     await domain.ping(to=HOST)
     seconds = time.perf_counter() - began
-    decided: dict[str, float] = {}
-    async with asyncio.timeout(60):  # most wait for an answer to a question of their own time
-        while sum(decided.values()) < SENDERS + HONEST:
-            await asyncio.sleep(0.1)
-            figures = await house.metrics()
-            decided = {name: n for name, n in figures.items() if name.startswith(_DECIDED)}
+    for n, contact in enumerate(contacts):
+        device = await house.device(contact)
+        forgers = {f"forger{k}@{STRANGER_HOST}" for k in range(n, SENDERS, CONTACTS)}
+        claims: set[str | None] = set()
+        async with asyncio.timeout(60):  # most wait for an answer to a question of their own time
+            while not claims >= forgers:
+                await device.ping()
+                requests = (r.element for r in device.history if _is_request(r.element.attrib))
+                claims = {request.get("from") for request in requests}
+        assert claims == forgers
+        await device.close()
     await house.daemon.settled(contacts, timeout=60)
+    figures = await house.metrics()
+    decided = {name: n for name, n in figures.items() if name.startswith(_DECIDED)}
     asked_for = time.perf_counter() - began
     after = usage(house.daemon.pid).resident
     print(
@@ -109,21 +116,9 @@ async def test_forging_senders(house_for: HouseFor, monkeypatch: pytest.MonkeyPa
         assert domain.asked[old] <= most_questions(asked_for) + 1
     assert max(peak, after) - before <= GROWTH_MIB
     assert slowest <= HONEST_SECONDS
-    told = sum(decided.values())
-    assert told == SENDERS + HONEST
-    limited = sum(n for name, n in decided.items() if "rate-limited" in name)
-    assert limited >= SENDERS + HONEST - PER_MINUTE * (2 + seconds / 60)
-    for n, contact in enumerate(contacts):
-        device = await house.device(contact)
-        forgers = {f"forger{k}@{STRANGER_HOST}" for k in range(n, SENDERS, CONTACTS)}
-        claims: set[str | None] = set()
-        async with asyncio.timeout(60):  # the server may still be at work on the last ones
-            while not claims >= forgers:
-                await device.ping()
-                requests = (r.element for r in device.history if _is_request(r.element.attrib))
-                claims = {request.get("from") for request in requests}
-        assert claims == forgers
-        await device.close()
+    # Of the others the hook has not asked, since the domain was over its share.
+    looked_at = sum(n for name, n in decided.items() if "rate-limited" not in name)
+    assert HONEST < looked_at <= HONEST + PER_MINUTE * (1 + seconds / 60)
     assert not [key for key in domain.heard if key[0] == "subscribed"]
     assert not house.logged()
 
