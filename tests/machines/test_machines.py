@@ -72,7 +72,7 @@ def test_a_whole_move(world: World, old: str, new: str, record_property: Note) -
 
 
 async def _move(name: str, there: House, here: House, others: list[House]) -> None:
-    mover, moved = there.somebody(name), here.somebody(name)
+    mover, moved = there.somebody(name, approves=True), here.somebody(name)
     friends = [house.somebody(f"friend-{name}") for house in others]
     leaves, arrives = there.component, here.component
     everybody = (mover, moved, *friends)
