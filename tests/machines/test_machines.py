@@ -53,7 +53,7 @@ def test_the_server_has_what_it_had(world: World, name: str) -> None:
     assert state == "running", house.machine.sh("systemctl --failed --no-pager")
 
 
-@pytest.mark.parametrize(("old", "new"), MOVES, ids="-to-".join)
+@pytest.mark.parametrize(("old", "new"), MOVES, ids=["-to-".join(pair) for pair in MOVES])
 def test_a_whole_move(world: World, old: str, new: str, record_property: Note) -> None:
     """By chat, between two machines over s2s with TLS; a contact on each other machine follows."""
     there, here = world.house(old), world.house(new)
