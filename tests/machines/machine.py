@@ -201,6 +201,7 @@ class Network:
         self._dns: Dns | None = None
 
     def __enter__(self) -> Self:
+        _sweep()
         _ip("netns", "add", self.name)
         _ip("-n", self.name, "link", "set", "lo", "up")
         _ip("-n", self.name, "link", "add", "bridge", "type", "bridge")
@@ -283,7 +284,7 @@ class Machine:
         self._shared = shared or {}
         running = CACHE / "running"
         running.mkdir(parents=True, exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=running))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"xm{os.getpid()}-{name}-", dir=running))
         self._upper = self.folder / "upper"
         self._files = {
             "/etc/hostname": f"{name}\n",
@@ -326,7 +327,8 @@ class Machine:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content)
         self._space, self.address = self._network.join(self.domain)
-        self._cgroup = _cgroup(f"xmpp-moved-{os.getpid()}-{self.name}")
+        self._cgroup = _cgroups() / f"xm{os.getpid()}-{self.name}"
+        self._cgroup.mkdir(exist_ok=True)
         environment = {
             **_ENVIRONMENT,
             "LOWER": ":".join(str(layer) for layer in self._lower),
@@ -342,7 +344,8 @@ class Machine:
         spaces = ("--pid", "--mount", "--uts", "--ipc", "--cgroup")
         self._process = subprocess.Popen(
             [
-                *("sh", "-c", enter, "sh"),
+                # Its end is ours, however we end.
+                *("setpriv", "--pdeathsig", "KILL", "sh", "-c", enter, "sh"),
                 *("ip", "netns", "exec", self._space),
                 *("unshare", *spaces, "--fork", "--kill-child", "--propagation", "private"),
                 *("sh", "-c", _BOOT),
@@ -513,18 +516,31 @@ def _described(path: Path) -> str:
     return who
 
 
-def _cgroup(name: str) -> Path:
-    """A cgroup of the unified hierarchy, for one machine.
+def _cgroups() -> Path:
+    """Where the unified hierarchy of cgroups is.
 
     :raises MachineError: this machine has none.
     """
     mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
     for _, place, kind, *_ in mounts:
         if kind == "cgroup2":
-            made = Path(place) / name
-            made.mkdir(exist_ok=True)
-            return made
+            return Path(place)
     raise MachineError("no cgroup2 is mounted here")
+
+
+def _sweep() -> None:
+    """Remove what tests have left that were killed; their machines died with them."""
+
+    def dead(path: Path) -> bool:
+        found = re.match(r"xm(\d+)\b", path.name)
+        return found is not None and not Path("/proc", found[1]).exists()
+
+    for space in filter(dead, Path("/run/netns").glob("xm*")):
+        _ip("netns", "del", space.name)
+    for cgroup in filter(dead, _cgroups().glob("xm*")):
+        _remove_cgroup(cgroup)
+    for folder in filter(dead, (CACHE / "running").glob("xm*")):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_cgroup(cgroup: Path) -> None:

@@ -105,5 +105,6 @@ class Somebody(Person):
         if self._approves:
             asker = presence["from"].bare
             self.send_presence(pto=asker, ptype="subscribed")
-            if self.entries.get(asker, Entry("none")).subscription not in ("to", "both"):
+            known = self.entries.get(asker, Entry("none"))
+            if not known.asked and known.subscription not in ("to", "both"):
                 self.send_presence(pto=asker, ptype="subscribe")

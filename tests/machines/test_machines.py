@@ -53,7 +53,7 @@ def test_the_server_has_what_it_had(world: World, name: str) -> None:
     assert state == "running", house.machine.sh("systemctl --failed --no-pager")
 
 
-@pytest.mark.parametrize(("old", "new"), MOVES, ids="-to-".join)
+@pytest.mark.parametrize(("old", "new"), MOVES, ids=["-to-".join(pair) for pair in MOVES])
 def test_a_whole_move(world: World, old: str, new: str, record_property: Note) -> None:
     """By chat, between two machines over s2s with TLS; a contact on each other machine follows."""
     there, here = world.house(old), world.house(new)
@@ -72,7 +72,7 @@ def test_a_whole_move(world: World, old: str, new: str, record_property: Note) -
 
 
 async def _move(name: str, there: House, here: House, others: list[House]) -> None:
-    mover, moved = there.somebody(name), here.somebody(name)
+    mover, moved = there.somebody(name, approves=True), here.somebody(name)
     friends = [house.somebody(f"friend-{name}") for house in others]
     leaves, arrives = there.component, here.component
     everybody = (mover, moved, *friends)

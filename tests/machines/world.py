@@ -8,6 +8,7 @@ import hashlib
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tests.machines.machine import CACHE, ROOT, Machine, MachineError, Network, 
 from tests.machines.people import Somebody
 
 T = TypeVar("T")
+_DAY = 86400.0
 PASSWORD = "wherefore art thou"
 _SOURCES = (
     "component",
@@ -157,6 +159,10 @@ def package(suite: str) -> Path:
     folder = CACHE / f"{source.name.replace('source', 'dist')}-{suite}"
     if [*folder.glob("*.deb")]:
         return folder
+    for old in (*CACHE.glob("dist-*"), *CACHE.glob("source-*")):
+        # Not those of a run beside this one.
+        if old not in (source, folder) and time.time() - old.stat().st_mtime > _DAY:
+            shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     cache.mkdir(exist_ok=True)
     inside(
