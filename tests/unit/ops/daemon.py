@@ -119,8 +119,13 @@ class Watched:
         assert holds(), f"it ended\n{self.told}\n{self.log}"
 
     async def ended(self, within: float = AT_MOST) -> None:
-        """Wait until it has ended by itself."""
+        """Wait until it has ended by itself.
+
+        A signal before its exit code is known would take that away (Popen.send_signal looks first).
+        """
         await self.until(lambda: self._over, within)
+        assert self._process is not None
+        await asyncio.wait_for(self._process.wait(), within)
 
     def events(self) -> list[str]:
         """What was logged."""

@@ -221,11 +221,7 @@ async def test_of_several_that_want_a_journey_of_the_dead_one_gets_it(
         assert await others[0].shared.claim_journeys() == first
 
 
-@pytest.mark.parametrize("server", [False, True])
-async def test_journeys_with_work(
-    request: pytest.FixtureRequest, tmp_path: Path, server: bool
-) -> None:
-    url = request.getfixturevalue("postgres_url") if server else url_of(tmp_path / "m.db")
+async def test_journeys_with_work(url: str) -> None:
     async with instances(url, B) as (b,):
         made = {
             state: await b.journeys.create(
