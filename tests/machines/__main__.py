@@ -104,6 +104,7 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         command = [sys.executable, "-m", "pytest", "-v", "-rs", f"--junitxml={report}"]
+        command += ["-o", "junit_family=xunit1"]  # it has properties
         done = subprocess.run(
             [*command, "tests/machines", *arguments],
             cwd=ROOT,

@@ -65,6 +65,10 @@ def test_a_whole_move(world: World, old: str, new: str, record_property: Note) -
         house.add_user(name)
     for house in others:
         house.add_user(f"friend-{name}")
+    if there.kind.unit == "ejabberd":
+        # People are slower than tests: the sixth presence of a kind that is about subscriptions is
+        # dropped, in a minute and on one stream (Debian's ejabberd.yml has mod_pres_counter).
+        time.sleep(61)
     began = time.monotonic()
     world.plays(_move(name, there, here, others))
     record_property("machine", f"{old} to {new}")
