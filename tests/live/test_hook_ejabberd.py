@@ -494,6 +494,15 @@ async def install(server: Ejabberd, tmp_path: Path) -> None:
         "mod_moved_hook.beam",
         *(
             f"mod_moved_hook_{part}.beam"
-            for part in ("account", "divert", "held", "query", "roster", "tombstone", "watch")
+            for part in (
+                "account",
+                "divert",
+                "held",
+                "keep",
+                "query",
+                "roster",
+                "tombstone",
+                "watch",
+            )
         ),
     ]

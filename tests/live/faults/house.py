@@ -32,6 +32,7 @@ from tests.live.servers.base import (
     ServerSpec,
 )
 from tests.live.servers.differences import Kind
+from tests.live.vocabulary import parse_roster
 
 HOSTS = ("montague.example", "verona.example")
 CONTACTS_HOST, MOVERS_HOST = HOSTS
@@ -267,6 +268,18 @@ class Family:
         item = items.get(self.new)
         followed = item is not None and item.get("subscription") in ("from", "both")
         return followed, contact.requests(self.new) > 0
+
+    async def lets_in(self, contact: Contact) -> bool:
+        """Whether the way back of a contact who followed came, and once.
+
+        It is approved by itself, since both accounts are here; where nobody could be asked just
+        then it was shown first.
+        """
+        assert self.mover is not None
+        shown = self.answers("subscribe", contact)
+        entry = parse_roster(await self.mover.roster()).get(contact.jid)
+        approved = entry is not None and entry.subscription == "both"
+        return shown <= 1 and (shown == 1 or approved)
 
     def answers(self, kind: str, contact: Contact) -> int:
         """Presences of a type that the new account's last device got from a contact."""

@@ -102,8 +102,8 @@ async def _look(family: Family, contact: Contact, records: Sequence[MoveRecord])
     assert len(records) <= 1, story
     assert followed is any(record.state is MoveState.DONE for record in records), story
     assert contact.requests(family.new) == (0 if followed else 1), story
-    for kind in ("subscribed", "subscribe"):
-        assert family.answers(kind, contact) == (1 if followed else 0), story
+    assert family.answers("subscribed", contact) == (1 if followed else 0), story
+    assert not followed or await family.lets_in(contact), story
     assert notices(contact) <= followed, story
     return "followed" if followed else "pending"
 
