@@ -92,6 +92,8 @@ EFFECTS: Mapping[str, Sequence[str]] = {
     "write_entries": ["ask entries"],
     "entries_request": ["ask entries"],
     "write_hello": ["ask hello"],
+    "write_account": ["ask account"],
+    "write_keep": ["ask keep"],
     "statement_request": ["ask query get statement items"],
     "roster_request": ["ask query get roster"],
     "roster_remove": ["ask query set roster remove"],
