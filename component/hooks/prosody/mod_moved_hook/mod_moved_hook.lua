@@ -29,7 +29,6 @@ local watches = module:require "watch"(link, add_items, blocked, token);
 local tombstones = module:require "tombstone"(link);
 local keep = module:require "keep".keep;
 module:require "restrict"(link.is_component);
-local keep = module:require "keep".keep;
 local copying = module:require "copy";
 local beside = module:require "beside";
 
