@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from component.account.model import Identity, Piece
+from component.engine.acting import MeantWire
 from component.engine.belongings.read import look
 from component.engine.hook import Hook
 from component.engine.movers.accounts import Accounts
@@ -55,6 +56,8 @@ class AccountServer:
 
     def __init__(self) -> None:
         self.accounts: defaultdict[str, Account] = defaultdict(Account)
+        self.tokens: dict[str, str] = {}
+        """Which account has a name (hook protocol, section 13)."""
         self.before: Fault = lambda kind, payload: None
         """Instead of doing it."""
         self.after: Fault = lambda kind, payload: None
@@ -67,8 +70,9 @@ class AccountServer:
     @property
     def sides(self) -> tuple[Accounts, Hook]:
         """What the engine reaches it through."""
-        hook = Hook(self)
-        return Accounts(self, hook), hook
+        wire = MeantWire(self)
+        hook = Hook(wire)
+        return Accounts(wire, hook), hook
 
     async def things(self, user: str) -> list[Piece]:
         """What an account has, as it is read."""
@@ -79,12 +83,15 @@ class AccountServer:
         self, kind: Literal["get", "set"], to: str, payload: ET.Element, *, timeout: float
     ) -> ET.Element:
         """Answer a query, or take entries (section 12)."""
-        if payload.tag == tag(NS_HOOK, "entries"):
-            return self._entries(to, payload) if kind == "set" else self._chosen(to, payload)
+        token = self.tokens.setdefault(to, f"the first {to}")
+        if payload.get("account", token) != token:
+            raise RemoteError("item-not-found")
         if payload.tag == tag(NS_HOOK, "account"):
             reply = ET.Element("iq")
-            ET.SubElement(reply, payload.tag, {"token": f"the only {to}"})
+            ET.SubElement(reply, payload.tag, {"token": token})
             return reply
+        if payload.tag == tag(NS_HOOK, "entries"):
+            return self._entries(to, payload) if kind == "set" else self._chosen(to, payload)
         inner = payload[0]
         asked, type_ = inner[0], inner.get("type", "")
         fault = self.before(type_, asked)

@@ -13,6 +13,7 @@ from component.account.model import Piece
 from component.core import jids
 from component.core.belongings.model import ORDER, Job, JobState, Line, Pick, Result, Sort, Unread
 from component.core.belongings.report import NAMED, Report
+from component.core.conditions import Condition
 from component.core.journey.model import Journey, Kind, Problem, Refused
 from component.core.model import same_account
 from component.engine.acting import acting_for
@@ -26,7 +27,7 @@ from component.engine.movers.accounts import Accounts
 from component.engine.movers.orders import explained
 from component.engine.ports import Clock
 from component.store.errors import StoreError
-from component.xmpp.errors import LinkError
+from component.xmpp.errors import LinkError, RemoteError
 
 log = structlog.get_logger(__name__)
 
@@ -278,7 +279,7 @@ class Copies:
                 found = await self._store.get(job.id)
                 if found is not None and found.state in _AT_WORK:
                     with acting_for({found.owner: found.owner_account}):
-                        await self._work(found)
+                        await self._work_for_owner(found)
                 return
             except (LinkError, StoreError) as error:
                 log.warning("a copy waits", id=job.id, error=str(error))
@@ -286,6 +287,27 @@ class Copies:
                 log.exception("a copy failed; it is taken up again at the next start", id=job.id)
                 return
             await asyncio.sleep(self._retry_seconds)
+
+    async def _work_for_owner(self, job: Job) -> None:
+        """As :meth:`_work`; where the owner's account is gone the copy ends as it is."""
+        try:
+            await self._work(job)
+        except RemoteError as error:
+            if error.condition != Condition.ITEM_NOT_FOUND or await self._is_there(job):
+                raise
+            undoing = job.state is JobState.UNDOING
+            state = JobState.UNDONE if undoing else JobState.DONE
+            ended = replace(job, state=state, ended_at=self._clock.now())
+            await self._store.save(ended, expect=_AT_WORK)
+            log.warning("the account of a copy is gone", id=job.id, owner=job.owner)
+
+    async def _is_there(self, job: Job) -> bool:
+        try:
+            return same_account(job.owner_account, await self._accounts.account(job.owner))
+        except RemoteError as error:
+            if error.condition != Condition.ITEM_NOT_FOUND:
+                raise
+            return False
 
     async def _work(self, job: Job) -> None:
         """Bring a copy, or its undoing, to its end; raises LinkError and StoreError."""

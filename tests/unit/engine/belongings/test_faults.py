@@ -263,6 +263,31 @@ async def test_a_lost_stream_is_waited_for(house: House) -> None:
     assert found == dict.fromkeys(Sort, (Result.ADDED, None))
 
 
+async def test_the_next_owner_of_the_name_gets_nothing(house: House) -> None:
+    """The account goes while a copy is under way: it ends, and is no business of theirs."""
+    written: list[str] = []
+
+    def before(kind: str, payload: ET.Element) -> LinkError | None:
+        if kind == "set":
+            written.append(payload.tag)
+            house.server.tokens[ME] = "the next"
+        return None
+
+    house.server.before = before
+    seen = await house.copies.preview(ME, FromPieces(EVERYTHING, "file.xml"))
+    await house.copies.start(ME, seen.job.id)
+    await house.copies.done(seen.job.id)
+    assert len(written) == 1
+    assert not await house.copies.copies(ME)
+    for order in (house.copies.report, house.copies.undo):
+        with pytest.raises(Refused) as refused:
+            await order(ME, seen.job.id)
+        assert refused.value.problem is Problem.NOT_YOURS
+    job = await house.store.belongings.get(seen.job.id)
+    assert job is not None
+    assert job.state is JobState.DONE
+
+
 async def test_what_was_changed_since_stays(house: House) -> None:
     report = await house.copy(EVERYTHING)
     account = house.server.accounts[ME]
