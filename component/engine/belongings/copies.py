@@ -95,10 +95,11 @@ class Copies:
     async def preview(self, asker: str, source: Source) -> Report:
         """See :class:`CopyOrders`."""
         pieces: Iterable[Piece]
+        known: str | None = None
         unread: Sequence[Unread] = ()
         if isinstance(source, FromMove):
             journey = await self._proven(asker, source.journey)
-            owner, name = journey.new, journey.old
+            owner, name, known = journey.new, journey.old, journey.new_account
             with explained(), acting_for(journey.accounts):
                 reading = await look(self._accounts, journey.old)
             pieces, unread = reading.pieces, reading.unread
@@ -116,7 +117,7 @@ class Copies:
                 False,
                 None,
                 self._clock.now(),
-                owner_account=await self._accounts.account(owner),
+                owner_account=known or await self._accounts.account(owner),
                 asker_account=await self._accounts.account(asker),
             )
             with acting_for({owner: job.owner_account}):

@@ -6,11 +6,12 @@ The authority of an order is its ``asker``: a draft obeys its owner, nobody else
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey import stages
 from component.core.journey.model import (
     Access,
@@ -33,6 +34,7 @@ from component.engine.movers.orders import Given, explained
 from component.engine.movers.ports import JourneyStore
 from component.engine.movers.proofs import Proofs
 from component.engine.ports import Clock, Teller
+from component.xmpp.errors import RemoteError
 
 
 class Desk:
@@ -62,8 +64,9 @@ class Desk:
         self._starting = asyncio.Lock()
         """Held from the checks to the start, so that of two drafts of one account one starts."""
         self._proofs = Proofs()
-        self._proven: set[int] = set()
-        """Drafts between two accounts of which the asker has shown that both are theirs."""
+        self._proven: dict[int, Mapping[str, str | None]] = {}
+        """Drafts between two accounts of which the asker has shown that both are theirs, and which
+        accounts those were."""
         self.drafts = Drafts(accounts, store, clock, settings, hosts, handovers)
 
     async def prepare_away(self, asker: str, new: str) -> Preflight:
@@ -109,7 +112,7 @@ class Desk:
 
     async def _examine(self, draft: Journey) -> Preflight:
         contacts = await self._store.contacts(draft.id)
-        return await self.drafts.examine(draft, contacts, proven=draft.id in self._proven)
+        return await self.drafts.examine(draft, contacts, proven=self._is_proven(draft))
 
     async def send_code(self, asker: str, journey: int) -> None:
         """See :class:`DraftOrders`."""
@@ -126,7 +129,7 @@ class Desk:
         async with self._on_draft(asker, journey, Kind.BOTH) as draft:
             self._proofs.use(journey, code, self._clock.tick())
             found = await self.drafts.fill(draft)
-            self._proven.add(journey)
+            self._proven[journey] = draft.accounts
             return found
 
     async def start(self, asker: str, journey: int) -> Journey:
@@ -139,7 +142,7 @@ class Desk:
                 raise Refused(Problem.CHECKS_FAILED, checks=failed)
             chosen = replace(draft, access=draft.access or found.suggested)
             begun = await self._begin(chosen, found.contacts)
-            self._proven.discard(journey)
+            self._proven.pop(journey, None)
             return begun
 
     async def both_proven(self, asker: str, id: int) -> Journey:
@@ -158,6 +161,9 @@ class Desk:
             account = await self._accounts.account(asker) if theirs else None
         if not theirs or not same_account(journey.accounts[asker], account):
             raise Refused(Problem.NOT_YOURS, id=str(id))
+        for jid, known in journey.accounts.items():
+            if known is not None and known != await self._account(jid):
+                raise Refused(Problem.OTHER_OWNER, jid=jid)
         if journey.kind is not Kind.BOTH or journey.state in _TAKEN_BACK:
             raise Refused(Problem.WRONG_STATE, state=journey.state.value)
         if until is None:
@@ -166,9 +172,21 @@ class Desk:
             raise Refused(Problem.TOO_LATE, until=until.isoformat())
         return journey
 
+    async def _account(self, jid: str) -> str | None:
+        with explained():
+            try:
+                return await self._accounts.account(jid)
+            except RemoteError as error:
+                if error.condition != Condition.ITEM_NOT_FOUND:
+                    raise
+                return None
+
     def _need_proof(self, draft: Journey) -> None:
-        if draft.kind is Kind.BOTH and draft.id not in self._proven:
+        if draft.kind is Kind.BOTH and not self._is_proven(draft):
             raise Refused(Problem.CODE_EXPIRED)
+
+    def _is_proven(self, draft: Journey) -> bool:
+        return self._proven.get(draft.id) == draft.accounts
 
     @asynccontextmanager
     async def _on_draft(
@@ -178,7 +196,9 @@ class Desk:
         with explained():
             draft = await self._draft(asker, id, kind)
             if NOBODYS in draft.accounts.values():
-                # It may have been made by now; that it is the asker's is still to be shown.
+                # It may have been made by now; that it is the asker's is still to be shown, by a
+                # code that this account was sent.
+                self._proofs.forget(id)
                 draft = await self.drafts.look_again(draft)
             with acting_for(draft.accounts):
                 yield draft

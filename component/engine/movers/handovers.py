@@ -124,7 +124,8 @@ class Handovers:
                 continue
             side = self.offers if journey.kind is Kind.AWAY else self.arrivals
             try:
-                await side.withdraw(journey)
+                with acting_for(journey.accounts):
+                    await side.withdraw(journey)
                 gone.append(journey.id)
             except LinkLost:
                 raise

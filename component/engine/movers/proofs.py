@@ -64,6 +64,10 @@ class Proofs:
             limit = now - 3600
             self._sent = {k: times for k, times in self._sent.items() if times[-1] > limit}
 
+    def forget(self, journey: int) -> None:
+        """A code that was sent counts no more."""
+        self._codes.pop(journey, None)
+
     def use(self, journey: int, given: str | None, now: float) -> None:
         """Check a code; a right one is used up.
 

@@ -229,6 +229,9 @@ class Run:
                 if self._fresh:
                     self._fresh = False
                     self._worked = True
+                    # Before a word is said: a name may have got another owner while we were away.
+                    if await self._changed_hands():
+                        continue
                     await self.box.rewatch(self.book.journey.new)
                     await self.box.rewatch(self.book.journey.old)
                     self._look_at = 0.0
@@ -260,13 +263,12 @@ class Run:
             return False
         if await self._goes_on_alone():
             return True
+        if await self._changed_hands():
+            return True
         missing = None
         for jid, account in self.book.journey.accounts.items():
-            now = account if account is None else await self._account_now(jid)
-            if account not in (None, NOBODYS, now) and now is not None:
-                await self.lost(jid, now)
-                return True
-            missing = jid if account is not None and now is None else missing
+            if account is not None and await self._account_now(jid) is None:
+                missing = jid
         if await self.become(Word.PAUSE, error.condition):
             await self.voice.end()
             return True
@@ -284,6 +286,17 @@ class Run:
         self._look_at = 0.0
         return True
 
+    async def _changed_hands(self) -> bool:
+        """Whether somebody else has the name of an account of the journey: then it ends."""
+        for jid, account in self.book.journey.accounts.items():
+            if account in (None, NOBODYS):
+                continue
+            now = await self._account_now(jid)
+            if now not in (None, account):
+                await self.lost(jid, now)
+                return True
+        return False
+
     async def _account_now(self, jid: str) -> str | None:
         try:
             return await self.box.accounts.account(jid)
@@ -300,10 +313,12 @@ class Run:
         :param now: the token of the account that has the name by now; None: nobody has it.
         """
         journey = self.book.journey
+        # A new account that is still here takes back what nobody has answered.
+        over = jid == journey.new or journey.kind is Kind.AWAY
         closed = [
             replace(contact, state=ContactState.GIVEN_UP, due_at=None, error=Condition.GONE.value)
             for contact in self.book
-            if contact.state in machine.OPEN
+            if over and contact.state in machine.OPEN
         ]
         if not await self.become(Word.LOST, Condition.GONE, contacts=closed):
             for contact in closed:

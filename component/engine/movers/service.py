@@ -212,6 +212,10 @@ class Movers:
                 try:
                     await work()
                     return
+                except RemoteError as error:
+                    log.warning("not done for an old account", what=what, error=str(error))
+                    if error.type != "wait":
+                        return
                 except (LinkError, StoreError) as error:
                     log.warning("not done yet for old accounts", what=what, error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)

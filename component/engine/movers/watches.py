@@ -14,6 +14,7 @@ from component.core.journey import contacts as machine
 from component.core.journey import stages
 from component.core.journey.model import Journey, JourneyContact, JourneyState
 from component.core.journey.told import RETIRED
+from component.core.model import RosterItem
 from component.engine.acting import acting_for
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.backwards import to_withdraw
@@ -119,18 +120,35 @@ class Watches:
         for run in self._runs_of(user):
             known = [jid for jid in pending if run.approves(user, jid)]
             for start in range(0, len(known), SEND_MAX):
-                part = known[start : start + SEND_MAX]
-                now = {item.jid: item for item in await self._accounts.approve(user, part)}
-                for jid in part:
-                    await run.found(jid, now.get(jid))
+                now = await self._approve(user, known[start : start + SEND_MAX])
+                for jid, item in now.items():
+                    await run.found(jid, item)
             if known:
                 log.info("ways back caught up", user=user, contacts=len(known))
         known = await self._others.pending(user, pending)
         for start in range(0, len(known), SEND_MAX):
-            part = known[start : start + SEND_MAX]
-            now = {item.jid: item for item in await self._accounts.approve(user, part)}
-            for jid in part:
-                await self._others.approved(user, jid, now.get(jid))
+            now = await self._approve(user, known[start : start + SEND_MAX])
+            for jid, item in now.items():
+                await self._others.approved(user, jid, item)
+
+    async def _approve(self, user: str, senders: list[str]) -> dict[str, RosterItem | None]:
+        """Grant these; one whom the user blocks by now keeps none of the others.
+
+        :returns: of those who were granted, the entries as they are now.
+        """
+        try:
+            now = {item.jid: item for item in await self._accounts.approve(user, senders)}
+            return {jid: now.get(jid) for jid in senders}
+        except RemoteError as error:
+            if error.condition != Condition.NOT_ACCEPTABLE:
+                raise
+        if len(senders) == 1:
+            log.info("a way back is not approved", user=user, contact=senders[0])
+            return {}
+        granted: dict[str, RosterItem | None] = {}
+        for sender in senders:
+            granted |= await self._approve(user, [sender])
+        return granted
 
     async def _keep_anew(self, old: str, journey: Journey | None) -> None:
         """Have the hook know who may follow an old account yet that is deleted."""
@@ -181,7 +199,15 @@ class Watches:
         )
         for start in range(0, len(waiting), _AT_ONCE):
             part = waiting[start : start + _AT_ONCE]
-            await asyncio.gather(*(self.renew(user) for user in part))
+            results = await asyncio.gather(
+                *(self.renew(user) for user in part), return_exceptions=True
+            )
+            for user, result in zip(part, results, strict=True):
+                if isinstance(result, RemoteError):
+                    # One whom the server refuses keeps none of the others.
+                    log.warning("an account cannot be watched", user=user, error=str(result))
+                elif isinstance(result, BaseException):
+                    raise result
 
     async def leaves_address(self, old: str) -> Journey | None:
         """The move whose new address is told to those who write to this account, if any."""

@@ -48,9 +48,10 @@ def test_a_move_under_way_ends(tmp_path: Path, name: str) -> None:
             ended = await stage.until_state(journey.id, S.CANCELLED)
             await stage.ended(journey.id)
             assert ended.detail == Condition.GONE
-            assert {c.state for c in (await stage.contacts(journey.id)).values()} == {
-                ContactState.GIVEN_UP
-            }
+            # A new account that is still here takes back what nobody has answered.
+            left = ContactState.RESTORED if name == OLD else ContactState.GIVEN_UP
+            assert {c.state for c in (await stage.contacts(journey.id)).values()} == {left}
+            assert not [item for item in stage.server.rosters[NEW].values() if item.ask]
             assert stage.server.rosters[name] == {}
             assert name not in stage.server.nodes
             assert name not in stage.server.watches
@@ -180,5 +181,72 @@ def test_an_address_that_is_made_meanwhile_may_be_moved_to(tmp_path: Path) -> No
             await stage.desk.prove(OLD, id, stage.messages.of(CodeSent)[-1].code)
             await stage.desk.start(OLD, id)
             assert (await stage.ended(id)).state is S.DONE
+
+    play(main())
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_proof_is_good_for_the_account_that_got_the_code(tmp_path: Path, heard: bool) -> None:
+    """Who has the name next has shown nothing, whether or not the hook told of the deletion."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(NURSE)
+            id = (await stage.desk.prepare_away(OLD, NEW)).journey.id
+            await stage.desk.send_code(OLD, id)
+            code = stage.messages.of(CodeSent)[-1].code
+            await stage.desk.prove(OLD, id, code)
+            token = stage.server.remove(NEW)
+            if heard:
+                await stage.movers.deleted(NEW, token)
+            stage.server.add(NEW)
+            wanted = Problem.CODE_EXPIRED if heard else Problem.CHECKS_FAILED
+            assert await problem_of(stage.desk.start(OLD, id)) is wanted
+            if heard:  # nor does the code that the one before was sent
+                assert await problem_of(stage.desk.prove(OLD, id, code)) is Problem.CODE_EXPIRED
+            assert stage.server.rosters[NEW] == {}
+            assert not stage.server.nodes
+
+    play(main())
+
+
+@pytest.mark.parametrize("heard", [True, False])
+@NAMES
+def test_nothing_is_copied_for_or_from_the_next_owner(
+    tmp_path: Path, name: str, heard: bool
+) -> None:
+    """Ordered by the other account of the move, whose owner is the same."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(NURSE)
+            journey = await stage.begin()
+            await stage.ended(journey.id)
+            token = next_owner(stage, name)
+            if heard:
+                await stage.movers.deleted(name, token, stage.server.token(name))
+            asker = NEW if name == OLD else OLD
+            order = stage.copies.preview(asker, FromMove(journey.id))
+            assert await problem_of(order) is Problem.OTHER_OWNER
+            assert stage.server.rosters[name] == {}
+
+    play(main())
+
+
+def test_the_next_owner_is_not_told_how_it_ended(tmp_path: Path) -> None:
+    """The component stops before it has said so, and the name changes hands meanwhile."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(NURSE, manner=Manner.SILENT)
+            journey = await stage.begin()
+            await stage.until_state(journey.id, S.SETTLING)
+            await stage.crash()
+            next_owner(stage, OLD)
+            told = len(stage.messages.told)
+            await stage.restart()
+            await stage.until_state(journey.id, S.CANCELLED)
+            await stage.ended(journey.id)
+            assert {to for to, *_ in stage.messages.told[told:]} <= {NEW}
 
     play(main())
