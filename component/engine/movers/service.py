@@ -218,6 +218,9 @@ class Movers:
                         return
                 except (LinkError, StoreError) as error:
                     log.warning("not done yet for old accounts", what=what, error=str(error))
+                me = asyncio.current_task()
+                if me is not None and me.cancelling():
+                    return  # the store has made an error of it: it is not said twice
                 await asyncio.sleep(RETRY_SECONDS)
 
         task = asyncio.create_task(do(), name=what)

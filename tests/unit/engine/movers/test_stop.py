@@ -10,6 +10,7 @@ import pytest
 from component.core.journey.model import JourneyState
 from component.engine.movers import runs
 from component.engine.movers.watches import Watches
+from component.store.errors import StoreError
 from sim.fast_loop import play
 from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import OLD, opened
@@ -72,3 +73,24 @@ def test_a_move_is_handed_over_while_a_way_back_waits(
             assert (await stage.stored(journey.id)).state is left
 
     play(main())
+
+
+async def test_a_cancellation_that_the_store_makes_an_error_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not tried again then, for nobody cancels it a second time."""
+    begun = asyncio.Event()
+
+    async def reads() -> None:
+        begun.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            raise StoreError("the read was cut off") from None
+
+    async with opened(tmp_path) as stage:
+        monkeypatch.setattr(stage.movers.watches, "renew_all", reads)
+        stage.movers.renew_watches()
+        await begun.wait()
+        async with asyncio.timeout(5):
+            await stage.movers.stop()
