@@ -192,17 +192,8 @@ class Movers:
         if not self._up.is_set():
             return
 
-        async def renew() -> None:
-            while True:
-                try:
-                    await self.watches.renew_all()
-                    return
-                except (LinkError, StoreError) as error:
-                    log.warning("old accounts are not watched yet", error=str(error))
-                await asyncio.sleep(RETRY_SECONDS)
-
         self._stop_renewing()
-        self._in_background(renew, "watches")
+        self._in_background(self.watches.renew_all, "watches")
 
     def _in_background(self, work: Callable[[], Awaitable[None]], what: str) -> None:
         """Do something for old accounts that may fail, until the stream is lost."""
