@@ -52,7 +52,7 @@ def test_who_has_moved_on_is_told_there(tmp_path: Path, heard: bool) -> None:
             await followed(stage)
             if heard:
                 stage.movers.on_followed(OLD, ANNA, ANNA2)
-            await stage.until_state(journey.id, S.DONE)
+            await stage.ended(journey.id)
             contacts = await stage.contacts(journey.id)
             assert contacts[ANNA2].state is ContactState.MUTUAL
             assert contacts[ANNA2].name == "anna"
@@ -71,7 +71,7 @@ def test_nobody_is_told_under_another_address_whom_the_mover_left_out(tmp_path: 
             journey = await stage.begin(choose=[BEN])
             await followed(stage)
             stage.movers.on_followed(OLD, ANNA, ANNA2)
-            await stage.until_state(journey.id, S.DONE)
+            await stage.ended(journey.id)
             assert ANNA2 not in await stage.contacts(journey.id)
             assert {told.to for told in stage.server.told} == {BEN}
 
@@ -84,7 +84,7 @@ def test_what_was_taken_back_does_not_count(tmp_path: Path) -> None:
             stage.people(ANNA)
             journey = await stage.begin()
             await followed(stage, undone=True)
-            await stage.until_state(journey.id, S.DONE)
+            await stage.ended(journey.id)
             assert set(await stage.contacts(journey.id)) == {ANNA}
 
     play(main())
@@ -97,7 +97,7 @@ def test_whom_the_new_account_has_followed_is_not_asked_again(tmp_path: Path) ->
             journey = await stage.begin()
             await stage.until(lambda: bool(stage.server.told))
             await followed(stage, by=NEW)
-            await stage.until_state(journey.id, S.DONE)
+            await stage.ended(journey.id)
             contacts = await stage.contacts(journey.id)
             assert contacts[ANNA2].state is ContactState.MUTUAL
             assert contacts[ANNA2].before is None, "an undo takes it away again"
@@ -146,7 +146,7 @@ def test_the_new_account_goes_on_alone(tmp_path: Path) -> None:
             assert refused.value.problem is Problem.OLD_IS_GONE
             assert (await stage.stored(journey.id)).state is S.SETTLING
             stage.server.world.answer(BEN, Manner.ACCEPTS)
-            await stage.until_state(journey.id, S.DONE)
+            await stage.ended(journey.id)
             assert stage.messages.of(AllFollowed)
             assert not stage.server.world.trouble
 
@@ -184,7 +184,7 @@ def test_a_move_away_whose_account_is_deleted_keeps_its_tombstone(tmp_path: Path
             told = len(stage.messages.told)
             stage.server.delete(OLD)
             stage.later(hours=2)
-            await stage.until_state(journey.id, S.DONE)
+            await stage.ended(journey.id)
             assert len(stage.messages.told) == told, "whoever has the name now is told nothing"
             found = await stage.store.journeys.successor(OLD)
             assert found is not None
@@ -201,7 +201,7 @@ def test_requests_without_an_answer_are_named(tmp_path: Path) -> None:
             empty = RosterItem("nobody@d1.example", Subscription.NONE)
             stage.server.rosters[OLD] |= {asked.jid: asked, empty.jid: empty}
             journey = await stage.begin()
-            await stage.until_state(journey.id, S.DONE)
+            await stage.ended(journey.id)
             (ended,) = stage.messages.of(AllFollowed)
             assert ended.progress.unanswered == (BEN,)
             assert set(stage.server.rosters[NEW]) == {ANNA}
