@@ -74,6 +74,15 @@ class Hook:
             raise HookMissing(f"{user}: the server did not say which account this is")
         return token
 
+    async def account_now(self, user: str) -> str | None:
+        """As :meth:`account`; None where nobody has the name.  Raises RemoteError otherwise."""
+        try:
+            return await self.account(user)
+        except RemoteError as error:
+            if error.condition != Condition.ITEM_NOT_FOUND:
+                raise
+            return None
+
     async def statement(self, contact: str, old: str, *, timeout: float) -> ItemsRead | ErrorRead:
         """Read the moved statement of ``old`` as ``contact`` (XEP-0283 4.3).
 

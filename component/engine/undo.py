@@ -415,12 +415,7 @@ class ContactUndo:
 
     async def _account(self, jid: str) -> str | None:
         with explained():
-            try:
-                return await self._hook.account(jid)
-            except RemoteError as error:
-                if error.condition != Condition.ITEM_NOT_FOUND:
-                    raise
-                return None
+            return await self._hook.account_now(jid)
 
     async def _take_back(
         self, record: MoveRecord, audit: Sequence[AuditRecord]

@@ -303,12 +303,8 @@ class Copies:
             log.warning("the account of a copy is gone", id=job.id, owner=job.owner)
 
     async def _is_there(self, job: Job) -> bool:
-        try:
-            return same_account(job.owner_account, await self._accounts.account(job.owner))
-        except RemoteError as error:
-            if error.condition != Condition.ITEM_NOT_FOUND:
-                raise
-            return False
+        now = await self._accounts.account_now(job.owner)
+        return now is not None and same_account(job.owner_account, now)
 
     async def _work(self, job: Job) -> None:
         """Bring a copy, or its undoing, to its end; raises LinkError and StoreError."""

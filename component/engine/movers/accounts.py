@@ -61,6 +61,10 @@ class Accounts(Asking):
         """The token of the account that has this name now (hook protocol, section 13)."""
         return await self._hook.account(user)
 
+    async def account_now(self, user: str) -> str | None:
+        """The same; None where nobody has the name."""
+        return await self._hook.account_now(user)
+
     # Rosters ------------------------------------------------------------------------------------
 
     async def trouble(self, user: str) -> str | None:

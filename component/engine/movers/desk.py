@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from component.core import jids
-from component.core.conditions import Condition
 from component.core.journey import stages
 from component.core.journey.model import (
     Access,
@@ -34,7 +33,6 @@ from component.engine.movers.orders import Given, explained
 from component.engine.movers.ports import JourneyStore
 from component.engine.movers.proofs import Proofs
 from component.engine.ports import Clock, Teller
-from component.xmpp.errors import RemoteError
 
 
 class Desk:
@@ -162,7 +160,9 @@ class Desk:
         if not theirs or not same_account(journey.accounts[asker], account):
             raise Refused(Problem.NOT_YOURS, id=str(id))
         for jid, known in journey.accounts.items():
-            if known is not None and known != await self._account(jid):
+            with explained():
+                now = known if known is None else await self._accounts.account_now(jid)
+            if known != now:
                 raise Refused(Problem.OTHER_OWNER, jid=jid)
         if journey.kind is not Kind.BOTH or journey.state in _TAKEN_BACK:
             raise Refused(Problem.WRONG_STATE, state=journey.state.value)
@@ -171,15 +171,6 @@ class Desk:
         elif until < self._clock.now():
             raise Refused(Problem.TOO_LATE, until=until.isoformat())
         return journey
-
-    async def _account(self, jid: str) -> str | None:
-        with explained():
-            try:
-                return await self._accounts.account(jid)
-            except RemoteError as error:
-                if error.condition != Condition.ITEM_NOT_FOUND:
-                    raise
-                return None
 
     def _need_proof(self, draft: Journey) -> None:
         if draft.kind is Kind.BOTH and not self._is_proven(draft):

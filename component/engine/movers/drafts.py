@@ -127,12 +127,7 @@ class Drafts:
         """Whose name it is; one that is nobody's is not to become the mover's by and by."""
         if not self.serves(jid):
             return None
-        try:
-            return await self._accounts.account(jid)
-        except RemoteError as error:
-            if error.condition != Condition.ITEM_NOT_FOUND:
-                raise
-            return NOBODYS  # the checks say so
+        return await self._accounts.account_now(jid) or NOBODYS  # the checks say so
 
     async def _brought(self, old: str, new: str) -> Brought:
         """What the old account, elsewhere, hands over.  Raises Refused where that is nothing."""

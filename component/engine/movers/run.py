@@ -267,7 +267,7 @@ class Run:
             return True
         missing = None
         for jid, account in self.book.journey.accounts.items():
-            if account is not None and await self._account_now(jid) is None:
+            if account is not None and await self.box.accounts.account_now(jid) is None:
                 missing = jid
         if await self.become(Word.PAUSE, error.condition):
             await self.voice.end()
@@ -291,19 +291,11 @@ class Run:
         for jid, account in self.book.journey.accounts.items():
             if account in (None, NOBODYS):
                 continue
-            now = await self._account_now(jid)
+            now = await self.box.accounts.account_now(jid)
             if now not in (None, account):
                 await self.lost(jid, now)
                 return True
         return False
-
-    async def _account_now(self, jid: str) -> str | None:
-        try:
-            return await self.box.accounts.account(jid)
-        except RemoteError as error:
-            if error.condition != Condition.ITEM_NOT_FOUND:
-                raise
-            return None
 
     async def lost(self, jid: str, now: str | None) -> None:
         """One of its accounts is gone for good: the journey ends as it is.

@@ -491,13 +491,9 @@ class Movers:
         for jid, account in journey.accounts.items():
             if account in (None, NOBODYS):
                 continue
-            try:
-                now = await self._accounts.account(jid)
-            except RemoteError as error:
-                if error.condition != Condition.ITEM_NOT_FOUND:
-                    raise
-                continue  # its server would have said if it were gone for good
-            if now != account:
+            now = await self._accounts.account_now(jid)
+            # Its server would have said if it were gone for good.
+            if now not in (None, account):
                 await self.deleted(jid, account, now)
 
     # Settings, and changes made for the asker as somebody's contact ------------------------------
