@@ -41,6 +41,8 @@ class Daemon:
     """Whether ``python -m component`` is started, as whoever measures must have it.  The tests'
     conftest sets it to false for all: then the nursery forks what runs the same command, unless
     ``code`` is elsewhere."""
+    module = COMMAND
+    """What ``start`` runs, where the nursery forks it."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Mapping[str, object]]) -> None:
         self.folder = folder
@@ -103,7 +105,7 @@ class Daemon:
             await self.log_says("ready", READY_TIMEOUT)
 
     async def _spawn(self) -> Child:
-        return await self._child("run", output=self.log_path, code=self.code)
+        return await self._child("run", output=self.log_path, code=self.code, module=self.module)
 
     async def _child(
         self, *arguments: str, output: Path, code: Path = ROOT, module: str = COMMAND

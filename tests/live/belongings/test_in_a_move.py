@@ -13,6 +13,8 @@ from tests.live.account.furniture import BLOCKED, EVERYTHING, PROFILE, PUBLISHED
 from tests.live.account.owner import furnish, seen
 from tests.live.account.test_exchange import plain
 from tests.live.client import Received
+from tests.live.crash.daemon import dying
+from tests.live.crash.points import Target
 from tests.live.movers.cast import Cast, compare
 from tests.live.movers.conftest import WorldFor
 from tests.live.movers.guides import GUIDES
@@ -46,14 +48,6 @@ async def furnished(stage: Juliet) -> list[Piece]:
     known = [Contact(f"k{n:03}@mantua.example", f"Nr. {n} 🌹", ("Ä",)) for n in range(KNOWN)]
     await furnish(stage.old.device, [*THINGS, *known])
     return plain(in_order(THINGS))
-
-
-async def until_known(person: Person, count: int) -> None:
-    """Wait until so many contacts have arrived; each arrival is pushed."""
-    async with asyncio.timeout(WAIT):
-        while len(await person.roster()) < count:
-            person.news.clear()
-            await person.news.wait()
 
 
 async def check(stage: Juliet, coming: list[Piece]) -> None:
@@ -122,17 +116,23 @@ async def test_who_is_blocked_after_the_draft_hears_nothing(
 
 
 @kinds(NEWER_PROSODY, "ejabberd-24.12")
-@pytest.mark.parametrize("contacts", [pytest.param(1, marks=pytest.mark.full), 150])
-async def test_killed_while_things_come(kind: Kind, world_for: WorldFor, contacts: int) -> None:
+@pytest.mark.parametrize(
+    "target",
+    [
+        Target("after ask entries"),
+        pytest.param(Target("before commit copy_things", 3), marks=pytest.mark.full),
+    ],
+)
+async def test_killed_while_things_come(kind: Kind, world_for: WorldFor, target: Target) -> None:
     world = await world_for(kind, names=NAMES)
     async with Cast(world) as cast:
         stage = await enter_juliet(world, cast)
         coming = await furnished(stage)
-        order = asyncio.create_task(begin_her(stage))
-        await until_known(stage.new, contacts)
-        await stage.home.running_daemon.kill()
-        order.cancel()  # its last word may have died with the component
-        await asyncio.wait({order})
+        async with dying(stage.home.running_daemon, target):
+            order = asyncio.create_task(begin_her(stage))
+            await stage.home.running_daemon.wait(WAIT)
+            order.cancel()  # its last word may have died with the component
+            await asyncio.wait({order})
         assert not stage.friar.notifications
         await stage.home.running_daemon.start()
         async with stage.home.orders.watch() as watch:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.live.crash.points import FAIL, TRACE, Target
 from tests.live.daemon import Daemon, DaemonError
 from tests.live.nursery import Forked
-from tests.live.servers.process import Child
 
 _MODULE = "tests.live.crash.component"
 
@@ -16,15 +17,13 @@ class CrashDaemon(Daemon):
     """A component that dies where it is told to; always forked, since it starts so often."""
 
     own_process = False
+    module = _MODULE
 
     def __init__(self, folder: Path) -> None:
         self.trace = folder / "points"
         self.earlier: list[str] = []
         """Points that were reached before the last :meth:`begin`, in order."""
         super().__init__(folder, {})
-
-    async def _spawn(self) -> Child:
-        return await self._child("run", output=self.log_path, module=_MODULE)
 
     async def begin(self, target: Target | None = None) -> bool:
         """Start, to die at ``target``; False where it died before it was ready.
@@ -69,3 +68,17 @@ class CrashDaemon(Daemon):
     @property
     def _lines(self) -> list[str]:
         return self.trace.read_text().splitlines() if self.trace.exists() else []
+
+
+@asynccontextmanager
+async def dying(daemon: Daemon, target: Target) -> AsyncIterator[None]:
+    """Start a running component anew, to die at ``target``; whoever starts it afterwards has it as
+    it was."""
+    await daemon.stop()
+    daemon.module, daemon.environment = _MODULE, {FAIL: str(target)}
+    try:
+        await daemon.start()
+        yield
+    finally:
+        del daemon.module
+        daemon.environment = {}

@@ -13,7 +13,9 @@ from component.engine.belongings import asks
 from tests.full import FULL
 from tests.live.account.owner import furnish, must
 from tests.live.account.test_exchange import plain
-from tests.live.belongings.test_in_a_move import THINGS, things_of, until_known
+from tests.live.belongings.test_in_a_move import THINGS, things_of
+from tests.live.crash.daemon import dying
+from tests.live.crash.points import Target
 from tests.live.handover.conftest import PAIRS
 from tests.live.movers.bots import Bots
 from tests.live.movers.cast import Cast
@@ -178,14 +180,12 @@ async def test_the_new_component_is_killed_while_things_come(
     async with Cast(world) as cast:
         juliet = await enter(world, cast)
         await juliet.leave()
-        order = asyncio.create_task(juliet.arrive())
-        await until_known(juliet.new, 1)
-        await juliet.home.running_daemon.kill()
-        order.cancel()  # its last word may have died with the component
-        await asyncio.wait({order})
-        # On a quick machine all has come by then; nobody is told before.
-        known = [jid for jid in await juliet.new.roster() if jid.startswith("k")]
-        assert len(known) == KNOWN or not juliet.bots.notifications
+        async with dying(juliet.home.running_daemon, Target("after ask entries")):
+            order = asyncio.create_task(juliet.arrive())
+            await juliet.home.running_daemon.wait(PATIENCE)
+            order.cancel()  # its last word may have died with the component
+            await asyncio.wait({order})
+        assert not juliet.bots.notifications
         await juliet.home.running_daemon.start()
         await juliet.finish()
         await juliet.check()
