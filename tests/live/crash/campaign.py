@@ -40,12 +40,15 @@ SCENES: Mapping[str, Callable[[Theatre], Scene]] = {
         moving.Stopping,
         moving.TakingBack,
         elsewhere.Leaving,
+        elsewhere.Withdrawing,
         elsewhere.Arriving,
         handing.Fetched,
         elsewhere.Afterwards,
     )
 }
-_SLOW = frozenset({"Forgotten", "Half", "Leaving", "Arriving", "Fetched", "Afterwards"})
+_SLOW = frozenset(
+    {"Forgotten", "Half", "Leaving", "Withdrawing", "Arriving", "Fetched", "Afterwards"}
+)
 """Left to the points that nothing else reaches."""
 _EACH = 4
 """Scenes that a point is looked for in."""

@@ -63,6 +63,34 @@ class Leaving(Journey):
             assert len(self.old.heard(notice, sender=COMPONENT_HOST)) <= 1, self.story()
 
 
+class Withdrawing(Leaving):
+    """Away, until an admin withdraws what all users here have left: the server stops to have us."""
+
+    @property
+    def acts(self) -> Sequence[Act]:
+        """See :class:`Scene`."""
+        return [self.begin, self.settling, self.withdraw, self.withdrawn]
+
+    async def enter(self) -> None:
+        """See :class:`Scene`; the order is for everybody, so nobody else is in the journal."""
+        self.theatre.forget_journal()
+        await super().enter()
+
+    async def withdraw(self) -> None:
+        """Until nothing is left."""
+
+        async def nothing_left() -> bool:
+            return not (await self.theatre.house.orders.order("withdraw-all"))["left"]
+
+        await until(nothing_left, "nothing is left", SEEN, self.story)
+
+    async def check(self) -> None:
+        """See :class:`Scene`: it is as it was; whoever was told may be told anew after a death."""
+        await super().check()
+        assert await self.state() == "cancelled", self.story()
+        assert self.old.heard("stops looking after moves", sender=COMPONENT_HOST), self.story()
+
+
 class Arriving(Journey):
     """From a server that knows nothing of us, with the list pasted; then undone."""
 

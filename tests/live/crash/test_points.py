@@ -26,11 +26,12 @@ from tests.live.crash.campaign import (
     campaign,
     lacking,
     points_of,
+    survey,
     trials,
 )
 from tests.live.crash.points import Target
 from tests.live.crash.theatre import Theatre
-from tests.live.servers.differences import Kind
+from tests.live.servers.differences import KINDS, Kind
 
 TIMES = int(os.environ.get("XMPP_MOVED_TIMES", "20"))
 SEED = int(os.environ.get("XMPP_MOVED_SEED", "1"))
@@ -195,6 +196,13 @@ def missing(reached: Reached) -> list[str]:
         for point in (f"before {name}", f"after {name}")
         if point not in points
     ]
+
+
+@pytest.mark.parametrize("kind", [KINDS["prosody-0.12"]], indirect=True, ids=["prosody-0.12"])
+async def test_scenes_come_by_every_point(kind: Kind, tmp_path: Path) -> None:
+    """Whoever adds a commit or an effect adds a scene that reaches it."""
+    async with Theatre(kind, tmp_path).running() as theatre:
+        assert not missing(await survey(theatre))
 
 
 async def test_six_points(kind: Kind, tmp_path: Path) -> None:

@@ -136,8 +136,12 @@ class Theatre:
         """Forget old scenes now and then: lists of everything are to stay short."""
         self._plays += 1
         if self._plays % RENEW == 0:
-            for path in self.daemon.folder.glob("moved.db*"):
-                path.unlink()
+            self.forget_journal()
+
+    def forget_journal(self) -> None:
+        """Remove it; no component runs."""
+        for path in self.daemon.folder.glob("moved.db*"):
+            path.unlink()
 
     async def records(self, contact: str | None = None) -> Sequence[MoveRecord]:
         """The journal's records, the newest first."""
