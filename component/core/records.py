@@ -51,6 +51,8 @@ class VerdictRecord:
     """The send plan as JSON: recovery repeats it, which changes nothing twice."""
     old_account: str | None = None
     """The token of the old account, where it is on a served host."""
+    new_account: str | None = None
+    """The token of the new account, where both are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +126,16 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An old JID that was followed to a new one."""
+    """An old JID that was followed to a new one.
+
+    ``old_account`` and ``new_account`` are the tokens of then, where both are on served hosts.
+    """
 
     old: str
     new: str
     at: datetime
+    old_account: str | None = None
+    new_account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

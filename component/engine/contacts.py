@@ -15,8 +15,8 @@ from component.core import contact as core
 from component.core import jids
 from component.core.contact import Case, Event
 from component.core.limits import Declined, Followed, Gate, Repeats
-from component.core.model import NOBODYS, Divert, Reason
-from component.core.records import MoveState, Settlement, VerdictRecord
+from component.core.model import NOBODYS, Reason
+from component.core.records import Accepted, MoveState, Settlement, VerdictRecord
 from component.core.roster import Carry
 from component.core.statement import Answer, judge
 from component.engine import plans
@@ -64,7 +64,7 @@ def _told(outcome: codecs.Outcome) -> core.OutcomeTold:
     return core.OutcomeTold(outcome.taken, outcome.why, outcome.items)
 
 
-async def _nothing(divert: Divert) -> None:
+async def _nothing(move: Accepted) -> None:
     pass
 
 
@@ -112,7 +112,7 @@ class ContactSide:
         self._idle.set()
         self.unfinished = 0
         """Requests that ended without a record of it so far; recovery looks after them."""
-        self.on_taking: Callable[[Divert], Awaitable[None]] = _nothing
+        self.on_taking: Callable[[Accepted], Awaitable[None]] = _nothing
         """Awaited before a verdict to follow leaves."""
         self.on_followed: Callable[[str, str, str], None] = lambda contact, old, new: None
         """Told of each contact who was followed, once that is recorded."""
@@ -342,7 +342,9 @@ class ContactSide:
         objection = self._followed.object_to(divert.old, divert.new, now)
         earlier = None
         if objection is None and judge(answer, divert.new) is Reason.VERIFIED:
-            run.old_account = await self._old_account(divert)
+            run.old_account = await self._account(divert.old)
+            if run.old_account is not None:
+                run.new_account = await self._account(divert.new)
             try:
                 earlier = await self._restorer.earlier(divert)
             except StoreError as error:
@@ -350,15 +352,15 @@ class ContactSide:
                 return core.JournalFailed()
         return core.StatementAnswered(answer, objection, earlier)
 
-    async def _old_account(self, divert: Divert) -> str | None:
-        """Which account of ours moves, so that an undo gives nothing to a later owner of its name.
+    async def _account(self, jid: str) -> str | None:
+        """Which account of ours moves, so that nothing is given to a later owner of its name.
 
         :raises LinkLost: the stream was lost.
         """
-        if jids.domain(divert.old) not in self._hosts:
+        if jids.domain(jid) not in self._hosts:
             return None
         try:
-            return await self._hook.account(divert.old)
+            return await self._hook.account(jid)
         except LinkLost:
             raise
         except LinkError:
@@ -371,6 +373,7 @@ class ContactSide:
             evidence=effect.evidence,
             plan=plans.dump(effect.plan),
             old_account=run.old_account,
+            new_account=run.new_account,
         )
         try:
             kept = await run.decide(verdict)
@@ -378,7 +381,8 @@ class ContactSide:
             log.error("cannot journal a verdict", error=str(error))
             return core.JournalFailed()
         if kept:
-            await self.on_taking(run.case.divert)
+            old, new = run.case.divert.old, run.case.divert.new
+            await self.on_taking(Accepted(old, new, verdict.at, run.old_account, run.new_account))
         if run.epoch != self._epoch:
             raise LinkLost("the stream was lost while the verdict was journalled")
         return core.Journalled() if kept else core.JournalFailed()

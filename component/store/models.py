@@ -97,6 +97,7 @@ class Move(Base):
     holder: Mapped[str | None]
     account: Mapped[str | None]
     old_account: Mapped[str | None]
+    new_account: Mapped[str | None]
 
     __table_args__ = (
         UniqueConstraint("request_id", "instance", "contact"),

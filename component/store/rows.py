@@ -56,6 +56,7 @@ def _decision(record: VerdictRecord) -> dict[str, Any]:
         "plan": record.plan,
         "decided_at": as_utc(record.at),
         "old_account": record.old_account,
+        "new_account": record.new_account,
     }
 
 

@@ -444,7 +444,7 @@ class Store:
     async def accepted_since(self, since: datetime) -> list[Accepted]:
         """Moves verified, followed and not undone, by when they were settled, oldest first."""
         wanted = (
-            select(Move.old, Move.new, Move.settled_at)
+            select(Move.old, Move.new, Move.settled_at, Move.old_account, Move.new_account)
             .where(
                 Move.state == MoveState.DONE.value,
                 Move.settled_at >= as_utc(since),
@@ -455,7 +455,11 @@ class Store:
         )
         async with self._database.reading() as session:
             found = await session.execute(wanted)
-            return [Accepted(old, new, at) for old, new, at in found if at is not None]
+            return [
+                Accepted(old, new, at, old_account, new_account)
+                for old, new, at, old_account, new_account in found
+                if at is not None
+            ]
 
     async def declined(self) -> list[tuple[str, str, str]]:
         """(contact, old, new) of every change that the contact, or an admin, took back."""

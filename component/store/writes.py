@@ -131,6 +131,7 @@ _DECIDE = (
         plan=bindparam("b_plan"),
         decided_at=bindparam("b_decided_at"),
         old_account=bindparam("b_old_account"),
+        new_account=bindparam("b_new_account"),
     )
 )
 _SETTLE = (
@@ -215,7 +216,9 @@ def _added_values(write: AddRow, holder: str | None) -> dict[str, Any]:
     return {**write.values, **(write.verdict or _UNDECIDED), "holder": holder}
 
 
-_UNDECIDED = dict.fromkeys(("reason", "evidence", "plan", "decided_at", "old_account"))
+_UNDECIDED = dict.fromkeys(
+    ("reason", "evidence", "plan", "decided_at", "old_account", "new_account")
+)
 
 
 @dataclass(slots=True)

@@ -126,3 +126,20 @@ async def test_what_is_refused(stage: Stage) -> None:
     assert await order(stage, user, f"<keep xmlns='{NS_HOOK}'><x/></keep>") == "bad-request"
     assert await order(stage, f"nobody@{HOST}", keep(many[:1])) == "item-not-found"
     assert "keep" in {feature.text for feature in await stage.hello()}
+
+
+async def test_a_list_is_not_the_next_owners(stage: Stage) -> None:
+    """An account that goes without a word to the server (prosodyctl of 0.12) leaves it behind."""
+    user, contact = stage.account("juliet"), stage.account("romeo")
+    assert await order(stage, user, keep([contact])) is None
+    server = stage.topology.servers["montague"]
+    server.remove_user(user)
+    server.add_user(user)
+    stage.roster(user, RosterEntry(contact, "both"))
+    stage.roster(contact, RosterEntry(user, "both"))
+    owner, device = await stage.device(user), await stage.device(contact)
+    with contextlib.suppress(ClientError):  # the stream may end before the answer
+        assert (await owner.request(REMOVE, kind="set")).get("type") == "result"
+    await owner.close()
+    await until_gets(device, "unsubscribed", user)
+    assert await subscription(device, user) == "none"

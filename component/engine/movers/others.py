@@ -6,6 +6,8 @@ account for the way back.  That is approved here, as in a move of ours, where
 * the contact side has verified that the old account names the new one, which has asked a contact of
   ours to follow it there.  So both accounts are proven to be one person's;
 * it is not long ago.  The contact side's journal says when, so a restart forgets nothing;
+* both accounts are still those of then: the journal has their tokens, and whoever has one of the
+  names by now is somebody else;
 * the old account lets the contact see it, and the new account has asked the contact.
 
 Nobody is approved whom the mover's own client did not ask, nor who saw the old account not.
@@ -17,15 +19,16 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
 from component.core import jids
 from component.core.conditions import Condition
 from component.core.journey.model import ContactState
-from component.core.model import Divert, Reason, RosterItem
-from component.core.records import Change
+from component.core.model import NOBODYS, Reason, RosterItem, same_account
+from component.core.records import Accepted, Change
+from component.engine.acting import acting_for
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.ports import FollowJournal, JourneyStore
 from component.engine.ports import Clock
@@ -68,21 +71,25 @@ class OthersMoves:
         self._hosts = frozenset(hosts)
         self._ours = ours
         self._watch = watch
-        self._moves: OrderedDict[str, dict[str, datetime]] = OrderedDict()
-        """Until when ways back are approved: by new account, then by old one."""
+        self._moves: OrderedDict[str, dict[str, Accepted]] = OrderedDict()
+        """By new account, all of which have its token, then by old one."""
 
     async def load(self) -> None:
         """Those of the contact side's journal; raises StoreError."""
         for move in await self._journal.accepted_since(self._clock.now() - APPROVED_FOR):
             if self._here(move.old, move.new):
-                self._note(move.old, move.new, move.at)
+                self._note(move)
 
     def _here(self, old: str, new: str) -> bool:
         return {jids.domain(old), jids.domain(new)} <= self._hosts
 
-    def _note(self, old: str, new: str, at: datetime) -> None:
-        self._moves.setdefault(new, {})[old] = at + APPROVED_FOR
-        self._moves.move_to_end(new)
+    def _note(self, move: Accepted) -> None:
+        if move.new_account in (None, NOBODYS):
+            return  # nobody's, or of a release that did not ask whose it is
+        if move.new_account != self.account(move.new):
+            self._moves.pop(move.new, None)  # of an earlier owner of the name
+        self._moves.setdefault(move.new, {})[move.old] = move
+        self._moves.move_to_end(move.new)
         if len(self._moves) > MOST:
             self._moves.popitem(last=False)
 
@@ -92,29 +99,33 @@ class OthersMoves:
         for olds in self._moves.values():
             olds.pop(jid, None)
 
+    def account(self, new: str) -> str | None:
+        """The token of a new account whose ways back may be approved."""
+        return next((move.new_account for move in self._moves.get(new, {}).values()), None)
+
     def accounts(self) -> tuple[str, ...]:
         """New accounts whose ways back may be approved."""
         return tuple(new for new in self._moves if self.awaits(new))
 
     def awaits(self, new: str) -> bool:
         """Whether ways back to this account may be approved now."""
-        return bool(self._olds(new))
+        return bool(self._into(new))
 
-    def _olds(self, new: str) -> list[str]:
-        now, olds = self._clock.now(), self._moves.get(new, {})
-        return [old for old, until in olds.items() if now < until and not self._ours(old, new)]
+    def _into(self, new: str) -> list[Accepted]:
+        since, moves = self._clock.now() - APPROVED_FOR, self._moves.get(new, {}).values()
+        return [move for move in moves if since < move.at and not self._ours(move.old, new)]
 
-    async def expect(self, divert: Divert) -> None:
+    async def expect(self, move: Accepted) -> None:
         """A contact of ours is about to follow: their way back comes at once.
 
         The watch is there before the verdict leaves, so that nobody is shown the request.
         """
-        old, new = divert.old, divert.new
-        if not self._here(old, new) or self._ours(old, new):
+        new = move.new
+        if not self._here(move.old, new) or self._ours(move.old, new):
             return
-        watched = self.awaits(new)
-        self._note(old, new, self._clock.now())
-        if watched:
+        watched = self.awaits(new) and self.account(new) == move.new_account
+        self._note(move)
+        if watched or not self.awaits(new):
             return
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -127,24 +138,29 @@ class OthersMoves:
         item = way_back.item
         if item is None or not (item.ask or item.subscription.receives):
             return False  # the new account has not asked them
-        for old in self._olds(way_back.user):
+        for move in self._into(way_back.user):
+            if way_back.account != move.new_account:
+                continue
             try:
-                if await self._granted(old, way_back.sender):
+                if await self._granted(move, way_back.sender):
                     return True
             except (LinkError, StoreError) as error:
                 log.warning("a way back is not looked at", user=way_back.user, error=str(error))
         return False
 
-    async def _granted(self, old: str, contact: str) -> bool:
+    async def _granted(self, move: Accepted, contact: str) -> bool:
         """Whether the old account lets a contact see it; did so, where it is gone."""
         try:
-            item = next(iter(await self._accounts.entries(old, (contact,))), None)
+            with acting_for({move.old: move.old_account}):
+                item = next(iter(await self._accounts.entries(move.old, (contact,))), None)
             return item is not None and item.subscription.grants
         except RemoteError as error:
             if error.condition != Condition.ITEM_NOT_FOUND:
                 raise
-        journey = await self._store.successor(old)
-        known = None if journey is None else await self._store.contact(journey.id, contact)
+        journey = await self._store.successor(move.old)
+        if journey is None or not same_account(journey.old_account, move.old_account):
+            return False
+        known = await self._store.contact(journey.id, contact)
         chosen = known is not None and known.state is not ContactState.SKIPPED
         return known is not None and chosen and known.subscription.grants
 
@@ -153,18 +169,26 @@ class OthersMoves:
         waiting = list(senders) if self.awaits(new) else []
         if not waiting:
             return []
-        items = {item.jid: item for item in await self._accounts.entries(new, waiting)}
-        asked = (WayBack("", new, sender, items.get(sender)) for sender in waiting)
+        account = self.account(new)
+        try:
+            with acting_for({new: account}):
+                items = {item.jid: item for item in await self._accounts.entries(new, waiting)}
+        except RemoteError as error:
+            if error.condition != Condition.ITEM_NOT_FOUND:
+                raise
+            self.forget(new)  # somebody else has the name by now
+            return []
+        asked = (WayBack("", new, sender, items.get(sender), account) for sender in waiting)
         return [one.sender for one in asked if await self.approves(one)]
 
     async def approved(self, new: str, contact: str, item: RosterItem | None) -> None:
         """Write down what was done to the new account's list, and why."""
-        for old in self._olds(new):
+        for move in self._into(new):
             with contextlib.suppress(StoreError):  # it is done, and the log says so
-                found = await self._journal.list_moves(limit=1, old=old, new=new)
+                found = await self._journal.list_moves(limit=1, old=move.old, new=new)
                 if found:
                     change = Change(contact, None, item)
                     await self._journal.explain(
                         found[0].id, self._clock.now(), new, (change,), Reason.WAY_BACK
                     )
-            log.info("a way back is approved", user=new, contact=contact, old=old)
+            log.info("a way back is approved", user=new, contact=contact, old=move.old)

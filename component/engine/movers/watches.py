@@ -99,9 +99,10 @@ class Watches:
         left = await self._standing(user)
         (self._left.discard if left is None else self._left.add)(user)
         concerned = working or ([left] if left is not None else [])
+        # All of them mean the account that has the name; the newest says which.
+        meant = concerned[-1].accounts[user] if concerned else self._others.account(user)
         try:
-            # All of them mean the account that has the name; the newest says which.
-            with acting_for({user: concerned[-1].accounts[user]} if concerned else {}):
+            with acting_for({user: meant}):
                 pending = await self._accounts.watch(
                     user,
                     requests=bool(working) or self._others.awaits(user),
@@ -125,11 +126,12 @@ class Watches:
                     await run.found(jid, item)
             if known:
                 log.info("ways back caught up", user=user, contacts=len(known))
-        known = await self._others.pending(user, pending)
-        for start in range(0, len(known), SEND_MAX):
-            now = await self._approve(user, known[start : start + SEND_MAX])
-            for jid, item in now.items():
-                await self._others.approved(user, jid, item)
+        with acting_for({user: self._others.account(user)}):
+            known = await self._others.pending(user, pending)
+            for start in range(0, len(known), SEND_MAX):
+                now = await self._approve(user, known[start : start + SEND_MAX])
+                for jid, item in now.items():
+                    await self._others.approved(user, jid, item)
 
     async def _approve(self, user: str, senders: list[str]) -> dict[str, RosterItem | None]:
         """Grant these; one whom the user blocks by now keeps none of the others.
@@ -157,11 +159,10 @@ class Watches:
             run = next((r for r in self._runs_of(old) if r.book.journey.id == journey.id), None)
             known = run.book if run is not None else await self._store.unfollowed(journey.id)
             wanted = _to_follow(known)
-        if wanted or self._kept.get(old):
+        # Who never gave a list here may have one of another instance, whose move was undone here.
+        if wanted or old not in self._kept or self._kept[old]:
             await self._accounts.keep(old, wanted, more=False)
         self._kept[old] = wanted
-        if not wanted:
-            del self._kept[old]
 
     async def keep(self, book: Book) -> None:
         """The same as the contacts of a journey at work are now; only what differs is said.

@@ -3,15 +3,14 @@
 -- docs/hook-protocol.md, section 14. Loaded once by mod_moved_hook.
 
 local jid = require "util.jid";
-local user_exists = require "core.usermanager".user_exists;
 
 local at_once, most = 500, 20000; -- items of an order; contacts of a user
 
-local kept, deleting = {}, {}; -- username -> { addresses, count }; the same while its account is deleted
+local known; -- the token that is kept with an account's data
+local kept, deleting = {}, {}; -- username -> { account, addresses, count }; the same while it is deleted
 
--- What a component orders: true, or nil, condition, why.
-local function keep(username, payload)
-	if not user_exists(username, module.host) then return nil, "item-not-found", "no such user"; end
+-- What a component orders for the account that has this token: true, or nil, condition, why.
+local function keep(username, account, payload)
 	local more = payload.attr.more == "true" or payload.attr.more == "1";
 	local wanted = {};
 	for _, tag in ipairs(payload.tags) do
@@ -22,7 +21,8 @@ local function keep(username, payload)
 		wanted[address] = tag.attr.subscription ~= "remove";
 	end
 	if #payload.tags > at_once then return nil, "bad-request", "keep takes at most 500 items"; end
-	local list = more and kept[username] or { addresses = {}, count = 0 };
+	local list = more and kept[username];
+	if not list or list.account ~= account then list = { account = account, addresses = {}, count = 0 }; end
 	for address, stays in pairs(wanted) do
 		local was = list.addresses[address];
 		if stays and not was and list.count < most then
@@ -38,7 +38,10 @@ end
 -- Around mod_roster (300), which tells each contact that the account is gone.
 module:hook_global("user-deleted", function (event)
 	if event.host ~= module.host then return; end
-	deleting[event.username], kept[event.username] = kept[event.username], nil;
+	local list = kept[event.username];
+	kept[event.username] = nil;
+	-- An account that nobody saw go (prosodyctl of 0.12) left its list to the next owner of its name.
+	if list and list.account == known(event.username) then deleting[event.username] = list; end
 end, 310);
 module:hook_global("user-deleted", function (event)
 	if event.host == module.host then deleting[event.username] = nil; end
@@ -54,4 +57,7 @@ module:hook("roster-item-removed", function (event)
 	end
 end, 10);
 
-return { keep = keep };
+return function (known_account)
+	known = known_account;
+	return keep;
+end

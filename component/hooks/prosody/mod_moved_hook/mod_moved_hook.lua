@@ -24,10 +24,11 @@ local strip, stand_in = roster_lib.strip, roster_lib.stand_in;
 local add_items, send_as, blocked = roster_lib.add_items, roster_lib.send_as, roster_lib.blocked;
 local link = module:require "link";
 local connected, authority = link.connected, link.authority;
-local token = module:require "reborn".token;
+local accounts = module:require "reborn";
+local token = accounts.token;
 local watches = module:require "watch"(link, add_items, blocked, token);
 local tombstones = module:require "tombstone"(link);
-local keep = module:require "keep".keep;
+local keep = module:require "keep"(accounts.known);
 module:require "restrict"(link.is_component);
 local copying = module:require "copy";
 local beside = module:require "beside";
@@ -291,7 +292,10 @@ function requests.watch(origin, stanza, payload)
 end
 
 function requests.keep(origin, stanza, payload)
-	local ok, condition, why = keep(jid.node(stanza.attr.to), payload);
+	local username = jid.node(stanza.attr.to);
+	local account, none = token(username);
+	if not account then return refuse(origin, stanza, none, "no such user, or no token"); end
+	local ok, condition, why = keep(username, account, payload);
 	if not ok then return refuse(origin, stanza, condition, why); end
 	origin.send(st.reply(stanza));
 end

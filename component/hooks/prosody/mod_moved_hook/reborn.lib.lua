@@ -11,16 +11,22 @@ local user_exists = require "core.usermanager".user_exists;
 -- own, of which this one hears nothing.
 local tokens = module:open_store("moved_hook");
 
+-- The token that is kept with an account's data: also where it is being deleted.
+local function known(username)
+	local called, data, err = pcall(tokens.get, tokens, username);
+	if not called or err then return nil, err or data; end
+	return data and data.account or nil;
+end
+
 -- The token of the account that has this name, made when it is first asked for; nil and a condition
 -- where there is no such user, or it cannot be kept.
 local function token(username)
 	if not user_exists(username, module.host) then return nil, "item-not-found"; end
-	local called, data, err = pcall(tokens.get, tokens, username);
-	if not called or err then return nil, "internal-server-error"; end
-	if data and data.account then return data.account; end
+	local kept, err = known(username);
+	if kept then return kept; end
+	if err then return nil, "internal-server-error"; end
 	local made = new_id();
-	local ok;
-	called, ok = pcall(tokens.set, tokens, username, { account = made });
+	local called, ok = pcall(tokens.set, tokens, username, { account = made });
 	if not called or not ok then return nil, "internal-server-error"; end
 	return made;
 end
@@ -37,10 +43,7 @@ end
 module:hook_global("user-deleted", function (event)
 	if event.host ~= module.host then return; end
 	forget(event.username);
-	local called, data = pcall(tokens.get, tokens, event.username);
-	module:fire_event("moved-hook-deleted", {
-		username = event.username; account = called and data and data.account or nil;
-	});
+	module:fire_event("moved-hook-deleted", { username = event.username; account = known(event.username); });
 end, -1000);
 
 -- What another process deletes (prosodyctl of 0.12) makes no event here, and a request to a name that
@@ -50,4 +53,4 @@ module:hook("pre-resource-bind", function (event)
 	if not prosody.hosts[module.host].sessions[username] then forget(username); end
 end);
 
-return { token = token; };
+return { token = token; known = known; };

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from component.core.model import Divert, PresenceKind, Reason, RosterItem, Subscription
-from component.core.records import MoveState, NewRecord, Settlement, VerdictRecord
+from component.core.records import Accepted, MoveState, NewRecord, Settlement, VerdictRecord
 from component.engine.movers.others import APPROVED_FOR
 from sim.fast_loop import play
 from sim.model_world import Manner
@@ -20,10 +20,10 @@ DIVERT = Divert("d1", "i1", FIRST, OLD, NEW, RosterItem(OLD, BOTH), None, "<pres
 
 async def verified(stage: Stage) -> int:
     """The contact side is about to let its first contact follow; its record."""
-    now = stage.clock.now()
-    verdict = VerdictRecord(now, Reason.VERIFIED, "statement", "{}")
+    now, accounts = stage.clock.now(), (stage.server.token(OLD), stage.server.token(NEW))
+    verdict = VerdictRecord(now, Reason.VERIFIED, "statement", "{}", *accounts)
     id_, _ = await stage.store.add_decided(NewRecord(now, DIVERT), verdict)
-    await stage.movers.others.expect(DIVERT)
+    await stage.movers.others.expect(Accepted(OLD, NEW, now, *accounts))
     await stage.store.settle(id_, Settlement(now, MoveState.DONE, Reason.VERIFIED))
     return id_
 
@@ -98,7 +98,32 @@ def test_a_move_of_ours_looks_after_its_own(tmp_path: Path) -> None:
         async with opened(tmp_path) as stage:
             stage.people(CONTACT, manner=Manner.SILENT)
             await stage.begin()
-            await stage.movers.others.expect(DIVERT)
+            token = stage.server.token(NEW)
+            await stage.movers.others.expect(Accepted(OLD, NEW, stage.clock.now(), None, token))
             assert not stage.movers.others.awaits(NEW)
+
+    play(main())
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+@pytest.mark.parametrize("name", [OLD, NEW])
+def test_a_later_owner_of_a_name_is_somebody_else(
+    tmp_path: Path, name: str, restarted: bool
+) -> None:
+    """They ask the contact as anybody may, and the contact's request is theirs to answer."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(CONTACT, manner=Manner.ACCEPTS)
+            await verified(stage)
+            stage.server.remove(name)
+            stage.server.add(name, *([RosterItem(CONTACT, BOTH)] if name == OLD else []))
+            if restarted:
+                await stage.crash()
+                await stage.restart()
+            assert await tells(stage, CONTACT) is Subscription.TO
+            assert stage.server.world.pending[NEW] == {CONTACT}
+            await stage.movers.watches.renew(NEW)
+            assert stage.server.world.pending[NEW] == {CONTACT}
 
     play(main())

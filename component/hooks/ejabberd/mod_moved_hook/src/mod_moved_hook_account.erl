@@ -9,7 +9,7 @@
 
 -module(mod_moved_hook_account).
 
--export([create_table/0, token/2, same/2, meant/2]).
+-export([create_table/0, token/2, known/2, same/2, meant/2]).
 %% hooks
 -export([remove_user/2]).
 
@@ -28,10 +28,18 @@ create_table() ->
 %% The token of the account that has this name, made when it is first asked for.
 -spec token(binary(), binary()) -> binary() | none.
 token(LUser, Host) ->
-    case {ejabberd_auth:user_exists(LUser, Host), mnesia:dirty_read(moved_account, {LUser, Host})} of
-        {true, [#moved_account{token = Token}]} -> Token;
-        {true, []} -> make({LUser, Host});
+    case {ejabberd_auth:user_exists(LUser, Host), known(LUser, Host)} of
+        {true, none} -> make({LUser, Host});
+        {true, Token} -> Token;
         {false, _} -> none
+    end.
+
+%% The one that is kept for this name: also where the account is being deleted.
+-spec known(binary(), binary()) -> binary() | none.
+known(LUser, Host) ->
+    case mnesia:dirty_read(moved_account, {LUser, Host}) of
+        [#moved_account{token = Token}] -> Token;
+        [] -> none
     end.
 
 %% One that others have seen must outlive a server that dies; mnesia writes its log up to 2 s late.
@@ -68,11 +76,11 @@ meant(User, Order) ->
 -spec remove_user(binary(), binary()) -> any().
 remove_user(User, Server) ->
     {LUser, Host} = US = {jid:nodeprep(User), jid:nameprep(Server)},
-    Known = mnesia:dirty_read(moved_account, US),
+    Known = known(LUser, Host),
     {atomic, ok} = mnesia:transaction(fun() -> mnesia:delete({moved_account, US}) end),
     ok = mnesia:sync_log(),
     Attrs = [{<<"jid">>, jid:encode({LUser, Host, <<>>})}
-             | [{<<"account">>, Token} || #moved_account{token = Token} <- Known]],
+             | [{<<"account">>, Known} || Known /= none]],
     [ejabberd_router:route(
        #message{id = p1_rand:get_string(), from = jid:make(Host), to = jid:make(Component),
                 sub_els = [mod_moved_hook:element(<<"deleted">>, Attrs, [])]})

@@ -17,7 +17,9 @@
 -define(AT_ONCE, 500).
 -define(MOST, 20000).
 
--record(moved_keep, {us :: {binary(), binary()}, contacts = #{} :: #{jid:ljid() => []}}).
+-record(moved_keep, {us :: {binary(), binary()},
+                     account :: binary(),
+                     contacts = #{} :: #{jid:ljid() => []}}).
 
 -spec create_table() -> any().
 create_table() ->
@@ -30,12 +32,12 @@ create_table() ->
 keep(#jid{luser = LUser, lserver = Host}, #xmlel{children = Children} = Order) ->
     try [item(El) || #xmlel{} = El <- Children] of
         Items when length(Items) =< ?AT_ONCE ->
-            case ejabberd_auth:user_exists(LUser, Host) of
-                true ->
+            case mod_moved_hook_account:token(LUser, Host) of
+                none ->
+                    {error, 'item-not-found', <<"no such user">>};
+                Account ->
                     More = fxml:get_tag_attr_s(<<"more">>, Order),
-                    set({LUser, Host}, lists:member(More, [<<"true">>, <<"1">>]), Items);
-                false ->
-                    {error, 'item-not-found', <<"no such user">>}
+                    set({LUser, Host}, Account, lists:member(More, [<<"true">>, <<"1">>]), Items)
             end;
         _ ->
             {error, 'bad-request', <<"keep takes at most 500 items">>}
@@ -49,10 +51,10 @@ item(#xmlel{name = <<"item">>} = El) ->
     {_, _, <<>>} = LJid = jid:tolower(jid:decode(fxml:get_tag_attr_s(<<"jid">>, El))),
     {LJid, fxml:get_tag_attr_s(<<"subscription">>, El) /= <<"remove">>}.
 
--spec set({binary(), binary()}, boolean(), [{jid:ljid(), boolean()}]) -> ok.
-set(US, More, Items) ->
+-spec set({binary(), binary()}, binary(), boolean(), [{jid:ljid(), boolean()}]) -> ok.
+set(US, Account, More, Items) ->
     Before = case mnesia:dirty_read(moved_keep, US) of
-                 [#moved_keep{contacts = Contacts}] when More -> Contacts;
+                 [#moved_keep{account = Account, contacts = Contacts}] when More -> Contacts;
                  _ -> #{}
              end,
     After = lists:foldl(fun({LJid, true}, Acc) when map_size(Acc) < ?MOST -> Acc#{LJid => []};
@@ -61,7 +63,7 @@ set(US, More, Items) ->
                         end, Before, Items),
     case map_size(After) of
         0 -> mnesia:dirty_delete(moved_keep, US);
-        _ -> mnesia:dirty_write(#moved_keep{us = US, contacts = After})
+        _ -> mnesia:dirty_write(#moved_keep{us = US, account = Account, contacts = After})
     end.
 
 %% Before mod_roster (50), which tells each contact on the roster that the account is gone: whoever is
@@ -71,10 +73,16 @@ set(US, More, Items) ->
 remove_user(User, Server) ->
     {LUser, Host} = US = {jid:nodeprep(User), jid:nameprep(Server)},
     case mnesia:dirty_read(moved_keep, US) of
-        [#moved_keep{contacts = Contacts}] ->
+        [#moved_keep{account = Account, contacts = Contacts}] ->
             mnesia:dirty_delete(moved_keep, US),
-            Resources = [R || {_, R} <- ejabberd_sm:get_user_present_resources(LUser, Host)],
-            leave(jid:make(LUser, Host), Resources, maps:keys(Contacts));
+            %% One that went while this module was not loaded left its list to the next owner.
+            case mod_moved_hook_account:known(LUser, Host) of
+                Account ->
+                    Resources = [R || {_, R} <- ejabberd_sm:get_user_present_resources(LUser, Host)],
+                    leave(jid:make(LUser, Host), Resources, maps:keys(Contacts));
+                _ ->
+                    ok
+            end;
         [] ->
             ok
     end.
