@@ -79,6 +79,7 @@ sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@PYTHON@/$minor/" \
 
 chmod -R u+rwX,go+rX,go-w "$tree"
 package=$out/xmpp-moved_${version}_${arch}.deb
+rm -f "$out"/xmpp-moved_*.deb # so that one alone is there to install
 say "packing"
 dpkg-deb --root-owner-group -Zxz "-z${LEVEL:-6}" --build "$tree" "$package" >&2
 echo "$package"

@@ -8,12 +8,12 @@ from pathlib import Path
 README = Path(__file__).parents[2] / "README.md"
 EXAMPLE = "example.org"
 """The host of whoever reads the README."""
-FETCHES = (
-    "apt-get install -y python3-venv && packaging/build-deb.sh && "
-    "apt-get install -y ./dist/xmpp-moved_*.deb &&"
+_DONE_BEFORE = (
+    ("apt-get install -y python3-venv && packaging/build-deb.sh && ", ""),
+    ("packaging/build-deb.sh && ", ""),
+    ("./dist/", "/srv/dist/"),
 )
-"""Builds the package, which takes its libraries from the network: done before, for each suite."""
-INSTALLS = "apt-get install -y /srv/dist/xmpp-moved_*.deb &&"
+"""The package takes its libraries from the network: it is built before, for each suite."""
 _BLOCK = re.compile(r"^<!-- run: (\S+) -->\n+```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -25,12 +25,14 @@ def names() -> list[str]:
 def block(name: str, domain: str) -> str:
     """A block as somebody pastes it whose host is ``domain``.
 
-    :raises LookupError: the README has none of that name, or it fetches in another way.
+    :raises LookupError: the README has none of that name, or it builds the package in another way.
     """
     found = [text for named, text in _BLOCK.findall(README.read_text()) if named == name]
     if len(found) != 1:
         raise LookupError(f"README.md has {len(found)} blocks <!-- run: {name} -->")
     text: str = found[0].replace(EXAMPLE, domain)
-    if "build-deb" in text and FETCHES not in text:
+    for theirs, ours in _DONE_BEFORE:
+        text = text.replace(theirs, ours)
+    if "build-deb" in text:
         raise LookupError(f"the block {name} builds the package in another way than is known here")
-    return text.replace(FETCHES, INSTALLS)
+    return text

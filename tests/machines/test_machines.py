@@ -101,12 +101,29 @@ async def _move(name: str, there: House, here: House, others: list[House]) -> No
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_it_is_updated(world: World, name: str, record_property: Note) -> None:
+    """To the version that is there already; what was there is there afterwards."""
+    house = world.house(name)
+    house.needs_installation()
+    settings = "cat /etc/xmpp-moved/config.toml /etc/xmpp-moved/secret"
+    before = house.command("moves", "--json"), house.machine.sh(settings)
+    assert before[0].strip() != "[]"
+    began = time.monotonic()
+    house.block(f"update-{house.kind.block}")
+    record_property("machine", name)
+    record_property("seconds", round(time.monotonic() - began, 1))
+    house.block(house.kind.block)  # who pastes the first one again loses nothing either
+    assert (house.command("moves", "--json"), house.machine.sh(settings)) == before
+    assert house.machine.sh("systemctl is-active xmpp-moved").strip() == "active"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_it_is_removed(world: World, name: str, record_property: Note) -> None:
     """After the README's removal the machine is what it was, and its users still log in."""
     house = world.house(name)
     house.needs_installation()
     began = time.monotonic()
-    said = house.block(house.kind.remove)
+    said = house.block(f"remove-{house.kind.block}")
     record_property("machine", name)
     record_property("seconds", round(time.monotonic() - began, 1))
     before, after = house.before, house.state()
@@ -128,5 +145,5 @@ async def _log_in(house: House) -> None:
 
 
 def test_every_block_was_run() -> None:
-    run = {kind.block for kind in KINDS.values()} | {kind.remove for kind in KINDS.values()}
+    run = {f"{what}{kind.block}" for kind in KINDS.values() for what in ("", "update-", "remove-")}
     assert set(readme.names()) == run

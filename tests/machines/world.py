@@ -63,7 +63,8 @@ class Kind:
     """A server in the version that a suite has.
 
     :ivar domain: not one below "test.", which Prosody's resolver (libunbound) says does not exist.
-    :ivar block: the README's block that installs us beside it; ``remove``: the one that removes.
+    :ivar block: the README's block that installs us beside it; those that update and remove have
+        this name behind ``update-`` and ``remove-``.
     :ivar data: what the server writes while users use it.
     """
 
@@ -72,7 +73,6 @@ class Kind:
     packages: tuple[str, ...]
     domain: str
     block: str
-    remove: str
     unit: str
     data: tuple[str, ...]
 
@@ -92,7 +92,6 @@ KINDS = {
             ("prosody", *_PYTHON),
             "montague.example",
             "prosody",
-            "remove-prosody",
             "prosody",
             ("/var/lib/prosody/*",),
         ),
@@ -102,7 +101,6 @@ KINDS = {
             ("prosody", *_PYTHON),
             "capulet.example",
             "prosody",
-            "remove-prosody",
             "prosody",
             ("/var/lib/prosody/*",),
         ),
@@ -112,7 +110,6 @@ KINDS = {
             ("ejabberd", *_PYTHON),
             "verona.example",
             "ejabberd",
-            "remove-ejabberd",
             "ejabberd",
             ("/var/lib/ejabberd/[!.]*",),
         ),
@@ -122,7 +119,6 @@ KINDS = {
             ("prosody", "prosody-modules", *_PYTHON),
             "mantua.example",
             "snikket",
-            "remove-snikket",
             "prosody",
             ("/snikket/prosody/*%2e*", "/snikket/prosody/*.sock", "/var/lib/prosody/*"),
         ),

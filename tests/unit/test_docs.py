@@ -246,7 +246,8 @@ BLOCKS = dict(_BLOCK.findall((ROOT / "README.md").read_text()))
 
 def test_every_server_has_a_block_to_paste() -> None:
     servers = {"prosody", "ejabberd", "snikket"}
-    assert set(BLOCKS) == servers | {f"remove-{name}" for name in servers}
+    wanted = {f"{what}{name}" for name in servers for what in ("", "update-", "remove-")}
+    assert set(BLOCKS) == wanted
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -259,7 +260,8 @@ def test_a_block_is_shell_and_its_commands_are_ours(name: str) -> None:
         body, config = block.replace("\\\n", ""), re.compile(r"<<'END' &&\n.*?^END$", re.M | re.S)
         lines = config.sub("<<'END' &&", body).strip().splitlines()
         assert [line for line in lines[:-1] if not re.search(r"&&( +#.*)?$", line)] == []
-        assert "systemctl enable --now xmpp-moved" in lines[-1]
+        last = "check --wait 60" if name.startswith("update-") else "enable --now xmpp-moved"
+        assert last in lines[-1]
     command = get_command(app)
     for words in re.findall(r"\bxmpp-moved ((?:hook|check)[^&|]*)", block.replace("\\\n", " ")):
         found, arguments = command, shlex.split(words)
