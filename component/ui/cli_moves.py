@@ -50,6 +50,18 @@ def _target(given: str) -> Target:
     return Target(int(found[2]), bool(found[1]))
 
 
+def _state(given: str) -> MoveState:
+    """Read a state as it is listed (``let pass``), or as the journal has it (``released``)."""
+    from component.ui.words import SHORT_STATES
+
+    found = {words: state for state, words in SHORT_STATES.items()}
+    found |= {state.value: state for state in MoveState}
+    if given.lower() not in found:
+        listed = ", ".join(SHORT_STATES.values())
+        raise typer.BadParameter(f"{given!r} is none; they are: {listed}", param_hint="--state")
+    return found[given.lower()]
+
+
 def _journey_or_all(given: str) -> Target | None:
     """Read ``m7``; None for ``all``."""
     if given == ALL:
@@ -92,7 +104,12 @@ def moves(
         str | None, typer.Option(metavar="JID", help="Only those to this address.")
     ] = None,
     state: Annotated[
-        MoveState | None, typer.Option(help="Only followed contacts in this state.")
+        MoveState | None,
+        typer.Option(
+            parser=_state,
+            metavar="STATE",
+            help="Only contacts whose state, as it is listed, is this one ('let pass').",
+        ),
     ] = None,
     as_json: JsonFlag = False,
     watch: Annotated[

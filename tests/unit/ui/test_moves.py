@@ -132,6 +132,7 @@ def test_moves_as_json(command: Command, filled: Path) -> None:
         (["--old", "tybalt@old.example"], [2]),
         (["--new", "romeo@new.example"], [1]),
         (["--state", "released"], [2]),
+        (["--state", "let pass"], [2]),
         (["--state", "handed-back"], []),
     ],
 )
