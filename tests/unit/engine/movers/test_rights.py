@@ -15,6 +15,7 @@ from component.core.model import PresenceKind, RosterItem, Subscription
 from sim.fast_loop import play
 from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import FAR, HOST, NEW, OLD, opened
+from tests.unit.engine.movers.test_others import verified
 
 S = JourneyState
 DOMAINS = (HOST, "d1.example", "d2.example")
@@ -74,6 +75,47 @@ def test_no_flow_grants_more(
                     assert _grants(rosters[mine].get(jid)) <= _grants(was[OLD].get(jid))
                 if manner not in BY_HAND:
                     assert _grants(rosters[jid].get(NEW)) <= _grants(was[jid].get(OLD))
+
+    with TemporaryDirectory(dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")) as folder:
+        play(main(Path(folder)))
+
+
+@given(
+    people=contacts(),
+    told=st.sets(st.integers(0, 5)),
+    asks=st.sets(st.integers(0, 5)),
+    next_owner=st.booleans(),
+)
+@settings(max_examples=40)
+def test_a_move_of_others_grants_no_more(
+    people: dict[str, tuple[Subscription, Manner]],
+    told: set[int],
+    asks: set[int],
+    next_owner: bool,
+) -> None:
+    """The mover's own client tells whom it likes; nobody else comes in, nor to whoever has the new
+    name next."""
+
+    async def main(folder: Path) -> None:
+        async with opened(folder) as stage:
+            for jid, (subscription, manner) in people.items():
+                stage.contact(jid, subscription, manner)
+            saw = {jid for jid, item in stage.server.rosters[OLD].items() if _grants(item)}
+            await verified(stage)
+            if next_owner:
+                stage.server.remove(NEW)
+                stage.server.add(NEW)
+            for number, jid in enumerate(people):
+                if number in told:
+                    stage.server.speak(NEW, PresenceKind.SUBSCRIBE, jid)
+                if number in asks:
+                    stage.server.speak(jid, PresenceKind.SUBSCRIBE, NEW)
+            await stage.server.world.idle()
+            await stage.movers.watches.renew_all()
+            await stage.server.world.idle()
+            granted = {jid for jid, item in stage.server.rosters[NEW].items() if _grants(item)}
+            asked = {jid for number, jid in enumerate(people) if number in told}
+            assert granted <= (set() if next_owner else saw & asked)
 
     with TemporaryDirectory(dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")) as folder:
         play(main(Path(folder)))
