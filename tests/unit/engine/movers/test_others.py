@@ -121,6 +121,7 @@ def test_a_later_owner_of_a_name_is_somebody_else(
             if restarted:
                 await stage.crash()
                 await stage.restart()
+            await stage.movers.watches.renew_all()
             assert await tells(stage, CONTACT) is Subscription.TO
             assert stage.server.world.pending[NEW] == {CONTACT}
             await stage.movers.watches.renew(NEW)

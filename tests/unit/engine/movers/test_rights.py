@@ -105,6 +105,7 @@ def test_a_move_of_others_grants_no_more(
             if next_owner:
                 stage.server.remove(NEW)
                 stage.server.add(NEW)
+                await stage.movers.watches.renew_all()
             for number, jid in enumerate(people):
                 if number in told:
                     stage.server.speak(NEW, PresenceKind.SUBSCRIBE, jid)
