@@ -53,6 +53,9 @@ class Stream:
     nowhere.
     """
 
+    answers = True
+    """Whether questions of others are answered, each with an error."""
+
     def __init__(
         self,
         name: str,
@@ -226,7 +229,7 @@ class Stream:
             if answer is not None and not answer.done():
                 answer.set_result(element)
             return
-        if is_iq and kind in ("get", "set"):
+        if is_iq and kind in ("get", "set") and self.answers:
             self._answer(element)
         received = Received(next(_serials), element)
         if self._repeats(element) or (self._noise is not None and self._noise(element)):
@@ -254,9 +257,9 @@ class Stream:
         """Answer as every entity must (RFC 6120 8.2.3): roster pushes yes, the rest no."""
         sender = iq.get("from")
         to = f" to={quoteattr(sender)}" if sender else ""
+        if self._namespace == NS_COMPONENT:  # speaks for many
+            to += f" from={quoteattr(iq.get('to', ''))}"
         push = iq.get("type") == "set" and iq.find(f"{{{NS_ROSTER}}}query") is not None
-        if self._namespace == NS_COMPONENT:
-            return
         if push:
             self.send(f"<iq type='result' id={quoteattr(iq.get('id', ''))}{to}/>")
         else:
@@ -355,7 +358,10 @@ class Client(Stream):
 
 
 class RawComponent(Stream):
-    """An external component (XEP-0114) that does what a test tells it."""
+    """An external component (XEP-0114) that does what a test tells it; it answers nothing unless
+    ``answers`` is set."""
+
+    answers = False
 
     def __init__(self, name: str, domain: str, address: str) -> None:
         super().__init__(name, NS_COMPONENT)

@@ -57,6 +57,7 @@ class Bots:
         """Connect; again after the server was restarted."""
         stream = RawComponent("bots", BOTS_HOST, self._address)
         stream.listeners.append(self._on_stanza)
+        stream.answers = True  # they have no PEP; silence would cost a move ten seconds
         await stream.open()
         self._stream = stream
         self.readings.resume(stream)
