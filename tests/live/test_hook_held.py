@@ -265,3 +265,20 @@ async def test_a_watched_request_is_held_once(stage: Stage) -> None:
     await take(phone, f"{ROSTER}query")
     await stage.quiet(device, phone)
     assert not [r for r in phone.inbox if r.element.get("type") == "subscribe"]
+
+
+@WHERE
+async def test_what_is_too_large_is_not_held(stage: Stage, new_host: str) -> None:
+    """The component would only let go of it; until then it would lie here, whatever its size."""
+    case = await Case(stage, new_host).begin()
+    before = int((await stage.hello()).get("limited", ""))
+    status = "<status>{}</status>"
+    case.mover.send(notification(case.user, case.old, status.format("x" * 8192)))
+    await case.quiet()
+    assert case.requests() == [True]
+    assert not held(stage.component, f"{HOOK}divert")
+    assert int((await stage.hello()).get("limited", "")) == before + 1
+    other = await Case(stage, new_host).begin()
+    other.mover.send(notification(other.user, other.old, status.format("x" * 7000)))
+    answer(stage.component, await take(stage.component, f"{HOOK}divert"), other.follow)
+    assert await outcome(stage.component) == ("taken", None)
