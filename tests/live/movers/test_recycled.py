@@ -155,13 +155,23 @@ async def test_the_next_owner_of_the_old_name_has_none_of_those_who_were_kept(
         stage = await enter_juliet(world, cast)
         evil = await cast.person("evil", "verona.example").log_in()
         await stage.nurse.log_in()
+        contacts = (stage.romeo, stage.nurse, stage.tybalt)
         await begin_her(stage)
-        other = await taken_by_somebody_else(stage, stage.old)
-        for contact in (stage.romeo, stage.nurse, stage.tybalt):
+        async with asyncio.timeout(PATIENCE):  # the first is told, so all the others are kept
+            while not await stage.new.roster():
+                await cast.settled()
+        await stage.old.deletes_account()
+        await cast.settled()
+        assert [c for c in contacts if (await c.roster())[stage.old.jid].subscription != "none"]
+        stage.old.server.add_user(stage.old.jid)
+        other = Person(stage.old.jid, stage.old.server)
+        cast.people["the next Juliet"] = other
+        await other.log_in()
+        for contact in contacts:
             entry = (await contact.roster())[stage.old.jid]
             assert entry.subscription == "none", contact
         await publish(other.device, evil.jid, "open", [])
-        await asks_like_anybody(evil, stage.old.jid, stage.romeo, stage.nurse, stage.tybalt)
+        await asks_like_anybody(evil, stage.old.jid, *contacts)
 
 
 @pytest.mark.parametrize("silent", [False, True])
