@@ -57,8 +57,8 @@ REASONS: Final[dict[Reason, str]] = {
     Reason.SEND_REFUSED: "The server refused to change the roster.",
     Reason.SHARED: "The old account itself names the new address, but its entry comes from a "
     "shared group of the server: that is the admin's to change.",
-    Reason.OTHER_OWNER: "The old account itself names the new address, but somebody else has that "
-    "now than when others followed it there.",
+    Reason.OTHER_OWNER: "The old account itself names the new address, but the account that it "
+    "means was deleted: somebody else may have the name.",
     Reason.RESTARTED: "xmpp-moved or the server was restarted while the request was open.",
     Reason.NOT_WANTED: "This user has chosen that nobody who moves is followed for them.",
     Reason.ASKED: "The old account itself names the new address, and this user has chosen to "

@@ -149,7 +149,10 @@ async def test_a_name_changes_hands_while_a_move_is_under_way(
 async def test_the_next_owner_of_the_old_name_has_none_of_those_who_were_kept(
     kind: Kind, world_for: WorldFor
 ) -> None:
-    """Their entries waited for the move to go on; for whoever has the name now they do not."""
+    """Their entries waited for the move to go on; for whoever has the name now they do not.
+
+    The server has died in between: it is not in its memory alone.
+    """
     world = await world_for(kind, names=NAMES, settings=(("movers.per_mover_per_second", 0.05),))
     async with Cast(world) as cast:
         stage = await enter_juliet(world, cast)
@@ -163,8 +166,17 @@ async def test_the_next_owner_of_the_old_name_has_none_of_those_who_were_kept(
         await stage.old.deletes_account()
         await cast.settled()
         assert [c for c in contacts if (await c.roster())[stage.old.jid].subscription != "none"]
-        stage.old.server.add_user(stage.old.jid)
-        other = Person(stage.old.jid, stage.old.server)
+        server, daemon = stage.home.server, stage.home.running_daemon
+        here = [p for p in cast.people.values() if p.online and p.server is server]
+        await server.kill()
+        for person in here:
+            await person.log_out()
+        await server.start()
+        await daemon.log_says("ready", PATIENCE)
+        for person in here:
+            await person.log_in()
+        server.add_user(stage.old.jid)
+        other = Person(stage.old.jid, server)
         cast.people["the next Juliet"] = other
         await other.log_in()
         for contact in contacts:
