@@ -22,6 +22,7 @@ from tests.live.hooked import (
     presence,
     send,
     take,
+    take_presence,
 )
 from tests.live.servers.base import RosterEntry
 from tests.live.shared import kinds
@@ -274,8 +275,9 @@ async def test_what_is_too_large_is_not_held(stage: Stage, new_host: str) -> Non
     before = int((await stage.hello()).get("limited", ""))
     status = "<status>{}</status>"
     case.mover.send(notification(case.user, case.old, status.format("x" * 8192)))
+    shown = await take_presence(case.phone, "subscribe", case.new)
+    assert shown.find(MOVED) is not None
     await case.quiet()
-    assert case.requests() == [True]
     assert not held(stage.component, f"{HOOK}divert")
     assert int((await stage.hello()).get("limited", "")) == before + 1
     other = await Case(stage, new_host).begin()
