@@ -357,9 +357,22 @@ class Movers:
             account = await self._accounts.account(asker) if found else None
         return [journey for journey in found if _may(asker, account, journey)]
 
+    async def account(self, asker: str) -> str | None:
+        """See :class:`MoverOrders`."""
+        if not self.serves(asker):
+            return None
+        with explained():
+            return await self._accounts.account(asker)
+
     async def progress(self, asker: str, journey: int) -> Progress:
         """See :class:`MoverOrders`."""
-        return (await self.find(journey, asker)).progress()
+        found = (await self.find(journey, asker)).progress()
+        if found.journey.kind is not Kind.BOTH or asker == found.journey.old:
+            return found
+        with explained():
+            now = await self._accounts.account_now(found.journey.old)
+        gone = now is None or not same_account(found.journey.old_account, now)
+        return replace(found, old_is_gone=found.old_is_gone or gone)
 
     async def contacts(self, asker: str, journey: int) -> Sequence[JourneyContact]:
         """See :class:`MoverOrders`."""

@@ -86,13 +86,17 @@ def test_a_wrong_code(tmp_path: Path, given: str) -> None:
         async with opened(tmp_path) as stage:
             id_ = (await drafted(stage)).journey.id
             right = await code(stage, id_)
-            for _ in range(5):
+            assert await stage.desk.code_from(NEW) == OLD
+            assert await stage.desk.code_from(OLD) is None
+            for _ in range(4):
                 with pytest.raises(Refused) as refused:
                     await stage.desk.prove(OLD, id_, given)
                 assert refused.value.problem is Problem.CODE_WRONG
-            with pytest.raises(Refused) as refused:
-                await stage.desk.prove(OLD, id_, right)
-            assert refused.value.problem is Problem.CODE_EXPIRED
+            for tried in (given, right):
+                with pytest.raises(Refused) as refused:
+                    await stage.desk.prove(OLD, id_, tried)
+                assert refused.value.problem is Problem.CODE_TRIES
+            assert await stage.desk.code_from(NEW) is None
             assert not stage.server.told
 
     play(main())

@@ -27,6 +27,7 @@ async def test_contacts_come_by_themselves() -> None:
     said = await romeo.write(f"arrive {AFAR}")
     assert f"Your contacts came from {AFAR}" in said
     assert PASTE not in said
+    assert "4 contacts are told" in await romeo.write("ok")
     assert "has begun" in await romeo.write("ok")
     # Who pasted them is not told that they came.
     world.orders.handed_over = None

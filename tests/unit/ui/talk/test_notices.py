@@ -109,8 +109,14 @@ def test_when_it_is_possible_again() -> None:
     check = Check(CheckName.COOLDOWN, False, {"until": NOW.isoformat()})
     assert "March 1, 2026" in phrases.check(Words("en"), journey(), check)
     assert "1. März 2026" in phrases.check(Words("de"), journey(), check)
-    odd = Check(CheckName.COOLDOWN, False, {"until": "soon"})
-    assert "soon" not in phrases.check(Words("en"), journey(), odd)
+    soon = Check(CheckName.COOLDOWN, False, {"until": NOW.isoformat(), "left": "300"})
+    text = phrases.check(Words("en"), journey(), soon)
+    assert "12:00" in text.replace("\u202f", " ")
+    assert "UTC, in 5 minutes" in text
+    assert "March" not in text
+    # What is over for good is not said to come again.
+    late = Refused(Problem.TOO_LATE, until=NOW.isoformat())
+    assert "again" not in phrases.problem(Words("en"), late)
 
 
 @pytest.mark.parametrize(
