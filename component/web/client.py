@@ -123,8 +123,13 @@ def _told() -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
-        log.warning("a storage for files is too slow")
+        log.warning("the storage for files is too slow")
         raise FileTrouble(Trouble.SLOW) from error
     except (ClientError, OSError, ValueError) as error:
-        log.warning("a storage for files is not reached", error=repr(error))
+        # Not the error's own words: they may hold a link, and whoever has it can read the file.
+        log.warning(
+            "the storage for files is not reached",
+            error=type(error).__name__,
+            host=getattr(error, "host", None),
+        )
         raise FileTrouble(Trouble.UNREACHABLE) from error

@@ -155,7 +155,10 @@ class MoverOrders(Protocol):
     # What was done for the asker as somebody's contact -------------------------------------------
 
     async def followed(self, asker: str) -> Sequence[MoveRecord]:
-        """Automatic changes of the asker's roster that can still be undone, newest first."""
+        """Automatic changes of the asker's roster that can still be undone, newest first.
+
+        Not those that followed the undo of a move: the address before is the one that was left.
+        """
 
     async def undo_followed(self, asker: str, record: int) -> Undone:
         """Undo one: the roster entries as they were, and what is not as it was.

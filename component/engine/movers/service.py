@@ -527,7 +527,21 @@ class Movers:
     async def followed(self, asker: str) -> Sequence[MoveRecord]:
         """See :class:`MoverOrders`."""
         with explained():
-            return await self._contact_undo.undoable(asker)
+            found = await self._contact_undo.undoable(asker)
+            ways_back = [r for r in found if await self._led_back(r)]
+        # What led there is hidden with it: neither is the contact's to take back any more.
+        hidden = {pair for r in ways_back for pair in ((r.old, r.new), (r.new, r.old))}
+        return [r for r in found if (r.old, r.new) not in hidden]
+
+    async def _led_back(self, record: MoveRecord) -> bool:
+        """Whether it followed the undo of a move: without it the contact has what was left."""
+        return any(
+            (journey.old, journey.new) == (record.new, record.old)
+            and journey.state in (JourneyState.UNDOING, JourneyState.UNDONE)
+            and journey.started_at is not None
+            and journey.started_at < record.at
+            for journey in await self._store.list(account=record.old)
+        )
 
     async def undo_followed(self, asker: str, record: int) -> Undone:
         """See :class:`MoverOrders`."""

@@ -105,6 +105,28 @@ def test_every_problem_and_check_in_every_language(language: str) -> None:
             assert phrases.check(words, journey(), Check(name, ok, {}))
 
 
+def test_who_has_deleted_the_old_account_is_not_told_that_they_can() -> None:
+    words = Words("en")
+    there, gone = PROGRESS, replace(PROGRESS, old_is_gone=True)
+    assert "delete" in notice_texts(words, AllFollowed(there))[0]
+    (text,) = notice_texts(words, AllFollowed(gone))
+    assert "has done so" in text
+    assert "delete" not in text
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("no-statement", "does not say that it moves"),
+        ("old-server-unreachable", "does not answer"),
+        ("statement-access-refused", "does not let"),
+    ],
+)
+def test_why_a_statement_does_not_count(condition: str, said: str) -> None:
+    check = Check(CheckName.STATEMENT, False, {"condition": condition})
+    assert said in phrases.check(Words("en"), journey(), check)
+
+
 def test_when_it_is_possible_again() -> None:
     check = Check(CheckName.COOLDOWN, False, {"until": NOW.isoformat()})
     assert "March 1, 2026" in phrases.check(Words("en"), journey(), check)
