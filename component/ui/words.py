@@ -175,6 +175,8 @@ def problem_words(problem: str, facts: Mapping[str, str]) -> str:
 
     :param problem: a value of Problem, or a word of a newer component
     """
+    if problem == Problem.NO_SUCH_JOURNEY.value and facts.keys() == {"id"}:
+        return f"there is no move m{facts['id']}"
     known = [*PROBLEMS.items(), *FAULTS.items()]
     words = next((words for value, words in known if value.value == problem), problem)
     told = ", ".join(f"{key}: {value}" for key, value in facts.items())
