@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, unquote
 
 from slixmpp.jid import JID, InvalidJID
@@ -18,6 +19,29 @@ def bare(text: str | None) -> str | None:
     if jid is None or jid.resource or not jid.local or "/" in (text or ""):
         return None
     return str(jid)
+
+
+def typed(text: str) -> str | None:
+    """The bare JID out of what a person types or pastes for an address, prepared; None: none.
+
+    Taken are quotation marks about it, or angle brackets with a name before, ``xmpp:`` or
+    ``mailto:`` before it, a full stop or a comma after it; a resource and an action (``?message``)
+    are cut.
+    """
+    named = _NAMED.search(text)
+    stripped = (named[1] if named else text).strip(_QUOTES).rstrip(_AFTER).strip(_QUOTES)
+    scheme, colon, path = stripped.partition(":")
+    if colon and scheme.casefold() in _SCHEMES:
+        stripped = unquote(path.lstrip("/"))
+    local, at, rest = stripped.partition("@")
+    return bare(f"{local}{at}{_AFTER_DOMAIN.split(rest)[0].rstrip(_AFTER)}")
+
+
+_QUOTES = "\"'`“”„«»<> \t\u00a0\u2018\u2019\u201a\u2039\u203a"
+_NAMED = re.compile(r"^[^<>@]*<([^<>]+)>[^<>@]*$")
+_AFTER = ".,;:!?"
+_AFTER_DOMAIN = re.compile("[/?#]")
+_SCHEMES = frozenset({"xmpp", "mailto"})
 
 
 def bare_of(text: str | None) -> str | None:

@@ -139,12 +139,14 @@ PROBLEMS: Final[dict[Problem, str]] = {
     Problem.NOT_SERVED: "the account's host is not served here",
     Problem.BAD_JID: "this is not the address of a user",
     Problem.NO_SUCH_JOURNEY: "there is no such move",
+    Problem.DRAFT_GONE: "a newer attempt replaced it, or it rested too long",
     Problem.NO_SUCH_COPY: "there is no such copy",
     Problem.NO_SUCH_RECORD: "no followed move has that number",
     Problem.WRONG_STATE: "the move is not in a state in which this can be done",
     Problem.CHECKS_FAILED: "the checks found something",
     Problem.CODE_WRONG: "the code is wrong",
     Problem.CODE_EXPIRED: "the code is too old",
+    Problem.CODE_TRIES: "there were too many wrong tries",
     Problem.TOO_MANY_CODES: "too many codes were sent",
     Problem.OLD_IS_GONE: "the old account is deleted, so nothing can be brought back to it",
     Problem.TOO_LATE: "the time for an undo is over",
@@ -175,6 +177,8 @@ def problem_words(problem: str, facts: Mapping[str, str]) -> str:
 
     :param problem: a value of Problem, or a word of a newer component
     """
+    if problem == Problem.NO_SUCH_JOURNEY.value and facts.keys() == {"id"}:
+        return f"there is no move m{facts['id']}"
     known = [*PROBLEMS.items(), *FAULTS.items()]
     words = next((words for value, words in known if value.value == problem), problem)
     told = ", ".join(f"{key}: {value}" for key, value in facts.items())

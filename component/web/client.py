@@ -8,11 +8,15 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
+import structlog
+
 from component.engine.files.ports import FileTrouble, Trouble
 
 if TYPE_CHECKING:
     import aiohttp
     import yarl
+
+log = structlog.get_logger(__name__)
 
 TOTAL_SECONDS = 60.0
 """For one file."""
@@ -119,6 +123,13 @@ def _told() -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
+        log.warning("the storage for files is too slow")
         raise FileTrouble(Trouble.SLOW) from error
     except (ClientError, OSError, ValueError) as error:
-        raise FileTrouble(Trouble.UNREACHABLE, condition=type(error).__name__) from error
+        # Not the error's own words: they may hold a link, and whoever has it can read the file.
+        log.warning(
+            "the storage for files is not reached",
+            error=type(error).__name__,
+            host=getattr(error, "host", None),
+        )
+        raise FileTrouble(Trouble.UNREACHABLE) from error

@@ -73,7 +73,8 @@ class Play:
         chat.title()
         await chat.say(code[1], "Who is told?")
         await chat.say("1", "Who may read")
-        await chat.say("ok", "has begun")
+        await chat.say("ok", "Begin now?")
+        await chat.say("yes", "has begun")
         self._juliet = chat
 
     async def _watch_contacts(self) -> None:

@@ -175,7 +175,7 @@ def _code(given: str) -> None:
     try:
         proofs.use(1, right, 1.0)
     except Refused as no:
-        assert no.problem is Problem.CODE_EXPIRED
+        assert no.problem is Problem.CODE_TRIES
     else:
         raise AssertionError("a code after too many tries")
 

@@ -58,6 +58,7 @@ CORE_MAY = {
     "datetime",
     "enum",
     "json",
+    "re",
     "slixmpp.jid",
     "typing",
     "urllib.parse",

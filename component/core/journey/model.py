@@ -180,6 +180,8 @@ class Progress:
     """Who had been asked before the move and had not answered: the mover may ask them again."""
     waits: bool = False
     """Nobody is told while the old account, elsewhere, cannot be asked."""
+    old_is_gone: bool = False
+    """The old account was deleted: there is nothing left to delete, nor to bring back."""
 
 
 def count(states: Iterable[ContactState]) -> Counter[ContactState]:
@@ -245,6 +247,8 @@ class Problem(StrEnum):
     """The asker's host is not served."""
     BAD_JID = "bad-jid"
     NO_SUCH_JOURNEY = "no-such-journey"
+    DRAFT_GONE = "draft-gone"
+    """A draft was replaced by a newer one of its owner, or rested for too long."""
     NO_SUCH_COPY = "no-such-copy"
     NO_SUCH_RECORD = "no-such-record"
     """No contact of ours was followed under this number."""
@@ -253,6 +257,8 @@ class Problem(StrEnum):
     CHECKS_FAILED = "checks-failed"
     CODE_WRONG = "code-wrong"
     CODE_EXPIRED = "code-expired"
+    CODE_TRIES = "code-tries"
+    """A code was guessed at too often: it is void."""
     TOO_MANY_CODES = "too-many-codes"
     TOO_LATE = "too-late"
     """The time for an undo is over."""

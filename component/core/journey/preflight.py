@@ -109,7 +109,10 @@ def _chain(facts: Facts) -> Check:
 def _cooldown(facts: Facts) -> Check:
     until = facts.cooldown_until
     good = until is None or until <= facts.now
-    return Check(CheckName.COOLDOWN, good, {"until": until.isoformat() if until else ""})
+    if until is None:
+        return Check(CheckName.COOLDOWN, good, {"until": ""})
+    left = max(0.0, (until - facts.now).total_seconds())
+    return Check(CheckName.COOLDOWN, good, {"until": until.isoformat(), "left": f"{left:.0f}"})
 
 
 def domains_allowed(

@@ -122,6 +122,16 @@ class Desk:
             code = self._proofs.make(journey, asker, other, self._clock.tick(), minutes * 60.0)
             self._teller.tell(other, CodeSent(asker, draft.old, draft.new, code, minutes))
 
+    async def code_from(self, asker: str) -> str | None:
+        """See :class:`DraftOrders`."""
+        for id, other in self._proofs.open_to(asker, self._clock.tick()).items():
+            with explained():
+                draft = await self._store.get(id)
+                account = await self._accounts.account(asker)
+            if draft is not None and same_account(draft.accounts.get(asker), account):
+                return other
+        return None
+
     async def prove(self, asker: str, journey: int, code: str) -> Preflight:
         """See :class:`DraftOrders`."""
         async with self._on_draft(asker, journey, Kind.BOTH) as draft:
@@ -194,15 +204,15 @@ class Desk:
             with acting_for(draft.accounts):
                 yield draft
 
-    async def _stored(self, id: int) -> Journey:
+    async def _stored(self, id: int, lacking: Problem = Problem.NO_SUCH_JOURNEY) -> Journey:
         journey = await self._store.get(id)
         if journey is None:
-            raise Refused(Problem.NO_SUCH_JOURNEY, id=str(id))
+            raise Refused(lacking, id=str(id))
         return journey
 
     async def _draft(self, asker: str, id: int, kind: Kind | None = None) -> Journey:
         """The asker's own draft, of this kind if one is given."""
-        journey = await self._stored(id)
+        journey = await self._stored(id, Problem.DRAFT_GONE)
         if journey.owner != asker or not self.drafts.serves(asker):
             raise Refused(Problem.NOT_YOURS, id=str(id))
         if not same_account(journey.accounts[asker], await self._accounts.account(asker)):

@@ -72,7 +72,8 @@ class Drafts:
     async def begin(
         self, owner: str, old: str, new: str, given: Sequence[Given] | None
     ) -> Preflight:
-        """Store a draft and examine it.
+        """Store a draft and examine it; where only contacts are lacking that cannot go on
+        anyway, nothing is stored.
 
         Where both accounts are here, nothing of either's contacts is read before both are
         proven to be the asker's (:meth:`fill`).
@@ -82,9 +83,6 @@ class Drafts:
         """
         kind = self._kind(old, new)
         blocked: frozenset[str] = frozenset()
-        if kind is Kind.ARRIVE and given is None:
-            brought = await self._brought(old, new)
-            given, blocked = brought.contacts, brought.blocked
         journey = Journey(
             0,
             kind,
@@ -98,6 +96,16 @@ class Drafts:
             new_account=await self._account(new),
         )
         with acting_for(journey.accounts):
+            if kind is Kind.ARRIVE and given is None:
+                try:
+                    brought = await self._brought(old, new)
+                except Refused:
+                    # Nobody is to look for a list of contacts in vain.
+                    found = await self.examine(journey, (), proven=False)
+                    if not found.ok:
+                        return found
+                    raise
+                given, blocked = brought.contacts, brought.blocked
             contacts: Sequence[JourneyContact] = ()
             if kind is not Kind.BOTH:
                 contacts = await self._gather(journey, given or (), blocked)
@@ -250,14 +258,15 @@ class Drafts:
         old, new, owner, accounts = journey.old, journey.new, journey.owner, self._accounts
         target = await accounts.trouble(new if owner == old else old)
         own = await accounts.statement(owner, owner)
-        facts = replace(facts, target_trouble=target)
+        busy = await self._busy(journey, owner)
+        facts = replace(facts, target_trouble=target, busy_with=busy)
         if owner == new:
             return replace(facts, new_names=own.names)
         return replace(
             facts,
             old_names=own.names,
             pep_trouble=await accounts.pep_trouble(old),
-            cooldown_until=await self._cooldown(journey),
+            cooldown_until=None if busy else await self._cooldown(journey),
         )
 
     async def _other_account(self, journey: Journey, facts: Facts) -> Facts:
@@ -295,9 +304,7 @@ class Drafts:
 
     async def _history(self, journey: Journey, facts: Facts) -> Facts:
         """What the accounts' earlier moves say: cooldown, a move that runs, the chain so far."""
-        earlier = [j for j in await self._store.last_started(journey.old) if j.id != journey.id]
-        arrived = [j for j in await self._store.last_started(journey.new) if j.id != journey.id]
-        busy = next((j for j in (*earlier, *arrived) if stages.in_the_way(j, journey)), None)
+        busy = await self._busy(journey, journey.old) or await self._busy(journey, journey.new)
         led_here, at, seen = 0, journey.old, set()
         while at not in seen and led_here < facts.max_chain:
             seen.add(at)
@@ -311,10 +318,16 @@ class Drafts:
             led_here, at = led_here + 1, into[0].old
         return replace(
             facts,
-            busy_with=None if busy is None else busy.new,
+            busy_with=busy,
             earlier=led_here,
-            cooldown_until=await self._cooldown(journey),
+            # What is under way has not ended: nothing is to be said of the last one.
+            cooldown_until=None if busy else await self._cooldown(journey),
         )
+
+    async def _busy(self, journey: Journey, account: str) -> str | None:
+        """Where a move of this account leads that must come to its end first."""
+        started = [j for j in await self._store.last_started(account) if j.id != journey.id]
+        return next((j.new for j in started if stages.in_the_way(j, journey)), None)
 
     async def _cooldown(self, journey: Journey) -> datetime | None:
         """When the old account may move again."""

@@ -88,11 +88,17 @@ class DraftOrders(Protocol):
     async def send_code(self, asker: str, journey: int) -> None:
         """Send a code to the other account (BOTH only); raises TOO_MANY_CODES."""
 
+    async def code_from(self, asker: str) -> str | None:
+        """Where a code is to be typed that the asker was sent and that is still good.
+
+        None where there is none, or where it was sent to the last owner of the asker's name.
+        """
+
     async def prove(self, asker: str, journey: int, code: str) -> Preflight:
         """Show by the code that the other account is the asker's too (BOTH only).
 
         From then on the contacts of both accounts are part of the draft.  Raises CODE_WRONG,
-        CODE_EXPIRED.
+        CODE_TRIES, CODE_EXPIRED.
         """
 
     async def start(self, asker: str, journey: int) -> Journey:
@@ -110,6 +116,9 @@ class MoverOrders(Protocol):
 
     def serves(self, jid: str) -> bool:
         """Whether a bare JID is on a served host."""
+
+    async def account(self, asker: str) -> str | None:
+        """The token of the account that has the asker's name now; None where it is not served."""
 
     async def journeys(self, asker: str) -> Sequence[Journey]:
         """The asker's journeys (as old or new account), newest first, drafts left out."""
@@ -146,7 +155,10 @@ class MoverOrders(Protocol):
     # What was done for the asker as somebody's contact -------------------------------------------
 
     async def followed(self, asker: str) -> Sequence[MoveRecord]:
-        """Automatic changes of the asker's roster that can still be undone, newest first."""
+        """Automatic changes of the asker's roster that can still be undone, newest first.
+
+        Not those that followed the undo of a move: the address before is the one that was left.
+        """
 
     async def undo_followed(self, asker: str, record: int) -> Undone:
         """Undo one: the roster entries as they were, and what is not as it was.

@@ -28,6 +28,8 @@ _REMEMBERED = 10_000
 class _Code:
     text: str
     until: float
+    asker: str
+    to: str
     tries: int = 0
 
 
@@ -50,7 +52,7 @@ class Proofs:
         for gone in [id for id, code in self._codes.items() if code.until <= now]:
             del self._codes[gone]
         text = f"{secrets.randbelow(10**DIGITS):0{DIGITS}d}"
-        self._codes[journey] = _Code(text, now + seconds)
+        self._codes[journey] = _Code(text, now + seconds, asker, to)
         return text
 
     def _count(self, key: str, most: int, to: str, now: float) -> None:
@@ -68,17 +70,29 @@ class Proofs:
         """A code that was sent counts no more."""
         self._codes.pop(journey, None)
 
+    def open_to(self, to: str, now: float) -> dict[int, str]:
+        """Who asked for the codes that this account was sent and that are good, by journey."""
+        return {
+            journey: code.asker
+            for journey, code in self._codes.items()
+            if code.to == to and code.until > now and code.tries < TRIES
+        }
+
     def use(self, journey: int, given: str | None, now: float) -> None:
         """Check a code; a right one is used up.
 
-        :raises Refused: CODE_WRONG or CODE_EXPIRED.
+        :raises Refused: CODE_WRONG, CODE_TRIES or CODE_EXPIRED.
         """
         code = self._codes.get(journey)
-        if code is None or code.until <= now or code.tries >= TRIES:
+        if code is None or code.until <= now:
             self._codes.pop(journey, None)
             raise Refused(Problem.CODE_EXPIRED)
+        if code.tries >= TRIES:
+            raise Refused(Problem.CODE_TRIES)
         typed = "".join(c for c in (given or "") if c.isascii() and c.isdigit())
         if not hmac.compare_digest(typed, code.text):
             code.tries += 1
+            if code.tries >= TRIES:
+                raise Refused(Problem.CODE_TRIES)
             raise Refused(Problem.CODE_WRONG, left=str(TRIES - code.tries))
         del self._codes[journey]

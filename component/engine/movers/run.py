@@ -77,7 +77,7 @@ class Run:
         """An undo's statement was published, its readers included, by this very run."""
         self.rechecks = 0
         """Looks at what an undo had already restored."""
-        self.voice = Voice(box, book, self._note)
+        self.voice = Voice(box, book, self._note, lambda: self.statement.old_is_gone)
         self._left = asyncio.Event()
         """Set once another instance is to work on it."""
 

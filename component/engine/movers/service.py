@@ -359,9 +359,22 @@ class Movers:
             account = await self._accounts.account(asker) if found else None
         return [journey for journey in found if _may(asker, account, journey)]
 
+    async def account(self, asker: str) -> str | None:
+        """See :class:`MoverOrders`."""
+        if not self.serves(asker):
+            return None
+        with explained():
+            return await self._accounts.account(asker)
+
     async def progress(self, asker: str, journey: int) -> Progress:
         """See :class:`MoverOrders`."""
-        return (await self.find(journey, asker)).progress()
+        found = (await self.find(journey, asker)).progress()
+        if found.journey.kind is not Kind.BOTH or asker == found.journey.old:
+            return found
+        with explained():
+            now = await self._accounts.account_now(found.journey.old)
+        gone = now is None or not same_account(found.journey.old_account, now)
+        return replace(found, old_is_gone=found.old_is_gone or gone)
 
     async def contacts(self, asker: str, journey: int) -> Sequence[JourneyContact]:
         """See :class:`MoverOrders`."""
@@ -523,7 +536,21 @@ class Movers:
     async def followed(self, asker: str) -> Sequence[MoveRecord]:
         """See :class:`MoverOrders`."""
         with explained():
-            return await self._contact_undo.undoable(asker)
+            found = await self._contact_undo.undoable(asker)
+            ways_back = [r for r in found if await self._led_back(r)]
+        # What led there is hidden with it: neither is the contact's to take back any more.
+        hidden = {pair for r in ways_back for pair in ((r.old, r.new), (r.new, r.old))}
+        return [r for r in found if (r.old, r.new) not in hidden]
+
+    async def _led_back(self, record: MoveRecord) -> bool:
+        """Whether it followed the undo of a move: without it the contact has what was left."""
+        return any(
+            (journey.old, journey.new) == (record.new, record.old)
+            and journey.state in (JourneyState.UNDOING, JourneyState.UNDONE)
+            and journey.started_at is not None
+            and journey.started_at < record.at
+            for journey in await self._store.list(account=record.old)
+        )
 
     async def undo_followed(self, asker: str, record: int) -> Undone:
         """See :class:`MoverOrders`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from component.core.journey import told
@@ -32,17 +33,25 @@ class Voice:
     :param note: writes down a change of the journey's own row; raises StoreError.
     """
 
-    def __init__(self, box: Box, book: Book, note: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(
+        self,
+        box: Box,
+        book: Book,
+        note: Callable[..., Awaitable[Any]],
+        old_is_gone: Callable[[], bool],
+    ) -> None:
         self._box = box
         self._book = book
         self._note = note
+        self._old_is_gone = old_is_gone
         self._told_at = float("-inf")
         self._held = False
         self._shown: Progress | None = None
 
     def now(self) -> Progress:
         """How far the journey is."""
-        return self._book.progress(self._box.pace, self._box.clock.tick())
+        found = self._book.progress(self._box.pace, self._box.clock.tick())
+        return replace(found, old_is_gone=True) if self._old_is_gone() else found
 
     async def once(self, name: str, notice: Notice) -> None:
         """Tell the owner, at most once over all restarts: it is noted before it is said."""

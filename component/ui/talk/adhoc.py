@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from component.core.conditions import Condition
+from component.core.journey.model import Refused
+from component.core.model import same_account
 from component.engine.ports import Clock
+from component.ui.talk import phrases
 from component.ui.talk.bounds import Crowd, Kept
 from component.ui.talk.commands import Book, Command, Shown
 from component.ui.talk.pages import Done, Field, Form, Kind, Turn
@@ -52,6 +55,8 @@ class _Session:
     owner: str
     """The full JID that began it."""
     asker: str
+    account: str | None
+    """Whose it is: the token of the asker's account."""
     command: Command
     form: Form
     before: list[Form] = field(default_factory=list)
@@ -102,10 +107,15 @@ class AdHoc:
         if command is None:
             raise StanzaError(Condition.ITEM_NOT_FOUND)
         id_ = secrets.token_urlsafe(18)
+        try:
+            account = await self._book.account(turn.asker)
+        except Refused as refused:
+            done = Done(phrases.problem(turn.words, refused), warning=True)
+            return self._render(request.node, id_, Shown(done), None)
         shown = await self._book.begin(command, turn)
         if isinstance(shown.page, Done):
             return self._render(request.node, id_, shown, None)
-        session = _Session(sender, turn.asker, command, shown.page)
+        session = _Session(sender, turn.asker, account, command, shown.page)
         self._make_room(turn.asker)
         self._sessions.put(id_, session, self._clock.tick())
         return self._render(request.node, id_, shown, session)
@@ -134,6 +144,11 @@ class AdHoc:
         if request.action is Action.CANCEL:
             self._sessions.drop(id_)
             return write_cancelled(request.node, id_)
+        session.busy = True
+        try:
+            await self._look_at_owner(id_, session, turn)
+        finally:
+            session.busy = False
         self._sessions.put(id_, session, self._clock.tick())
         if request.action is Action.PREV:
             return self._back(request, id_, session, turn)
@@ -148,9 +163,22 @@ class AdHoc:
         if isinstance(shown.page, Done):
             self._sessions.drop(id_)
         elif shown.page is not session.form:
-            session.before = [*session.before, session.form][-_BACK:]
+            if not session.form.passed:
+                session.before = [*session.before, session.form][-_BACK:]
             session.form = shown.page
         return self._render(request.node, id_, shown, session, request.values)
+
+    async def _look_at_owner(self, id_: str, session: _Session, turn: Turn) -> None:
+        """See that the account is still the one that was asked; raises StanzaError."""
+        try:
+            account = await self._book.account(turn.asker)
+        except Refused as refused:
+            raise StanzaError(
+                Condition.RESOURCE_CONSTRAINT, "wait", phrases.problem(turn.words, refused)
+            ) from refused
+        if not same_account(session.account, account):
+            self._sessions.drop(id_)
+            raise _bad_session()
 
     def _back(self, request: CommandRequest, id_: str, session: _Session, turn: Turn) -> ET.Element:
         if not session.before:

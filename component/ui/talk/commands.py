@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import structlog
 
 from component.core.journey.model import Problem, Refused
-from component.engine.movers.orders import AdminOrders, MoverOrders
+from component.engine.movers.orders import AdminOrders, DraftOrders, MoverOrders
+from component.engine.movers.proofs import DIGITS
 from component.ui.talk import phrases
 from component.ui.talk.pages import BadInput, Done, Form, Page, Turn
 
@@ -21,6 +22,7 @@ _AGAIN = frozenset(
         Problem.BAD_JID,
         Problem.BAD_RATE,
         Problem.CODE_EXPIRED,
+        Problem.CODE_TRIES,
         Problem.CODE_WRONG,
         Problem.PROOF_MISSING,
         Problem.UNAVAILABLE,
@@ -75,9 +77,14 @@ class Book:
     """
 
     def __init__(
-        self, commands: Sequence[Command], movers: MoverOrders, admin: AdminOrders
+        self,
+        commands: Sequence[Command],
+        drafts: DraftOrders,
+        movers: MoverOrders,
+        admin: AdminOrders,
     ) -> None:
         self._commands = tuple(commands)
+        self._drafts = drafts
         self._movers = movers
         self._admin = admin
 
@@ -91,6 +98,32 @@ class Book:
         if command.for_admins:
             return self._admin.is_admin(asker)
         return self._movers.serves(asker)
+
+    async def account(self, asker: str) -> str | None:
+        """Whose a bare JID is now, to be kept with a dialog: the name may be given to another.
+
+        Every answer is compared with it, for not every server says that it deletes an account.
+
+        :raises Refused: it cannot be learned now.
+        """
+        return await self._movers.account(asker)
+
+    async def elsewhere(self, turn: Turn, text: str) -> str | None:
+        """Where a text belongs that is a code for another account's chat; None: it is no code."""
+        typed = "".join(text.split()).replace("-", "").rstrip(".!")
+        if not (len(typed) == DIGITS and typed.isascii() and typed.isdecimal()):
+            return None
+        try:
+            asker = await self._drafts.code_from(turn.asker)
+        except Refused:
+            return None
+        if asker is None:
+            return None
+        return turn.words.say(
+            "That looks like the code that I sent you. It is to be typed elsewhere: in the chat "
+            "of {asker} with me, where the move was begun.",
+            asker=asker,
+        )
 
     async def begin(self, command: Command, turn: Turn) -> Shown:
         """The first page."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import gettext
 import io
+import unicodedata
 from collections import OrderedDict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from babel.dates import format_date, format_timedelta
+from babel.dates import format_date, format_time, format_timedelta
 from babel.lists import format_list
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -57,6 +58,23 @@ def _catalog(language: str) -> gettext.NullTranslations:
     return gettext.GNUTranslations(compiled)
 
 
+def folded(text: str) -> str:
+    """A text as words are compared: small letters without accents, single blanks."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(c for c in apart if not unicodedata.combining(c)).split())
+
+
+@cache
+def _spellings(message: str, language: str) -> frozenset[str]:
+    """Words of a list with commas; German ones without umlauts are spelt in two ways."""
+    listed = _catalog(language).gettext(message)
+    spelt = listed.casefold().translate(_UMLAUTS)
+    return frozenset(folded(word) for word in f"{listed},{spelt}".split(",")) - {""}
+
+
+_UMLAUTS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+
+
 class Words:
     """Sentences of one language.
 
@@ -77,9 +95,12 @@ class Words:
 
     def either(self, message: str) -> frozenset[str]:
         """Words that mean the same when somebody writes them: a list with commas, in this
-        language and in English, in lower case."""
-        both = f"{message},{self._catalog.gettext(message)}"
-        return frozenset(word.strip().casefold() for word in both.split(",")) - {""}
+        language and in English, as :func:`folded` has them."""
+        return _spellings(message, SOURCE) | _spellings(message, self.language)
+
+    def anywhere(self, message: str) -> frozenset[str]:
+        """The same in every language: the one that is spoken may just have been changed."""
+        return frozenset().union(*(_spellings(message, language) for language in LANGUAGES))
 
     def duration(self, seconds: float) -> str:
         """A rough length of time; what is below a minute is said so."""
@@ -91,6 +112,11 @@ class Words:
     def date(self, moment: datetime) -> str:
         """A day."""
         return format_date(moment.date(), format="long", locale=self.language)
+
+    def time(self, moment: datetime) -> str:
+        """A time of day, in UTC: where the user's clock stands is not known."""
+        utc = moment.astimezone(UTC)
+        return f"{format_time(utc, format='short', locale=self.language)} UTC"
 
     def listed(self, items: list[str]) -> str:
         """``a, b and c``."""

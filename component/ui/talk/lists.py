@@ -21,7 +21,7 @@ MAX_CHARACTERS = 400_000
 _MAX_NAME = 200
 _MAX_GROUPS = 50
 _ROSTER_ALONE = re.compile(r"<query\s[^<>]*jabber:iq:roster")
-_ANGLED = re.compile(r"^(?P<name>[^<>]*)<\s*(?:xmpp:)?(?P<jid>[^<>\s]+)\s*>\s*$")
+_ANGLED = re.compile(r"^(?P<name>[^<>]*)<\s*(?P<jid>[^<>\s]+)\s*>\s*$")
 
 
 class Why(StrEnum):
@@ -107,7 +107,7 @@ def _entry(piece: str) -> Given | None:
         jid, _, name = piece.partition(" ")
     if "@" not in jid:
         return None
-    prepared = jids.bare(jid.removeprefix("xmpp:"))
+    prepared = jids.typed(jid)
     return Given(prepared, _name(name)) if prepared is not None else None
 
 

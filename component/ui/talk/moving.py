@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
+from component.core import jids
 from component.core.journey.model import (
     Access,
+    CheckName,
     JourneyContact,
     Kind,
     Preflight,
@@ -33,6 +35,18 @@ from component.ui.talk.pages import Kind as Takes
 
 MAX_TICKS = 300
 """Contacts that are shown as a list to tick; a longer one is no help, nor fits into a stanza."""
+_ABOUT_ADDRESS: Final = frozenset(
+    {
+        CheckName.DIFFERENT,
+        CheckName.ALLOWED,
+        CheckName.TARGET,
+        CheckName.REACHABLE,
+        CheckName.NO_LOOP,
+        CheckName.CHAIN,
+        CheckName.STATEMENT,
+    }
+)
+"""Checks that another address may pass."""
 _ANOTHER: Final = N_("new, resend")
 """Instead of a code: send another one."""
 
@@ -66,9 +80,9 @@ class Moving:
 
     async def _away(self, turn: Turn) -> Page:
         async def then(turn: Turn, answers: Answers) -> Page:
-            return await self._checked(
-                turn, await self._drafts.prepare_away(turn.asker, answers.text("new"))
-            )
+            found = await self._drafts.prepare_away(turn.asker, answers.text("new"))
+            _need_address(turn, found, "new")
+            return await self._checked(turn, found)
 
         return Form(
             turn.words.say("Move away"),
@@ -90,6 +104,7 @@ class Moving:
                 if refused.problem is not Problem.NO_CONTACTS:
                     raise
                 return self._ask_list(turn, old, words_of.lacking(turn.words, refused.facts))
+            _need_address(turn, found, "old")
             return await self._checked(turn, found, brought=found.journey.kind is Kind.ARRIVE)
 
         return Form(
@@ -140,6 +155,9 @@ class Moving:
         if found.needs_code is not None:
             await self._drafts.send_code(turn.asker, found.journey.id)
             return self._ask_code(turn, found, found.needs_code)
+        text = words_of.summary(words, found)
+        if brought:
+            text += "\n" + words_of.brought(words, found.journey.old)
         fields: list[Field] = []
         if any(map(words_of.choosable, found.contacts)):
             fields.append(
@@ -165,23 +183,11 @@ class Moving:
                 after = await self._drafts.access(turn.asker, number, access)
             if answers.text("who") == "choose":
                 return self._choose(turn, after)
-            return await self._confirm(turn, after)
+            return self._confirm(turn, after)
 
-        text = words_of.summary(words, found)
-        if brought:
-            text += "\n" + words_of.brought(words, found.journey.old)
         if not fields:
-            fields.append(Field("sure", Takes.FLAG, words.say("Begin now?")))
-            return Form(words.say("Ready"), text, tuple(fields), self._begin(found))
-        return Form(words.say("Ready"), text, tuple(fields), then, last=True)
-
-    def _begin(self, found: Preflight) -> Callable[[Turn, Answers], Awaitable[Page]]:
-        async def then(turn: Turn, answers: Answers) -> Page:
-            if not answers.flag("sure"):
-                return Done(turn.words.say("Nothing was changed."))
-            return await self._confirm(turn, found)
-
-        return then
+            return self._last_question(turn, found, text)
+        return Form(words.say("Checked"), text, tuple(fields), then)
 
     # Which contacts -----------------------------------------------------------------------------
 
@@ -208,7 +214,6 @@ class Moving:
                 ),
             ),
             then,
-            last=True,
         )
 
     def _leave_out(self, turn: Turn, found: Preflight, offered: Sequence[JourneyContact]) -> Page:
@@ -216,6 +221,7 @@ class Moving:
 
         async def then(turn: Turn, answers: Answers) -> Page:
             left = answers.text("leave_out").casefold().replace(",", " ").split()
+            left = [jids.typed(entry) or entry for entry in left]
             known = {c.jid for c in offered} | {c.jid.partition("@")[2] for c in offered}
             unknown = [entry for entry in left if entry not in known]
             if unknown:
@@ -244,21 +250,31 @@ class Moving:
             ),
             (Field("leave_out", Takes.LONG, words.say("Not to be told"), required=False),),
             then,
-            last=True,
         )
 
     async def _chosen(self, turn: Turn, found: Preflight, chosen: set[str]) -> Page:
         if not chosen:
             raise BadInput(turn.words.say("Please choose at least one."))
         after = await self._drafts.choose(turn.asker, found.journey.id, chosen)
-        return await self._confirm(turn, after)
+        return self._confirm(turn, after)
 
     # The last word ------------------------------------------------------------------------------
 
-    async def _confirm(self, turn: Turn, found: Preflight) -> Page:
+    def _confirm(self, turn: Turn, found: Preflight) -> Page:
         if not found.ok:
             return Done(phrases.failed(turn.words, found), warning=True)
-        return await self._start(turn, found)
+        return self._last_question(turn, found, words_of.figures(turn.words, found))
+
+    def _last_question(self, turn: Turn, found: Preflight, text: str) -> Form:
+        """Nothing begins but by this one's yes."""
+
+        async def then(turn: Turn, answers: Answers) -> Page:
+            if not answers.flag("sure"):
+                return Done(turn.words.say("Nothing was changed."))
+            return await self._start(turn, found)
+
+        begin = Field("sure", Takes.FLAG, turn.words.say("Begin now?"), default=("1",))
+        return Form(turn.words.say("Ready"), text, (begin,), then, last=True)
 
     def _ask_code(self, turn: Turn, found: Preflight, other: str) -> Form:
         words = turn.words
@@ -282,6 +298,7 @@ class Moving:
             ),
             (Field("code", Takes.CODE, words.say("The code"), limit=100),),
             then,
+            passed=True,
         )
 
     async def _start(self, turn: Turn, found: Preflight) -> Page:
@@ -301,3 +318,10 @@ class Moving:
             new=journey.new,
         )
         return Done(text)
+
+
+def _need_address(turn: Turn, found: Preflight, field: str) -> None:
+    """Ask for the address again where nothing failed but what another one may pass."""
+    failed = {check.name for check in found.checks if not check.ok}
+    if failed and failed <= _ABOUT_ADDRESS:
+        raise BadInput(phrases.failed(turn.words, found), field)

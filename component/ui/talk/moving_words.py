@@ -39,14 +39,21 @@ def summary(words: Words, found: Preflight) -> str:
     lines.append("")
     told = Counter(c.jid.partition("@")[2] for c in found.contacts if is_chosen(c))
     if journey.kind is Kind.AWAY:
+        lines.append(
+            words.say(
+                "I cannot see whether {new} exists, nor whose it is. Check each letter: whoever "
+                "has that address gets your contacts.",
+                new=journey.new,
+            )
+        )
         lines.append(words.say("Your new address will be published at the old account."))
     elif not told:
         lines.append(words.say("There is no contact to tell."))
     else:
         lines.append(
             words.say_n(
-                "One contact will be told, which takes at most {time}.",
-                "{n} contacts will be told, which takes at most {time}.",
+                "One contact will be told. Longest time: {time}.",
+                "{n} contacts will be told. Longest time: {time}.",
                 told.total(),
                 time=words.duration(found.seconds),
             )
@@ -84,6 +91,19 @@ def summary(words: Words, found: Preflight) -> str:
             )
         )
         lines += notices.named(words, unanswered)
+    return "\n".join(lines)
+
+
+def figures(words: Words, found: Preflight) -> str:
+    """What begins, and for how many."""
+    told = sum(map(is_chosen, found.contacts))
+    left = sum(c.state is ContactState.SKIPPED for c in found.contacts)
+    lines = [
+        f"{found.journey.old} → {found.journey.new}",
+        words.say_n("One contact is told.", "{n} contacts are told.", told),
+    ]
+    if left:
+        lines.append(words.say_n("One is left out.", "{n} are left out.", left))
     return "\n".join(lines)
 
 

@@ -48,7 +48,8 @@ def notice_texts(words: Words, notice: Notice) -> list[str]:
         case Published():
             return _published(words, notice)
         case AllFollowed():
-            return [_ended(words, notice.progress, _ALL_FOLLOWED)]
+            gone = notice.progress.old_is_gone
+            return [_ended(words, notice.progress, _NOBODY_LEFT if gone else _ALL_FOLLOWED)]
         case TimeOver():
             return [_ended(words, notice.progress, _TIME_OVER)]
         case Stopped():
@@ -192,16 +193,23 @@ def progress_text(words: Words, progress: Progress, *, mine: bool = True) -> str
             )
         )
     lines += _by_hand(words, progress)
-    what = _possible(words, journey.state) if mine else None
+    what = _possible(words, progress) if mine else None
     return "\n".join([*lines, what] if what else lines)
 
 
-def _possible(words: Words, state: JourneyState) -> str | None:
+def _possible(words: Words, progress: Progress) -> str | None:
+    state, gone = progress.journey.state, progress.old_is_gone
     if state is JourneyState.PAUSED:
-        return words.say("You can write: resume, cancel, undo.")
+        return words.say(_PAUSED_GONE if gone else _PAUSED)
     if state.running and state is not JourneyState.UNDOING:
-        return words.say("You can write: pause, cancel, undo.")
+        return words.say(_RUNNING_GONE if gone else _RUNNING)
     return None
+
+
+_PAUSED = N_("You can write: resume, cancel, undo.")
+_PAUSED_GONE = N_("You can write: resume, cancel.")
+_RUNNING = N_("You can write: pause, cancel, undo.")
+_RUNNING_GONE = N_("You can write: pause, cancel.")
 
 
 def _by_hand(words: Words, progress: Progress) -> list[str]:
@@ -273,6 +281,7 @@ _ALL_FOLLOWED = N_(
     "Everybody who can follow you to {new} has done so. You can now delete the old "
     "account {old} when you like."
 )
+_NOBODY_LEFT = N_("Everybody who can follow you to {new} has done so.")
 _TIME_OVER = N_(
     "The move from {old} to {new} has had its time: from now on {old} no longer says where you "
     "are. Not everybody has followed."

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from component.core import jids
-from component.ui.talk.language import Words
+from component.ui.talk.language import N_, Words, folded
 
 MAX_TEXT = 10_000
 """Characters of any text, but for fields that say otherwise."""
+# Translators: words that people write between a command and an address.
+_BEFORE_ADDRESS: Final = N_("to, from")
 _YES, _NO = ("1", "true"), ("0", "false")
 """Booleans as XEP-0004 section 3.3 writes them."""
 
@@ -20,7 +23,7 @@ class Kind(StrEnum):
 
     TEXT = "text"
     ADDRESS = "address"
-    """A bare JID, prepared."""
+    """A bare JID, prepared; given as people write one."""
     CODE = "code"
     LONG = "long"
     """Several lines."""
@@ -104,7 +107,9 @@ class Field:
         return (text,)
 
     def _address(self, text: str, words: Words) -> str:
-        prepared = jids.bare(text.removeprefix("xmpp:"))
+        first, _, rest = text.partition(" ")
+        led = bool(rest) and folded(first) in words.anywhere(_BEFORE_ADDRESS)
+        prepared = jids.typed(rest if led else text)
         if prepared is None:
             raise BadInput(
                 words.say(
@@ -177,6 +182,8 @@ class Form:
     then: Callable[[Turn, Answers], Awaitable[Page]]
     last: bool = False
     """Whether it is the last one, as far as can be said before it is answered."""
+    passed: bool = False
+    """Whether nobody comes back to it once it is answered: what it asked for is used up."""
 
     def read(self, raw: Mapping[str, Sequence[str]], words: Words) -> Answers:
         """Check what was given; unknown names are ignored.

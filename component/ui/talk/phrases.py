@@ -33,12 +33,19 @@ PROBLEMS: Final[dict[Problem, str]] = {
         "That is not an address I can use. An address looks like name@server.example."
     ),
     Problem.NO_SUCH_JOURNEY: N_("I know of no such move."),
+    Problem.DRAFT_GONE: N_(
+        "A newer attempt has replaced this one, or it rested too long. Nothing was sent; go on "
+        "with the newer one, or begin again."
+    ),
     Problem.NO_SUCH_COPY: N_("I have that no longer. Write “my things” to begin anew."),
     Problem.NO_SUCH_RECORD: N_("I know of no such change to a contact list."),
     Problem.WRONG_STATE: N_("That cannot be done now: the move has gone on, or has ended."),
     Problem.CHECKS_FAILED: N_("The checks found something, so nothing was sent."),
     Problem.CODE_WRONG: N_("That is not the code. Look at the message to the other account."),
     Problem.CODE_EXPIRED: N_("That code is too old. Write “new” to get another one."),
+    Problem.CODE_TRIES: N_(
+        "Too many wrong tries, so that code is good no more. Write “new” to get another one."
+    ),
     Problem.TOO_MANY_CODES: N_("Too many codes were sent or tried. Please try again in an hour."),
     Problem.TOO_LATE: N_("The time in which that could be undone is over."),
     Problem.OLD_IS_GONE: N_("The old account is deleted, so nothing can be brought back to it."),
@@ -208,6 +215,8 @@ _CAUSES: Final[dict[Cause, str]] = {
 def check(words: Words, journey: Journey, found: Check) -> str:
     """One line of a preflight."""
     good, wanting = CHECKS[found.name]
+    if found.name is CheckName.STATEMENT and not found.ok:
+        wanting = _UNREAD.get(found.facts.get("condition", ""), wanting)
     owner, other = journey.owner, journey.new if journey.owner == journey.old else journey.old
     sentence = words.say(
         good if found.ok else wanting,
@@ -215,7 +224,37 @@ def check(words: Words, journey: Journey, found: Check) -> str:
         new=journey.new,
         jid=found.facts.get("jid") or (owner if found.name is CheckName.ACCOUNT else other),
     )
-    return sentence if found.ok else sentence + _found(words, found.facts)
+    if found.ok:
+        return sentence
+    if found.name is CheckName.COOLDOWN and found.facts.get("until"):
+        return f"{sentence} {_again(words, found.facts)}"
+    return sentence + _found(words, found.facts)
+
+
+def _again(words: Words, facts: Mapping[str, str]) -> str:
+    """When the next move may begin: a day says little of what is less than one away."""
+    until, left = datetime.fromisoformat(facts["until"]), float(facts.get("left", _DAY))
+    if left >= _DAY:
+        return words.say("Possible again on {date}.", date=words.date(until))
+    return words.say(
+        "Possible again at {moment}, in {time}.",
+        moment=words.time(until),
+        time=words.duration(left),
+    )
+
+
+_UNREAD: Final[dict[str, str]] = {
+    Reason.UNREACHABLE.value: N_(
+        "The server of {old} does not answer, so I cannot see whether {old} says that it moves to "
+        "{new}. Look for a slip, or try again later."
+    ),
+    Reason.REFUSED.value: N_(
+        "{old} does not let {new} read whether it moves. Look for a slip, or order “move away” at "
+        "the old account."
+    ),
+}
+"""Of a statement that could not be read: why."""
+_DAY = 86_400.0
 
 
 def failed(words: Words, preflight: Preflight) -> str:
@@ -252,14 +291,6 @@ def counts(words: Words, progress: Progress) -> list[str]:
 
 
 def _found(words: Words, facts: Mapping[str, str]) -> str:
-    """What else is known: the time from which it is possible, the condition that was met."""
-    until = facts.get("until")
-    if until:
-        try:
-            return " " + words.say(
-                "Possible again on {date}.", date=words.date(datetime.fromisoformat(until))
-            )
-        except ValueError:
-            pass
+    """What else is known: the condition that was met."""
     detail = facts.get("condition") or facts.get("detail")
     return f" ({short(detail)})" if detail else ""

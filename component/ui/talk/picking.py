@@ -14,6 +14,8 @@ _ALL: Final = N_("all, everyone")
 _NONE: Final = N_("none, nobody")
 _BUT: Final = N_("all but, all except, everyone but, everyone except, all without")
 _RANGE = re.compile(r"([0-9]{1,9})\s*[-\u2013\u2014]\s*([0-9]{1,9})")
+_SLIP = re.compile(r"\S*[,;]\s*[,;]\S*|^[,;]")
+"""Something is missing between two commas: a number that was meant."""
 _SEPARATORS = re.compile(r"[,;\s]+")
 
 
@@ -55,8 +57,11 @@ def _places(text: str, options: Sequence[Option], words: Words) -> set[int]:
     places: set[int] = set()
     by_value = {option.value.casefold(): i for i, option in enumerate(options)}
     # Ranges may have blanks about the dash.
-    joined = _RANGE.sub(r"\1-\2", text)
-    for part in filter(None, _SEPARATORS.split(joined.strip())):
+    joined = _RANGE.sub(r"\1-\2", text.strip())
+    slip = _SLIP.search(joined)
+    if slip:
+        raise _unreadable(slip[0], options, words)
+    for part in filter(None, _SEPARATORS.split(joined)):
         found = _RANGE.fullmatch(part)
         first, last = (int(found[1]), int(found[2])) if found else (0, 0)
         if not found and part.isdecimal() and len(part) <= 9:
@@ -66,12 +71,16 @@ def _places(text: str, options: Sequence[Option], words: Words) -> set[int]:
         elif part in by_value:
             places.add(by_value[part])
         else:
-            raise BadInput(
-                words.say(
-                    "I cannot read “{text}”. Please write numbers from 1 to {most}, such as "
-                    "“1-4, 7”, or “all but 3, 5”.",
-                    text=short(part),
-                    most=len(options),
-                )
-            )
+            raise _unreadable(part, options, words)
     return places
+
+
+def _unreadable(text: str, options: Sequence[Option], words: Words) -> BadInput:
+    return BadInput(
+        words.say(
+            "I cannot read “{text}”. Please write numbers from 1 to {most}, such as “1-4, 7”, or "
+            "“all but 3, 5”.",
+            text=short(text),
+            most=len(options),
+        )
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from component.core.journey.model import Journey, JourneyState, Progress
+from component.core.journey.model import Journey, JourneyState, Problem, Progress, Refused
 from component.core.records import MoveRecord
 from component.core.restore import Undone
 from component.engine.movers.orders import MoverOrders
@@ -123,15 +123,23 @@ class Running:
 
         async def undo(turn: Turn, value: str) -> Page:
             if value in moves:
-                return self._undo_move(turn, moves[value])
+                found = await self._movers.progress(turn.asker, moves[value].id)
+                if found.old_is_gone:
+                    raise Refused(Problem.OLD_IS_GONE, jid=found.journey.old)
+                return self._undo_move(turn, found.journey)
             undone = await self._movers.undo_followed(turn.asker, contacts[value].id)
             return Done(restored(turn.words, undone))
 
         async def then(turn: Turn, answers: Answers) -> Page:
             return await undo(turn, answers.text("what"))
 
-        options = [Option(value, _followed(words, r)) for value, r in contacts.items()]
-        options += [Option(value, phrases.move(words, j)) for value, j in moves.items()]
+        offered = [(r.at, Option(value, _followed(words, r))) for value, r in contacts.items()]
+        offered += [
+            (j.started_at or j.created_at, Option(value, phrases.move(words, j)))
+            for value, j in moves.items()
+        ]
+        offered.sort(key=lambda dated: dated[0], reverse=True)
+        options = [option for _, option in offered]
         if not options:
             return Done(words.say("There is nothing to undo."), warning=True)
         if len(options) == 1:

@@ -77,7 +77,7 @@ class Talk:
             *Choices(movers, languages).commands(),
             *Admin(admin).commands(),
         ]
-        self._book = Book(commands, movers, admin)
+        self._book = Book(commands, drafts, movers, admin)
         self.adhoc = AdHoc(self._book, self._turn, clock)
         self.chat = Chat(self._book, self._turn, link, clock)
 

@@ -19,6 +19,8 @@ Answer = str | Sequence[str] | Callable[[], Awaitable[str]]
 PASTED = r"\A(\S+@\S+( [^\n]*)?(\n|\Z))+\Z"
 """The message with the contacts, to be pasted at the new account: nothing but such lines."""
 
+_REFUSED = "This move cannot begin"
+"""What failed may be the address's fault: it is asked for again."""
 _threads = count(1)
 _TURNS = 12
 
@@ -98,6 +100,9 @@ class Talk:
             asked = _asked(body)
             if asked is None:
                 return body
+            if asked in given and _REFUSED in body:
+                await self.say("cancel", thread)
+                return body
             assert asked not in given, f"{asked} was not taken: {body}"
             given.add(asked)
             text = _in_words(asked, await _value(answers.get(asked)), body)
@@ -126,6 +131,9 @@ class Window:
                 if var and field.kind != "fixed":
                     values[var] = await _value(answers.get(var)) or field.values
             page = await self._commands.next(page, **values)
+            if any(_REFUSED in text for text in page.errors):
+                await self._commands.cancel(page)
+                return page.text
             assert not page.errors, page
         raise AssertionError(f"{name} goes on and on")
 

@@ -72,6 +72,9 @@ async def test_while_the_move_runs(kind: Kind, world_for: WorldFor) -> None:
         await cast.settled()
         assert (await later[-1].roster())[old.jid].subscription == "both"
         await new.told("of 5", sender=COMPONENT_HOST)
+        # What is not possible any more is neither offered nor asked about.
+        await new.asks(COMPONENT_HOST, "progress", r"pause, cancel\.")
+        await new.asks(COMPONENT_HOST, "undo", "account is deleted")
         for contact in later:
             await until(contact, new.jid, "both")
         await until(new, later[-1].jid, "both")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.live.arrange import publish
 from tests.live.cases import cases
+from tests.live.movers.adhoc import CommandRefused, Commands
 from tests.live.movers.cast import Cast, until_roster
 from tests.live.movers.conftest import KINDS_OFTEN, WorldFor
 from tests.live.movers.guides import GUIDES, code_of
@@ -82,6 +83,34 @@ async def test_the_next_owner_of_the_old_name(kind: Kind, world_for: WorldFor) -
         said, condition = await stage.romeo.reads_statement(other.jid)
         assert said is None
         assert not (condition or "").startswith("gone")
+
+
+async def test_a_question_is_not_the_next_owners(kind: Kind, world_for: WorldFor) -> None:
+    """Somebody deletes the account at the list of contacts; `prosodyctl deluser` tells nobody."""
+    world = await world_for(kind, names=NAMES)
+    async with Cast(world) as cast:
+        stage = await enter_juliet(world, cast)
+        old, new = stage.old, stage.new.jid
+        window = Commands(old.device, COMPONENT_HOST)
+        await old.asks(COMPONENT_HOST, f"away <{new}>")
+        await old.asks(COMPONENT_HOST, await code_of(stage.new, COMPONENT_HOST)())
+        await old.asks(COMPONENT_HOST, "2")
+        assert stage.romeo.jid in (await old.asks(COMPONENT_HOST, "1")).body
+        page = await window.execute("away")
+        await old.log_out()
+        old.server.remove_user(old.jid)
+        old.server.add_user(old.jid)
+        other = Person(old.jid, old.server)
+        cast.people["the next owner"] = other
+        await other.log_in()
+        for written in ("help", "back", "ok", "all", "yes"):
+            line = await other.asks(COMPONENT_HOST, written)
+            for secret in (new, *(contact.jid for contact in stage.contacts)):
+                assert secret not in line.body, (written, line.body)
+        with pytest.raises(CommandRefused) as refused:
+            await Commands(other.device, COMPONENT_HOST).next(page, new=new)
+        assert refused.value.condition == "bad-request"  # there is no such session
+        await learns_nothing(other, new, stage.romeo.jid)
 
 
 async def test_the_next_owner_of_the_new_name(kind: Kind, world_for: WorldFor) -> None:

@@ -57,6 +57,9 @@ async def test_in_one_house(kind: Kind, world_for: WorldFor, way: str) -> None:
         await move_her(stage)
         assert compare(before, await cast.rosters()) != ""
         await undo(stage, before, way)
+        # The way back is not the contact's to undo: it would lead to the address that was left.
+        said = await stage.romeo.asks(COMPONENT_HOST, "undo")
+        assert "nothing to undo" in said.body
         assert not stage.romeo.requests
         assert not stage.nurse.requests
 

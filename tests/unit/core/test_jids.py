@@ -73,3 +73,32 @@ def test_key_unites_both_spellings_of_a_domain() -> None:
 )
 def test_from_uri(uri: str | None, jid: str | None) -> None:
     assert jids.from_uri(uri) == jid
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "juliet@example.org",
+        "Juliet@Example.Org/Phone",
+        "<juliet@example.org>",
+        "Juliet Capulet <xmpp:juliet@example.org>.",
+        "xmpp:juliet@example.org?message;subject=Hi",
+        "xmpp:j%75liet@example.org",
+        "XMPP://juliet@example.org/Phone#x",
+        "mailto:juliet@example.org",
+        "\u201ejuliet@example.org\u201c",
+        "'juliet@example.org';",
+        "juliet@example.org,",
+        "juliet@example.org. ",
+        "\u00abjuliet@example.org.\u00bb",
+    ],
+)
+def test_addresses_as_people_write_them(text: str) -> None:
+    assert jids.typed(text) == "juliet@example.org"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "juliet", "@example.org", "a@b@c", "a@", "<>", "xmpp:", "a b@c"]
+)
+def test_what_is_no_address(text: str) -> None:
+    assert jids.typed(text) is None

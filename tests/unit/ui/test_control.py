@@ -119,7 +119,7 @@ def test_a_followed_contact_is_undone(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["undo", "m99"], "that was refused: there is no such move (id: 99)"),
+        (["undo", "m99"], "that was refused: there is no move m99"),
         (["undo", "99"], "that was refused: no followed move has that number (id: 99)"),
         (
             ["pause", "m8"],

@@ -63,7 +63,7 @@ def test_users_own_moves_have_words() -> None:
 
 def test_a_refusal_says_what_is_known() -> None:
     assert problem_words("too-late", {}) == "the time for an undo is over"
-    assert problem_words("no-such-journey", {"id": "9"}) == "there is no such move (id: 9)"
+    assert problem_words("no-such-journey", {"id": "9"}) == "there is no move m9"
     assert problem_words("moon-wrong", {}) == "moon-wrong"
 
 

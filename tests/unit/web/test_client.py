@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from component.engine.files.ports import FileTrouble, Trouble
 from component.web.client import WebClient
@@ -127,7 +128,13 @@ async def test_headers_without_end(storage: Storage) -> None:
 async def test_nobody_there(storage: Storage) -> None:
     assert await trouble(storage.base.replace("http", "https") + "/a") is Trouble.UNREACHABLE
     await storage.__aexit__(None, None, None)
-    assert await trouble(f"{storage.base}/a") is Trouble.UNREACHABLE
+    with capture_logs() as logs, pytest.raises(FileTrouble) as caught:
+        await got(f"{storage.base}/a?secret")
+    # What it is called inside is for the log; a link is for neither.
+    assert (caught.value.trouble, caught.value.facts) == (Trouble.UNREACHABLE, {})
+    (entry,) = logs
+    assert (entry["log_level"], entry["host"]) == ("warning", "localhost")
+    assert "secret" not in str(entry)
     assert await trouble("http://nobody.invalid/a") is Trouble.UNREACHABLE
     assert await trouble("file:///etc/hostname") is Trouble.UNREACHABLE
 

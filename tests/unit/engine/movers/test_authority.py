@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -86,13 +87,17 @@ def test_a_wrong_code(tmp_path: Path, given: str) -> None:
         async with opened(tmp_path) as stage:
             id_ = (await drafted(stage)).journey.id
             right = await code(stage, id_)
-            for _ in range(5):
+            assert await stage.desk.code_from(NEW) == OLD
+            assert await stage.desk.code_from(OLD) is None
+            for _ in range(4):
                 with pytest.raises(Refused) as refused:
                     await stage.desk.prove(OLD, id_, given)
                 assert refused.value.problem is Problem.CODE_WRONG
-            with pytest.raises(Refused) as refused:
-                await stage.desk.prove(OLD, id_, right)
-            assert refused.value.problem is Problem.CODE_EXPIRED
+            for tried in (given, right):
+                with pytest.raises(Refused) as refused:
+                    await stage.desk.prove(OLD, id_, tried)
+                assert refused.value.problem is Problem.CODE_TRIES
+            assert await stage.desk.code_from(NEW) is None
             assert not stage.server.told
 
     play(main())
@@ -225,5 +230,56 @@ def test_nobody_sees_the_contacts_of_another(tmp_path: Path) -> None:
             with pytest.raises(Refused):
                 await stage.desk.start(MALLORY, id_)
             assert await stage.contacts(id_) == {}
+
+    play(main())
+
+
+def test_a_draft_that_was_replaced(tmp_path: Path) -> None:
+    """Two windows of one user: the older one learns that there is a newer one."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            first = (await drafted(stage)).journey.id
+            right = await code(stage, first)
+            await stage.desk.prepare_away(OLD, NEW)
+            with pytest.raises(Refused) as refused:
+                await stage.desk.prove(OLD, first, right)
+            assert refused.value.problem is Problem.DRAFT_GONE
+
+    play(main())
+
+
+def test_a_code_is_not_the_next_owners(tmp_path: Path) -> None:
+    """Where it is to be typed is said to whom it was sent, and to nobody after them."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            await code(stage, (await drafted(stage)).journey.id)
+            assert await stage.desk.code_from(NEW) == OLD
+            stage.server.remove(NEW)
+            stage.server.add(NEW)
+            assert await stage.desk.code_from(NEW) is None
+
+    play(main())
+
+
+def test_while_a_move_is_under_way_nothing_is_said_of_the_last_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        waits = {"cooldown": timedelta(days=30), "failed_cooldown": timedelta(minutes=5)}
+        async with opened(tmp_path, **waits) as stage:
+            stage.server.add(MALLORY)
+            stage.people(*FRIENDS, manner=Manner.SILENT)
+            journey = await stage.begin()
+            await stage.movers.pause(OLD, journey.id)
+            for other in (MALLORY, "juliet@elsewhere.example"):
+                found = await stage.desk.prepare_away(OLD, other)
+                failed = {check.name for check in found.checks if not check.ok}
+                assert CheckName.IDLE in failed
+                assert CheckName.COOLDOWN not in failed
+            await stage.movers.cancel(OLD, journey.id)
+            found = await stage.desk.prepare_away(OLD, MALLORY)
+            (check,) = [check for check in found.checks if not check.ok]
+            assert check.name is CheckName.COOLDOWN
+            assert 290 < float(check.facts["left"]) <= 300
 
     play(main())

@@ -112,6 +112,11 @@ class FakeOrders:
         """Why it does not."""
         self.failing: tuple[CheckName, ...] = ()
         self.fault: Exception | None = None
+        self.owners: dict[str, str] = {}
+        """Tokens of accounts; who is not named has always had the same."""
+        self.old_is_gone = False
+        self.unavailable = False
+        """The server does not say whose an account is."""
 
     def _note(self, order: str, *facts: object) -> None:
         if self.fault is not None:
@@ -125,6 +130,15 @@ class FakeOrders:
         return jid in self.admins
 
     # Moves --------------------------------------------------------------------------------------
+
+    async def account(self, asker: str) -> str | None:
+        if self.unavailable:
+            raise Refused(Problem.UNAVAILABLE)
+        return self.owners.get(asker, "first") if self.serves(asker) else None
+
+    async def code_from(self, asker: str) -> str | None:
+        sent = (d for d in self.drafts.values() if d.needs_code == asker and self.codes)
+        return next((d.journey.owner for d in sent), None)
 
     async def journeys(self, asker: str) -> Sequence[Journey]:
         mine = [j for j in self.started.values() if asker in (j.old, j.new)]
@@ -238,7 +252,7 @@ class FakeOrders:
 
     def _progress(self, journey: Journey) -> Progress:
         counts = Counter({ContactState.MUTUAL: 12, ContactState.SENT: 10, ContactState.QUEUED: 8})
-        return Progress(journey, counts, 30, 125.0)
+        return Progress(journey, counts, 30, 125.0, old_is_gone=self.old_is_gone)
 
     def _change(self, order: str, asker: str | None, number: int, to: JourneyState) -> Progress:
         found = self._find(asker, number)

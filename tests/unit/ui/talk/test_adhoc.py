@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from component.core.journey.model import CheckName
 from component.ui.talk.commands import NODE
 from component.xmpp.adhoc import CommandError
 from component.xmpp.errors import StanzaError
@@ -21,7 +22,12 @@ OTHERS = [JULIET + "/phone", ROMEO + "/tablet", ROMEO, ADMIN + "/phone", AFAR + 
 async def test_another_jid_is_refused_at_every_step(action: str | None, other: str) -> None:
     world = World()
     romeo = Client(world, f"{ROMEO}/phone")
-    answers = [{"new": JULIET}, {"code": CODE}, {"who": "everyone", "access": "suggested"}]
+    answers = [
+        {"new": JULIET},
+        {"code": CODE},
+        {"who": "everyone", "access": "suggested"},
+        {"sure": "1"},
+    ]
     await romeo.execute("away")
     for values in answers:
         assert world.orders.ordered == []
@@ -139,7 +145,7 @@ async def test_back_and_forth() -> None:
         await client.step(action="prev")
     assert caught.value.specific == "bad-action"
     await client.step({"new": AFAR})
-    assert client.actions == ["prev", "complete"]
+    assert client.actions == ["prev", "next"]
     await client.step(action="prev")
     assert client.fields == ["new"]
     await client.step({"new": JULIET})
@@ -147,7 +153,13 @@ async def test_back_and_forth() -> None:
     assert client.actions == ["prev", "next"]
     await client.step({"code": CODE})
     assert client.fields == ["who", "access"]
+    await client.step({"who": "everyone", "access": "suggested"})
+    assert client.fields == ["sure"]
     assert client.actions == ["prev", "complete"]
+    await client.step(action="prev")
+    # What the code has shown stays shown: nobody comes back to it.
+    await client.step(action="prev")
+    assert client.fields == ["new"]
 
 
 async def test_another_code() -> None:
@@ -222,3 +234,35 @@ async def test_one_user_does_not_take_all_the_room() -> None:
     assert await Person(world, f"{JULIET}/phone").write("help")
     gate.set()
     await asyncio.gather(*waiting)
+
+
+async def test_a_session_is_not_inherited() -> None:
+    """The account was deleted at a form, and somebody else has its name."""
+    for action in (None, "prev", "next"):
+        world = World()
+        romeo = Client(world, f"{ROMEO}/phone")
+        await romeo.execute("away")
+        await romeo.step({"new": AFAR})
+        world.orders.unavailable = True
+        with pytest.raises(StanzaError) as caught:
+            await romeo.step(action=action)
+        assert caught.value.type == "wait"
+        world.orders.unavailable = False
+        world.orders.owners[ROMEO] = "second"
+        with pytest.raises(CommandError) as refused:
+            await romeo.step(action=action)
+        assert refused.value.specific == "bad-sessionid"
+        assert world.talk.adhoc.sessions == 0
+
+
+async def test_an_address_with_a_slip_is_asked_for_again() -> None:
+    world = World()
+    romeo = Client(world, f"{ROMEO}/phone")
+    world.orders.failing = (CheckName.REACHABLE,)
+    await romeo.execute("away")
+    await romeo.step({"new": AFAR})
+    assert romeo.status == "executing"
+    assert "Look for a slip" in romeo.note
+    world.orders.failing = ()
+    await romeo.step({"new": AFAR})
+    assert romeo.fields == ["who", "access"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from component.core.journey.model import CheckName
 from component.engine.movers.arrivals import Lacking
 from component.engine.movers.orders import Given
 from tests.unit.ui.talk.drive import Person
@@ -27,6 +28,7 @@ async def test_contacts_come_by_themselves() -> None:
     said = await romeo.write(f"arrive {AFAR}")
     assert f"Your contacts came from {AFAR}" in said
     assert PASTE not in said
+    assert "4 contacts are told" in await romeo.write("ok")
     assert "has begun" in await romeo.write("ok")
     # Who pasted them is not told that they came.
     world.orders.handed_over = None
@@ -48,6 +50,20 @@ async def test_why_they_do_not(why: Lacking, detail: str, said: str) -> None:
     assert AFAR in text
     assert PASTE in text
     assert "Who is told?" in await romeo.write("nurse@d1.example")
+
+
+async def test_nothing_is_pasted_before_the_statement_is_there() -> None:
+    world = World()
+    romeo = Person(world, f"{ROMEO}/phone")
+    world.orders.handed_over = ()  # the engine has looked at more than contacts
+    world.orders.failing = (CheckName.STATEMENT,)
+    said = await romeo.write(f"arrive {AFAR}")
+    assert "Order “move away” at the old account" in said
+    assert PASTE not in said
+    assert "Your old address" in said
+    world.orders.failing = ()
+    world.orders.handed_over = None
+    assert PASTE in await romeo.write(AFAR)
 
 
 @pytest.mark.parametrize("why", [None, Lacking.NOT_NAMED, Lacking.UNREACHABLE])

@@ -35,7 +35,7 @@ BAD = {
     "someone else's move": "m3",
     "someone else's contact": "c4",
     "two at signs": "a@b@c",
-    "with a resource": "juliet@capulet.example/balcony",
+    "no address": "juliet@capulet..example",
     "no local part": "@capulet.example",
     "emoji": "👩‍👩‍👧‍👦",
     "roman digits": "ⅳ",

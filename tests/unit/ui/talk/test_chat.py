@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
+from component.core.journey.model import CheckName
 from component.core.notices import Follow, Settings
 from component.xmpp.chat import LANG
 from component.xmpp.names import NS_COMPONENT, NS_CORRECT
 from tests.unit.ui.talk.drive import Person, message
-from tests.unit.ui.talk.fake import ADMIN, AFAR, CODE, CONTACTS, JULIET, ROMEO, World, record
+from tests.unit.ui.talk.fake import (
+    ADMIN,
+    AFAR,
+    CODE,
+    CONTACTS,
+    JULIET,
+    NOW,
+    ROMEO,
+    World,
+    record,
+)
 
 
 @pytest.fixture
@@ -33,11 +47,15 @@ async def test_help(world: World, romeo: Person) -> None:
 
 
 async def test_fewest_taps(world: World, romeo: Person) -> None:
-    """Address, code, all as suggested: four messages."""
+    """Address, code, all as suggested, and the last word: five messages."""
     assert f"sent a code to {JULIET}" in await romeo.write(f"move away {JULIET}")
     assert "Who is told?" in await romeo.write(CODE)
     assert "Who may read" in await romeo.write("ok")
-    assert "has begun" in await romeo.write("-")
+    text = await romeo.write("-")
+    assert "4 contacts are told" in text
+    assert "Begin now?" in text
+    assert world.orders.ordered == []
+    assert "has begun" in await romeo.write("ok")
     assert [order[0] for order in world.orders.ordered] == ["start"]
 
 
@@ -47,7 +65,11 @@ async def test_all_but(world: World, romeo: Person) -> None:
     question = await romeo.write("1")
     assert "4. [x] Tybalt (tybalt@capulet.example)" in question or "4. [x] tybalt" in question
     assert "from 1 to 4" in await romeo.write("all but 3, 9")
-    assert "has begun" in await romeo.write("All but 1, 3")
+    text = await romeo.write("All but 1, 3")
+    assert "2 contacts are told" in text
+    assert "2 are left out" in text
+    assert world.orders.ordered == []
+    assert "has begun" in await romeo.write("yes")
     assert world.orders.ordered[0][-1] == (CONTACTS[1], CONTACTS[3])
 
 
@@ -197,7 +219,10 @@ async def test_two_users_two_dialogs(world: World, romeo: Person) -> None:
 
 async def test_an_answering_machine_at_the_other_end(world: World, romeo: Person) -> None:
     answers = [await romeo.write("I am not here") for _ in range(100)]
-    assert len([a for a in answers if a]) == 30
+    said = [a for a in answers if a]
+    assert len(said) == 31
+    assert "too fast" in said[-1]
+    assert not any("too fast" in a for a in said[:-1])
     world.clock.seconds += 61
     assert await romeo.write("help")
 
@@ -233,3 +258,150 @@ async def test_dialogs_are_bounded(world: World) -> None:
     for n in range(1005):
         await Person(world, f"u{n}@montague.example/x").write("away")
     assert world.talk.chat.dialogs == 1000
+
+
+# Whose a dialog is ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", ["help", "back", "ok", "1", "cancel"])
+async def test_a_dialog_is_not_inherited(world: World, romeo: Person, written: str) -> None:
+    """The account was deleted at a question, and somebody else has its name."""
+    await romeo.write(f"away {AFAR}")
+    await romeo.write("2")
+    assert CONTACTS[0] in await romeo.write("1")
+    world.orders.owners[ROMEO] = "second"
+    text = await romeo.write(written)
+    for secret in (*CONTACTS, AFAR, "Left"):
+        assert secret not in text
+    assert world.orders.ordered == []
+
+
+async def test_a_server_that_does_not_say_whose_an_account_is(world: World, romeo: Person) -> None:
+    """Nothing is shown meanwhile, and the question waits; to leave it is possible."""
+    await romeo.write(f"away {AFAR}")
+    world.orders.unavailable = True
+    text = await romeo.write("help")
+    assert "does not answer just now" in text
+    assert AFAR not in text
+    world.orders.unavailable = False
+    assert "Who is told?" in await romeo.write("help")
+    world.orders.unavailable = True
+    assert await romeo.write("cancel") == "Left. Nothing was changed."
+
+
+# Questions that are asked again ---------------------------------------------------------------
+
+
+async def test_a_yes_or_no_says_again_what_it_is_about(world: World, romeo: Person) -> None:
+    world.move()
+    await romeo.write("cancel")
+    for written in ("undo", "help", "perhaps"):
+        text = await romeo.write(written)
+        assert f"m7: {ROMEO}" in text
+        assert "requests without an answer are taken back" in text
+        assert ("about “Cancel a move”" in text) is (written == "undo")
+    assert world.orders.ordered == []
+
+
+async def test_a_command_within_another_question(world: World, romeo: Person) -> None:
+    for command, written in (("away", "progress"), ("settings", "undo"), ("away", "away")):
+        await romeo.write(command)
+        text = await romeo.write(written)
+        assert "This question is about" in text
+        assert f"“{written}” again" in text
+        assert "Left" in await romeo.write("cancel")
+    await romeo.write("settings")
+    assert "is about" not in await romeo.write("12")  # a number is an answer
+
+
+async def test_a_slip_in_a_choice_is_asked_again(world: World, romeo: Person) -> None:
+    await romeo.write(f"away {AFAR}")
+    await romeo.write("2")
+    await romeo.write("1")
+    for slip in ("1,,2", "1, ,2", ",1", "1;;2"):
+        assert "I cannot read" in await romeo.write(slip)
+    assert "2 contacts are told" in await romeo.write("1, 2")
+    assert await romeo.write("no") == "Nothing was changed."
+    assert world.orders.ordered == []
+
+
+async def test_an_address_with_a_slip_is_asked_for_again(world: World, romeo: Person) -> None:
+    world.orders.failing = (CheckName.REACHABLE,)
+    text = await romeo.write(f"away {AFAR}")
+    assert "Look for a slip" in text
+    assert "Your new address" in text
+    world.orders.failing = ()
+    assert "Who is told?" in await romeo.write(AFAR)
+
+
+async def test_an_account_that_cannot_be_seen(romeo: Person) -> None:
+    assert "Check each letter" in await romeo.write(f"away {AFAR}")
+    await romeo.write("cancel")
+    await romeo.write(f"away {JULIET}")
+    assert "Check each letter" not in await romeo.write(CODE)
+
+
+@pytest.mark.parametrize("words", ["away to", "move away,", "away", "Move away:"])
+@pytest.mark.parametrize(
+    "written", [f"<{AFAR}>", "Romeo@Verona.Example/Phone", f"{AFAR},", f"xmpp:{AFAR}?message"]
+)
+async def test_addresses_after_a_command(romeo: Person, words: str, written: str) -> None:
+    assert f"{ROMEO} → {AFAR}" in await romeo.write(f"{words} {written}")
+
+
+async def test_a_code_where_it_arrived(world: World, romeo: Person) -> None:
+    juliet = Person(world, f"{JULIET}/phone")
+    assert "did not understand" in await juliet.write(CODE)
+    await romeo.write(f"away {JULIET}")
+    for typed in (CODE, "123 456", "123-456.", "000000"):
+        text = await juliet.write(typed)
+        assert f"in the chat of {ROMEO}" in text
+    await juliet.write("away")
+    assert f"in the chat of {ROMEO}" in await juliet.write(CODE)
+    assert "Who is told?" in await romeo.write(CODE)
+    assert "in the chat" not in await juliet.write(CODE)
+
+
+async def test_too_fast_is_said_once_and_leaving_goes_on(world: World, romeo: Person) -> None:
+    world.move()
+    with capture_logs() as logs:
+        for _ in range(40):
+            await romeo.write("I am not here")
+        assert await romeo.write("progress") == ""
+        world.clock.seconds += 61
+        await romeo.write("cancel")
+        for _ in range(40):
+            last = await romeo.write("perhaps")
+        assert last == ""
+        assert await romeo.write("no") == "Nothing was changed."
+        assert not romeo.in_dialog
+        assert await romeo.write("no") == ""
+    assert len([entry for entry in logs if "faster" in entry["event"]]) == 2
+    assert world.orders.ordered == []
+
+
+async def test_words_without_accents_and_in_another_language(world: World) -> None:
+    person = Person(world, f"{ROMEO}/phone", lang="en")
+    for written in ("demenager", "déménager", "umziehen", "Mudarme"):
+        assert "Your new address" in await person.write(written)
+        assert await person.write("abbrechen") == "Left. Nothing was changed."
+    for written in ("rueckgaengig", "ruckgangig", "rückgängig"):
+        assert await person.write(written) == "There is nothing to undo."
+
+
+async def test_undo_lists_moves_and_contacts_by_their_time(world: World, romeo: Person) -> None:
+    world.orders.records = [replace(record(5), at=NOW - timedelta(days=1))]
+    world.move()
+    text = await romeo.write("undo")
+    assert text.index("m7: ") < text.index("the contact Ro")
+
+
+async def test_nothing_goes_back_to_a_deleted_account(world: World) -> None:
+    world.move()
+    world.orders.old_is_gone = True
+    juliet = Person(world, f"{JULIET}/phone")
+    text = await juliet.write("progress")
+    assert "You can write: pause, cancel." in text
+    assert "undo" not in text
+    assert "is deleted" in await juliet.write("undo")
+    assert not juliet.in_dialog

@@ -105,12 +105,40 @@ def test_every_problem_and_check_in_every_language(language: str) -> None:
             assert phrases.check(words, journey(), Check(name, ok, {}))
 
 
+def test_who_has_deleted_the_old_account_is_not_told_that_they_can() -> None:
+    words = Words("en")
+    there, gone = PROGRESS, replace(PROGRESS, old_is_gone=True)
+    assert "delete" in notice_texts(words, AllFollowed(there))[0]
+    (text,) = notice_texts(words, AllFollowed(gone))
+    assert "has done so" in text
+    assert "delete" not in text
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("no-statement", "does not say that it moves"),
+        ("old-server-unreachable", "does not answer"),
+        ("statement-access-refused", "does not let"),
+    ],
+)
+def test_why_a_statement_does_not_count(condition: str, said: str) -> None:
+    check = Check(CheckName.STATEMENT, False, {"condition": condition})
+    assert said in phrases.check(Words("en"), journey(), check)
+
+
 def test_when_it_is_possible_again() -> None:
     check = Check(CheckName.COOLDOWN, False, {"until": NOW.isoformat()})
     assert "March 1, 2026" in phrases.check(Words("en"), journey(), check)
     assert "1. März 2026" in phrases.check(Words("de"), journey(), check)
-    odd = Check(CheckName.COOLDOWN, False, {"until": "soon"})
-    assert "soon" not in phrases.check(Words("en"), journey(), odd)
+    soon = Check(CheckName.COOLDOWN, False, {"until": NOW.isoformat(), "left": "300"})
+    text = phrases.check(Words("en"), journey(), soon)
+    assert "12:00" in text.replace("\u202f", " ")
+    assert "UTC, in 5 minutes" in text
+    assert "March" not in text
+    # What is over for good is not said to come again.
+    late = Refused(Problem.TOO_LATE, until=NOW.isoformat())
+    assert "again" not in phrases.problem(Words("en"), late)
 
 
 @pytest.mark.parametrize(

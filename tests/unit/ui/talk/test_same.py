@@ -19,6 +19,7 @@ from tests.unit.ui.talk.drive import Client, Person, Values
 from tests.unit.ui.talk.fake import ADMIN, AFAR, CODE, CONTACTS, JULIET, ROMEO, World, record
 
 EVERYONE: Values = {"who": "everyone", "access": "suggested"}
+BEGIN: Values = {"sure": "1"}
 Setup = Callable[[World], None]
 Case = tuple[str, str, str, Sequence[Values], Setup, list[tuple[object, ...]]]
 
@@ -69,7 +70,7 @@ CASES: dict[str, Case] = {
         ROMEO,
         "away",
         "move away",
-        [{"new": AFAR}, EVERYONE],
+        [{"new": AFAR}, EVERYONE, BEGIN],
         nothing,
         [("start", ROMEO, ROMEO, AFAR, None, CONTACTS)],
     ),
@@ -77,7 +78,7 @@ CASES: dict[str, Case] = {
         ROMEO,
         "away",
         "AWAY",
-        [{"new": "xmpp:Juliet@Capulet.example"}, {"code": "123 456"}, EVERYONE],
+        [{"new": "xmpp:Juliet@Capulet.example"}, {"code": "123 456"}, EVERYONE, BEGIN],
         nothing,
         [("start", ROMEO, ROMEO, JULIET, None, CONTACTS)],
     ),
@@ -90,6 +91,7 @@ CASES: dict[str, Case] = {
             {"code": CODE},
             {"who": "choose", "access": "open"},
             {"contacts": [CONTACTS[1], CONTACTS[3]]},
+            BEGIN,
         ],
         nothing,
         [("start", ROMEO, ROMEO, JULIET, Access.OPEN, (CONTACTS[1], CONTACTS[3]))],
@@ -102,6 +104,7 @@ CASES: dict[str, Case] = {
             {"new": AFAR},
             {"who": "choose", "access": "suggested"},
             {"leave_out": "s1.example\nc0@s0.example"},
+            BEGIN,
         ],
         many_contacts,
         [
@@ -119,7 +122,7 @@ CASES: dict[str, Case] = {
         JULIET,
         "arrive",
         "arrive",
-        [{"old": ROMEO}, {"code": CODE}, EVERYONE],
+        [{"old": ROMEO}, {"code": CODE}, EVERYONE, BEGIN],
         nothing,
         [("start", JULIET, ROMEO, JULIET, None, CONTACTS)],
     ),
@@ -131,6 +134,7 @@ CASES: dict[str, Case] = {
             {"old": AFAR},
             {"list": "a@x.example Anna\nBen <b@x.example>"},
             {"who": "everyone"},
+            BEGIN,
         ],
         nothing,
         [("start", ROMEO, AFAR, ROMEO, None, ("a@x.example", "b@x.example"))],
@@ -308,10 +312,12 @@ async def test_a_failed_check_ends_it(late: bool) -> None:
                 await asker.step({"new": AFAR})
                 world.orders.failing = failing
                 await asker.step(EVERYONE)
+                await asker.step(BEGIN)
                 text = asker.note
             else:
                 await asker.write(f"away {AFAR}")
                 world.orders.failing = failing
+                await asker.write("ok")
                 await asker.write("ok")
                 text = await asker.write("ok")
         assert "PEP" in text
