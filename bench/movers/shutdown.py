@@ -162,6 +162,11 @@ class _Nobody:
     ) -> list[MoveRecord]:
         return []
 
+    async def explained(
+        self, old: str, new: str, account: str | None, jid: str, reason: Reason
+    ) -> bool:
+        return False
+
     async def explain(
         self, id: int, at: datetime, user: str, changes: tuple[Change, ...], reason: Reason
     ) -> bool:

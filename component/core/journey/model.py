@@ -181,6 +181,8 @@ class Progress:
     """Contacts that may not have got it, and are told again."""
     unanswered: tuple[str, ...] = ()
     """Who had been asked before the move and had not answered: the mover may ask them again."""
+    taken_back: tuple[str, ...] = ()
+    """Who is left out because the mover has removed, blocked or revoked them since it began."""
     waits: bool = False
     """Nobody is told while the old account, elsewhere, cannot be asked."""
 

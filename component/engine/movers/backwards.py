@@ -173,7 +173,10 @@ def begin_undo(book: Book) -> list[JourneyContact]:
     begun: list[JourneyContact] = []
     for contact in book:
         state = contact.state
-        if state is ContactState.SKIPPED or not (_told(contact) or book.journey.kind is Kind.AWAY):
+        # Who was told, and then removed by hand, has to be brought back all the same.
+        told_before = _told(contact) and contact.error == machine.TAKEN_BACK
+        left_out = state is ContactState.SKIPPED and not told_before
+        if left_out or not (_told(contact) or book.journey.kind is Kind.AWAY):
             begun.append(replace(contact, state=ContactState.RESTORED, due_at=None))
             continue
         if state is ContactState.GIVEN_UP:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from component.core.journey.model import Access
 from component.core.model import Divert, PresenceKind, Reason, RosterItem, Subscription
 from component.core.records import Accepted, MoveState, NewRecord, Settlement, VerdictRecord
 from component.engine.movers.others import APPROVED_FOR
 from sim.fast_loop import play
+from sim.model_server import Node
 from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import BOTH, NEW, OLD, Stage, opened
 
@@ -21,6 +23,7 @@ DIVERT = Divert("d1", "i1", FIRST, OLD, NEW, RosterItem(OLD, BOTH), None, "<pres
 async def verified(stage: Stage) -> int:
     """The contact side is about to let its first contact follow; its record."""
     now, accounts = stage.clock.now(), (stage.server.token(OLD), stage.server.token(NEW))
+    stage.server.nodes[OLD] = Node(Access.PRESENCE, NEW)
     verdict = VerdictRecord(now, Reason.VERIFIED, "statement", "{}", *accounts)
     id_, _ = await stage.store.add_decided(NewRecord(now, DIVERT), verdict)
     await stage.movers.others.expect(Accepted(OLD, NEW, now, *accounts))
