@@ -112,6 +112,7 @@ class Watches:
                 )
                 await self._catch_up(user, pending)
                 await self._keep_anew(user, left)
+            log.debug("watched", user=user)
         except RemoteError as error:
             if error.condition != Condition.ITEM_NOT_FOUND:
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from enum import Enum, auto
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +15,7 @@ from component.core.journey.model import JourneyState, Refused
 from component.core.model import PresenceKind, RosterItem, Subscription
 from sim.fast_loop import play
 from sim.model_world import Manner
-from tests.unit.engine.movers.mover_stage import FAR, HOST, NEW, OLD, opened
+from tests.unit.engine.movers.mover_stage import FAR, HOST, NEW, OLD, Stage, opened
 from tests.unit.engine.movers.test_others import verified
 
 S = JourneyState
@@ -39,24 +40,78 @@ def contacts(draw: st.DrawFn) -> dict[str, tuple[Subscription, Manner]]:
     return {f"c{n}@{d}": (subscription, m) for n, (d, subscription, m) in enumerate(drawn)}
 
 
+class Hand(Enum):
+    """How an account's owner takes a contact back."""
+
+    REMOVES = auto()
+    REVOKES = auto()
+    BLOCKS = auto()
+
+    def does(self, stage: Stage, user: str, jid: str) -> None:
+        """Do it, as RFC 6121 sections 2.5 and 3.2 and XEP-0191 say."""
+        if self is Hand.BLOCKS:
+            stage.server.blocks.setdefault(user, set()).add(jid)
+            return
+        stage.server.speak(user, PresenceKind.UNSUBSCRIBED, jid)
+        if self is Hand.REMOVES:
+            stage.server.speak(user, PresenceKind.UNSUBSCRIBE, jid)
+            stage.server.rosters[user].pop(jid, None)
+
+
+HANDS = st.dictionaries(st.integers(0, 5), st.sampled_from([Hand.REMOVES, Hand.REVOKES]))
+ALL_HANDS = st.dictionaries(st.integers(0, 5), st.sampled_from(list(Hand)))
+
+
 @given(
     people=contacts(),
+    at_old=ALL_HANDS,
+    at_new=HANDS,
     asks=st.sets(st.integers(0, 5)),
+    restarts=st.booleans(),
     after=st.sampled_from(["nothing", "undo", "cancel"]),
 )
-@settings(max_examples=40)
+@settings(max_examples=50)
 def test_no_flow_grants_more(
-    people: dict[str, tuple[Subscription, Manner]], asks: set[int], after: str
+    people: dict[str, tuple[Subscription, Manner]],
+    at_old: dict[int, Hand],
+    at_new: dict[int, Hand],
+    asks: set[int],
+    restarts: bool,
+    after: str,
 ) -> None:
-    """Whatever contacts had, do, and ask for, and whatever the mover orders afterwards."""
+    """Whatever contacts had, do, and ask for, whom the mover takes back by hand at the old account
+    before they are told and at the new one afterwards, and whatever the mover orders then."""
 
     async def main(folder: Path) -> None:
         async with opened(folder) as stage:
             for jid, (subscription, manner) in people.items():
                 stage.contact(jid, subscription, manner)
-            was = {jid: dict(roster) for jid, roster in stage.server.rosters.items()}
+            jids = list(people)
+            stage.movers.paused = True
             journey = await stage.begin()
+            await stage.until_state(journey.id, S.NOTIFYING, S.SETTLING, S.DONE)
+            for number, hand in at_old.items():
+                if number < len(jids):
+                    hand.does(stage, OLD, jids[number])
+            await stage.server.world.idle()
+            was = {jid: dict(roster) for jid, roster in stage.server.rosters.items()}
+            blocked = stage.server.blocks.get(OLD, set())
+            kept = {jid for jid in people if jid in was[OLD] and jid not in blocked}
+            stage.movers.paused = False
+            stage.movers.wake_all()
             await stage.until_state(journey.id, S.SETTLING, S.DONE)
+            assert {told.to for told in stage.server.told} <= kept
+            await stage.server.world.idle()
+            if restarts:
+                await stage.crash()
+            by_hand = {jids[number]: hand for number, hand in at_new.items() if number < len(jids)}
+            seen = {jid for jid in by_hand if _grants(stage.server.entry(NEW, jid))}
+            for jid, hand in by_hand.items():
+                hand.does(stage, NEW, jid)
+            await stage.server.world.idle()
+            if restarts:
+                await stage.restart()
+            await stage.movers.watches.renew_all()
             for number, jid in enumerate(people):
                 if number in asks:
                     stage.server.speak(jid, PresenceKind.SUBSCRIBE, NEW)
@@ -70,6 +125,9 @@ def test_no_flow_grants_more(
                     await stage.ended(journey.id)
             await stage.server.world.idle()
             rosters = stage.server.rosters
+            for jid in people:
+                if jid not in kept or jid in seen or by_hand.get(jid) is Hand.REMOVES:
+                    assert not _grants(rosters[NEW].get(jid))
             for jid, (_, manner) in people.items():
                 for mine in (OLD, NEW):
                     assert _grants(rosters[mine].get(jid)) <= _grants(was[OLD].get(jid))
