@@ -181,7 +181,8 @@ def begin_undo(book: Book) -> list[JourneyContact]:
             continue
         if state is ContactState.GIVEN_UP:
             state = ContactState.PENDING  # its request is still there to be taken back
-        begun.append(replace(contact, state=state, attempts=0, due_at=None, error=None))
+        error = contact.error if told_before else None
+        begun.append(replace(contact, state=state, attempts=0, due_at=None, error=error))
     return begun
 
 
@@ -248,7 +249,12 @@ _RECHECKS = 5
 
 
 def _has_left(contact: JourneyContact, old: RosterItem | None) -> bool:
-    """The contact's server has revoked the old account (XEP-0283 4.4)."""
+    """The contact's server has revoked the old account (XEP-0283 4.4).
+
+    Not where its owner has removed the contact before they had answered.
+    """
+    if old is None and contact.error == machine.TAKEN_BACK:
+        return False
     return contact.subscription.receives and not (old is not None and old.subscription.receives)
 
 

@@ -179,9 +179,9 @@ class Notifier:
         if not batch:
             return wait
         await run.save()
-        batch = await self._leave_out(batch)
         status = run.box.teller.status_text(journey.owner, journey.old, journey.new)
         words = Notification(journey.old, status, nick)
+        batch = await self._leave_out(batch, words)
         results = await asyncio.gather(
             *(self._notify(contact.jid, machine.withdraws(contact), words) for contact in batch),
             return_exceptions=True,
@@ -201,10 +201,13 @@ class Notifier:
             raise failed
         return 0.0
 
-    async def _leave_out(self, batch: list[JourneyContact]) -> list[JourneyContact]:
+    async def _leave_out(
+        self, batch: list[JourneyContact], words: Notification
+    ) -> list[JourneyContact]:
         """Of those who are about to be told, who still is a contact of the old account.
 
-        Its owner may have removed, blocked or revoked somebody since the draft was made.
+        Its owner may have removed, blocked or revoked somebody since the draft was made.  What such
+        a contact was asked before is taken back.
         """
         run, old = self._run, self._run.book.journey.old
         if run.book.journey.kind is not Kind.BOTH or run.statement.old_is_gone:
@@ -220,6 +223,11 @@ class Notifier:
                 gone.append(contact.jid)
         # What our own follow for an account did to its list is not its owner's hand.
         gone = [jid for jid in gone if not await run.onward.concerns(jid)]
+        asked = [c.jid for c in batch if c.jid in gone and machine.repeats(c)]
+        taken = (self.take_back(jid, words) for jid in asked)
+        for result in await asyncio.gather(*taken, return_exceptions=True):
+            if isinstance(result, BaseException) and not isinstance(result, RemoteError):
+                raise result
         now, schedule = run.box.clock.now(), run.box.settings.schedule
         for jid in gone:
             run.book.apply(jid, machine.TakenBack(), now, schedule)

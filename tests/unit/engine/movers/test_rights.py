@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from component.core.journey.model import JourneyState, Refused
+from component.core.journey import contacts as machine
+from component.core.journey.model import (
+    Access,
+    ContactState,
+    JourneyContact,
+    JourneyState,
+    Refused,
+)
 from component.core.model import PresenceKind, RosterItem, Subscription
+from component.ui.talk.lists import parse
 from sim.fast_loop import play
+from sim.model_server import Node
 from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import FAR, HOST, NEW, OLD, Stage, opened
 from tests.unit.engine.movers.test_others import verified
@@ -193,6 +204,54 @@ def test_whoever_was_only_seen_is_not_let_in_unasked(tmp_path: Path) -> None:
             assert entry is not None
             assert entry.subscription is Subscription.TO
             assert stage.server.world.pending[NEW] == {"seen@d1.example"}
+
+    play(main())
+
+
+@pytest.mark.parametrize("line", ["boss@d1.example Boss [to]", "boss@d1.example Boss"])
+def test_a_pasted_line_grants_what_it_says(tmp_path: Path, line: str) -> None:
+    """One without a direction is the mover's word that the contact may see them."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            boss = "boss@d1.example"
+            stage.contact(boss, Subscription.TO, Manner.ACCEPTS, of=FAR)
+            stage.server.nodes[FAR] = Node(Access.OPEN, NEW)
+            known = JourneyContact(boss, "Boss", (), Subscription.TO, ContactState.PENDING)
+            assert ("[to]" in line) is (line == known.line)
+            journey = await stage.arrive(*parse(line))
+            await stage.until_state(journey.id, S.DONE)
+            await stage.server.world.idle()
+            assert _grants(stage.server.entry(NEW, boss)) is (line != known.line)
+
+    play(main())
+
+
+@pytest.mark.parametrize("hand", list(Hand))
+def test_who_was_asked_and_is_taken_back_is_not_asked_again(tmp_path: Path, hand: Hand) -> None:
+    """The request that nobody has answered goes; who may only see no more may have left."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            contact = "contact@d1.example"
+            stage.people(contact, manner=Manner.SILENT)
+            journey = await stage.begin()
+            await stage.until_state(journey.id, S.SETTLING)
+            hand.does(stage, OLD, contact)
+            for _ in range(40):
+                stage.later(days=1)
+                await asyncio.sleep(60)
+            kept = hand is Hand.REVOKES
+            assert (len(stage.server.told) > 1) is kept
+            asked = stage.server.entry(NEW, contact)
+            assert asked is not None
+            assert asked.ask is kept
+            await stage.until_state(journey.id, S.DONE)
+            (known,) = (await stage.contacts(journey.id)).values()
+            assert (known.error == machine.TAKEN_BACK) is not kept
+            await stage.admin.undo_any(journey.id)
+            await stage.until_state(journey.id, S.UNDONE)
+            assert contact not in stage.server.rosters[NEW]
 
     play(main())
 
