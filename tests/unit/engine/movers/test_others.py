@@ -220,6 +220,13 @@ def test_who_was_told_and_follows_after_the_end_is_let_in(tmp_path: Path, late: 
             entry = stage.server.entry(NEW, CONTACT)
             assert entry is not None
             assert entry.subscription is BOTH
+            await stage.crash()
+            await stage.restart()
+            await stage.movers.watches.renew_all()
+            stage.server.speak(NEW, PresenceKind.UNSUBSCRIBED, CONTACT)
+            stage.server.speak(CONTACT, PresenceKind.SUBSCRIBE, NEW)
+            await stage.server.world.idle()
+            assert stage.server.world.pending[NEW] == {CONTACT}, "once only"
 
     play(main())
 

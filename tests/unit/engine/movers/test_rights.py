@@ -256,6 +256,35 @@ def test_who_was_asked_and_is_taken_back_is_not_asked_again(tmp_path: Path, hand
     play(main())
 
 
+@pytest.mark.parametrize("hand", [Hand.REMOVES, Hand.REVOKES])
+@pytest.mark.parametrize("restarts", [True, False])
+def test_who_is_taken_back_at_the_new_account_is_shown(
+    tmp_path: Path, hand: Hand, restarts: bool
+) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            contact = "contact@d1.example"
+            stage.people(contact, manner=Manner.ACCEPTS)
+            stage.people("silent@d2.example", manner=Manner.SILENT)
+            journey = await stage.begin()
+            await stage.until_state(journey.id, S.SETTLING)
+            await stage.server.world.idle()
+            assert _grants(stage.server.entry(NEW, contact))
+            if restarts:
+                await stage.crash()
+            hand.does(stage, NEW, contact)
+            await stage.server.world.idle()
+            if restarts:
+                await stage.restart()
+                await stage.movers.watches.renew(NEW)
+            stage.server.speak(contact, PresenceKind.SUBSCRIBE, NEW)
+            await stage.server.world.idle()
+            assert not _grants(stage.server.entry(NEW, contact))
+            assert stage.server.world.pending[NEW] == {contact}
+
+    play(main())
+
+
 def test_a_move_away_grants_nothing_here(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as stage:
