@@ -142,6 +142,9 @@ class OthersMoves:
     async def look(self, new: str) -> None:
         """Before a new account is watched: whom it has seen for long was not asked now.
 
+        After a restart those count too who accepted while nobody watched: their requests, which
+        cannot be told from old ones, are shown to the owner.
+
         :raises LinkError: its list cannot be read.
         """
         if self.awaits(new) and new not in self._seen:
