@@ -165,6 +165,11 @@ class _Nobody:
     async def leading_to(self, new: str) -> list[Accepted]:
         return []
 
+    async def explained(
+        self, old: str, new: str, account: str | None, jid: str, reason: Reason
+    ) -> bool:
+        return False
+
     async def explain(
         self, id: int, at: datetime, user: str, changes: tuple[Change, ...], reason: Reason
     ) -> bool:

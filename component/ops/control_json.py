@@ -118,6 +118,7 @@ def progress_dict(progress: Progress) -> dict[str, Any]:
         "seconds_left": left if left is not None and math.isfinite(left) else None,
         "by_hand": list(progress.by_hand),
         "unanswered": list(progress.unanswered),
+        "taken_back": list(progress.taken_back),
         "waits": progress.waits,
         "again": progress.again,
     }
@@ -145,6 +146,7 @@ def _progress(given: Any) -> Progress:
         seconds_left=None if left is None else float(left),
         by_hand=tuple(str(jid) for jid in given["by_hand"]),
         unanswered=tuple(str(jid) for jid in given.get("unanswered", ())),
+        taken_back=tuple(str(jid) for jid in given.get("taken_back", ())),
         waits=bool(given.get("waits", False)),
         again=int(given.get("again", 0)),
     )

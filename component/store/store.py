@@ -508,6 +508,29 @@ class Store:
                 if at is not None
             ]
 
+    async def explained(
+        self, old: str, new: str, account: str | None, jid: str, reason: Reason
+    ) -> bool:
+        """Whether :meth:`explain` has noted this for the new account's entry of ``jid``.
+
+        :param account: the token that the new account had then.
+        """
+        wanted = (
+            select(Audit.id)
+            .join(Move, Move.id == Audit.move_id)
+            .where(
+                Move.old == old,
+                Move.new == new,
+                Move.new_account.is_not_distinct_from(account),
+                Audit.contact == new,
+                Audit.jid == jid,
+                Audit.reason == reason.value,
+            )
+            .limit(1)
+        )
+        async with self._database.reading() as session:
+            return (await session.execute(wanted)).first() is not None
+
     async def declined(self) -> list[tuple[str, str, str]]:
         """(contact, old, new) of every change that the contact, or an admin, took back."""
         by_order = select(Audit.move_id).where(Audit.reason == Reason.UNDONE.value)

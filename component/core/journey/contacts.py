@@ -16,7 +16,10 @@ Rules:
   refusal;
 * one that is pending waits for a person: it is repeated only after the long delays, or once
   after a day where none of the delays is long;
-* then it is the mover's to do by hand.
+* then it is the mover's to do by hand;
+* what the mover takes back by hand stays so: who is removed at the old account before being told is
+  not told, and a way back is approved only while the new account's entry is as we left it
+  (:func:`may_come_back`).
 
 Events that a state does not list change nothing.
 """
@@ -128,7 +131,12 @@ class Approved:
     again_after: timedelta | None
 
 
-Event = Leaving | NotLeft | Left | Found | Heard | Bounced | TimePassed | Approved
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """The mover has taken the contact off a list by hand, or lets them see it no more."""
+
+
+Event = Leaving | NotLeft | Left | Found | Heard | Bounced | TimePassed | Approved | TakenBack
 
 MAYBE_DROPPED = "maybe-dropped"
 """Our own word, as a contact's error: silent where others answered, so told a second time."""
@@ -199,6 +207,36 @@ def withdraws(contact: JourneyContact) -> bool:
     return contact.state is S.PENDING and contact.attempts > 1
 
 
+def may_come_back(contact: JourneyContact, item: RosterItem | None) -> bool:
+    """Whether a contact who was told, and asks for the way back, may see the new account.
+
+    Only while the entry there is as our orders left it: with our request, or what was granted to
+    it.  Otherwise its owner has removed it, or taken something back, by hand.  What was mutual and
+    is asked for again was revoked.
+
+    :param item: the new account's entry as it is now.
+    """
+    if not contact.subscription.grants or contact.state in _NOT_TOLD:
+        return False
+    if contact.state is S.MUTUAL:
+        return item is not None and item.subscription.grants
+    if contact.state is S.SENDING:
+        return True  # the request is on its way, or one that it replaces was just taken back
+    return item is not None and (item.ask or item.subscription.receives)
+
+
+def was_taken_back(contact: JourneyContact, item: RosterItem | None) -> bool:
+    """Whether a contact who is about to be told is one no more, by the old account's list.
+
+    Whoever has been told may have left the old account by themselves.
+
+    :param item: the old account's entry as it is now.
+    """
+    if item is None:
+        return True
+    return not repeats(contact) and contact.subscription.grants > item.subscription.grants
+
+
 def to_follow(contact: JourneyContact) -> bool:
     """Whether a contact may follow yet, if only after the old account is gone.
 
@@ -211,6 +249,8 @@ def to_follow(contact: JourneyContact) -> bool:
 
 UNANSWERED = "unanswered"
 """Why a contact is left out: the mover has asked them, and they have not answered."""
+TAKEN_BACK = "taken-back"
+"""Why a contact is left out: the mover has removed, blocked or revoked them meanwhile."""
 MOVED_ON = "moved-on"
 """Why a contact is left alone: they have moved themselves, and are told at their new address."""
 
@@ -408,6 +448,12 @@ def _approved(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> Journe
     return replace(c, due_at=None if e.again_after is None else now + e.again_after)
 
 
+def _taken_back(c: JourneyContact, e: Event, now: datetime, s: Schedule) -> JourneyContact:
+    attempts = max(0, c.attempts - 1) if c.state is S.SENDING else c.attempts
+    return replace(c, state=S.SKIPPED, attempts=attempts, due_at=None, error=TAKEN_BACK)
+
+
+_NOT_TOLD = frozenset({S.QUEUED, S.SKIPPED, S.RESTORED})
 _NOT_SENT = frozenset({S.QUEUED, S.SENDING, S.SKIPPED})
 _WAITING = frozenset({S.SENDING, S.SENT, S.PENDING, S.UNREACHABLE})
 _ACTION = Callable[[JourneyContact, Event, datetime, Schedule], JourneyContact]
@@ -424,6 +470,10 @@ TABLE: Mapping[tuple[ContactState, type], _ACTION] = {
     (S.SENT, TimePassed): _silence,
     (S.ACCEPTED, TimePassed): _no_way_back,
     (S.MUTUAL, Approved): _approved,
+    **{
+        (state, TakenBack): _taken_back
+        for state in (*_WAITING, S.QUEUED, S.ACCEPTED, S.REFUSED, S.GIVEN_UP)
+    },
     **{(state, Bounced): _bounced for state in _WAITING},
     **{(state, Found): _found for state in (S.UNREACHABLE, S.REFUSED, S.GIVEN_UP, S.QUEUED)},
     (S.ACCEPTED, Found): _found_accepted,

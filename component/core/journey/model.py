@@ -147,13 +147,16 @@ class JourneyContact:
 
     @property
     def line(self) -> str:
-        """Address and name on one line, as a list to be pasted elsewhere has it.
+        """Address, name and direction on one line, as a list to be pasted elsewhere has it.
 
-        What separates entries there is left out of the name.
+        What separates or marks entries there is left out of the name.  The direction stands there
+        only where it is not both ways.
         """
-        marks = str.maketrans(dict.fromkeys("<>,;", " "))
+        marks = str.maketrans(dict.fromkeys("<>,;[]", " "))
         name = " ".join((self.name or "").translate(marks).split())
-        return f"{self.jid} {name}" if name else self.jid
+        one_way = self.subscription in (Subscription.TO, Subscription.FROM)
+        mark = f"[{self.subscription.value}]" if one_way else ""
+        return " ".join(part for part in (self.jid, name, mark) if part)
 
     @property
     def goal(self) -> ContactState:
@@ -178,6 +181,8 @@ class Progress:
     """Contacts that may not have got it, and are told again."""
     unanswered: tuple[str, ...] = ()
     """Who had been asked before the move and had not answered: the mover may ask them again."""
+    taken_back: tuple[str, ...] = ()
+    """Who is left out because the mover has removed, blocked or revoked them since it began."""
     waits: bool = False
     """Nobody is told while the old account, elsewhere, cannot be asked."""
     old_is_gone: bool = False

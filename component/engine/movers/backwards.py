@@ -173,12 +173,16 @@ def begin_undo(book: Book) -> list[JourneyContact]:
     begun: list[JourneyContact] = []
     for contact in book:
         state = contact.state
-        if state is ContactState.SKIPPED or not (_told(contact) or book.journey.kind is Kind.AWAY):
+        # Who was told, and then removed by hand, has to be brought back all the same.
+        told_before = _told(contact) and contact.error == machine.TAKEN_BACK
+        left_out = state is ContactState.SKIPPED and not told_before
+        if left_out or not (_told(contact) or book.journey.kind is Kind.AWAY):
             begun.append(replace(contact, state=ContactState.RESTORED, due_at=None))
             continue
         if state is ContactState.GIVEN_UP:
             state = ContactState.PENDING  # its request is still there to be taken back
-        begun.append(replace(contact, state=state, attempts=0, due_at=None, error=None))
+        error = contact.error if told_before else None
+        begun.append(replace(contact, state=state, attempts=0, due_at=None, error=error))
     return begun
 
 
@@ -245,7 +249,12 @@ _RECHECKS = 5
 
 
 def _has_left(contact: JourneyContact, old: RosterItem | None) -> bool:
-    """The contact's server has revoked the old account (XEP-0283 4.4)."""
+    """The contact's server has revoked the old account (XEP-0283 4.4).
+
+    Not where its owner has removed the contact before they had answered.
+    """
+    if old is None and contact.error == machine.TAKEN_BACK:
+        return False
     return contact.subscription.receives and not (old is not None and old.subscription.receives)
 
 

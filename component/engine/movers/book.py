@@ -60,6 +60,7 @@ class Book:
         self._tried: set[str] = set()
         """Domains where one was told again before its turn: whether it drops is best known soon."""
         self._by_hand: set[str] = set()
+        self._taken_back: set[str] = set()
         unanswered: list[str] = []
         for contact in contacts:
             self._contacts[contact.jid] = contact
@@ -107,6 +108,8 @@ class Book:
             self._again[jids.domain(contact.jid)] += number
         if contact.state in _ANSWERED:
             self._answered[jids.domain(contact.jid)] += number
+        if contact.state is ContactState.SKIPPED and contact.error == machine.TAKEN_BACK:
+            (self._taken_back.add if number > 0 else self._taken_back.discard)(contact.jid)
         if contact.state in _BY_HAND and contact.error != machine.MOVED_ON:
             (self._by_hand.add if number > 0 else self._by_hand.discard)(contact.jid)
 
@@ -237,6 +240,7 @@ class Book:
             by_hand,
             self._again.total(),
             self._unanswered,
+            tuple(sorted(self._taken_back)),
             self.waits,
         )
 

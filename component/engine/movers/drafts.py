@@ -340,10 +340,13 @@ class Drafts:
 
 
 def _chosen(contact: JourneyContact, wanted: bool, waiting: ContactState) -> JourneyContact:
-    if contact.state is waiting and not wanted:
+    """A contact whom the new account only sees is told nothing either way, but let in if wanted."""
+    seen = contact.before is not None and contact.before.subscription.receives
+    state = ContactState.ACCEPTED if seen and waiting is ContactState.QUEUED else waiting
+    if contact.state is state and not wanted:
         return replace(contact, state=ContactState.SKIPPED, error=NOT_CHOSEN)
     if contact.state is ContactState.SKIPPED and contact.error == NOT_CHOSEN and wanted:
-        return replace(contact, state=waiting, error=None)
+        return replace(contact, state=state, error=None)
     return contact
 
 

@@ -73,7 +73,7 @@ class Inbound:
         for run in self._movers.runs.of(way_back.user):
             meant = run.book.journey.accounts[way_back.user]
             if same_account(meant, way_back.account) and run.approves(
-                way_back.user, way_back.sender
+                way_back.user, way_back.sender, way_back.item
             ):
                 return self._take(way_back, run)
         if await self._movers.others.approves(way_back):

@@ -8,10 +8,12 @@ from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+import structlog
+
 from component.core import jids
 from component.core.conditions import Condition
 from component.core.journey import contacts as machine
-from component.core.journey.model import ContactState, JourneyContact, JourneyState
+from component.core.journey.model import ContactState, JourneyContact, JourneyState, Kind
 from component.core.journey.pace import PRESENCES
 from component.core.model import PresenceKind, RosterItem, SendPlan, Step, Subscription
 from component.xmpp.errors import RemoteError
@@ -19,6 +21,8 @@ from component.xmpp.mover_codecs import Notification
 
 if TYPE_CHECKING:
     from component.engine.movers.run import Run
+
+log = structlog.get_logger(__name__)
 
 BATCH = 64
 """Notifications under way at once for one journey."""
@@ -47,6 +51,8 @@ class Notifier:
         """When one is approved again whose approval may be lost."""
         self._once: defaultdict[str, set[str]] = defaultdict(set)
         """By domain: whose way back was approved once."""
+        self._old_blocks: tuple[frozenset[str], float] = frozenset(), 0.0
+        """Whom the old account blocks, and until when that is taken to be so."""
         self._told_again: Counter[str] = Counter()
         """How often, as what they were told may have been dropped."""
 
@@ -175,6 +181,7 @@ class Notifier:
         await run.save()
         status = run.box.teller.status_text(journey.owner, journey.old, journey.new)
         words = Notification(journey.old, status, nick)
+        batch = await self._leave_out(batch, words)
         results = await asyncio.gather(
             *(self._notify(contact.jid, machine.withdraws(contact), words) for contact in batch),
             return_exceptions=True,
@@ -193,6 +200,48 @@ class Notifier:
         if failed is not None:
             raise failed
         return 0.0
+
+    async def _leave_out(
+        self, batch: list[JourneyContact], words: Notification
+    ) -> list[JourneyContact]:
+        """Of those who are about to be told, who still is a contact of the old account.
+
+        Its owner may have removed, blocked or revoked somebody since the draft was made.  What such
+        a contact was asked before is taken back.
+        """
+        run, old = self._run, self._run.book.journey.old
+        if run.book.journey.kind is not Kind.BOTH or run.statement.old_is_gone:
+            return batch
+        chosen = await run.box.accounts.entries(old, [contact.jid for contact in batch])
+        items = {jids.key(item.jid): item for item in chosen}
+        blocked = await self._blocked()
+        gone = []
+        for contact in batch:
+            keys = {jids.key(contact.jid), jids.key(jids.domain(contact.jid))}
+            item = items.get(jids.key(contact.jid))
+            if keys & blocked or machine.was_taken_back(contact, item):
+                gone.append(contact.jid)
+        # What our own follow for an account did to its list is not its owner's hand.
+        gone = [jid for jid in gone if not await run.onward.concerns(jid)]
+        asked = [c.jid for c in batch if c.jid in gone and machine.repeats(c)]
+        taken = (self.take_back(jid, words) for jid in asked)
+        for result in await asyncio.gather(*taken, return_exceptions=True):
+            if isinstance(result, BaseException) and not isinstance(result, RemoteError):
+                raise result
+        now, schedule = run.box.clock.now(), run.box.settings.schedule
+        for jid in gone:
+            run.book.apply(jid, machine.TakenBack(), now, schedule)
+            log.info("a contact is left out", id=run.book.journey.id, contact=jid)
+        return [contact for contact in batch if contact.jid not in gone]
+
+    async def _blocked(self) -> frozenset[str]:
+        """Whom the old account blocks; a look holds for a while, as that at a roster does."""
+        box, (keys, until) = self._run.box, self._old_blocks
+        if box.clock.tick() >= until:
+            blocked = await box.accounts.blocked(self._run.book.journey.old)
+            keys = frozenset(jids.key(jids.entity(jid) or jid) for jid in blocked)
+            self._old_blocks = keys, box.clock.tick() + box.settings.look_seconds
+        return keys
 
     def _may_have_asked(self, contact: JourneyContact) -> bool:
         """Whether the way back of a contact that accepted, or our approval, may have been lost.

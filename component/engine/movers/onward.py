@@ -70,6 +70,18 @@ class Onward:
         """Whether this is the new address of a contact, who is told sooner or later."""
         return jid in self._taken_up
 
+    async def concerns(self, jid: str) -> bool:
+        """Whether our own accounts have followed somebody from this address, or to it.
+
+        :raises StoreError: the journal cannot be read.
+        """
+        run, journey = self._run, self._run.book.journey
+        followed: list[FollowedBy] = []
+        for account in (journey.old, journey.new):
+            if jids.domain(account) in run.box.hosts:
+                followed += await run.box.journal.followed_by(account, journey.created_at)
+        return self.knows(jid) or any(jid in (record.old, record.new) for record in followed)
+
     @property
     def wait(self) -> float:
         """Seconds until the next look."""

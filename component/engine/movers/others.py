@@ -8,9 +8,16 @@ account for the way back.  That is approved here, as in a move of ours, where
 * it is not long ago.  The contact side's journal says when, so a restart forgets nothing;
 * both accounts are still those of then: the journal has their tokens, and whoever has one of the
   names by now is somebody else;
-* the old account lets the contact see it, and the new account has asked the contact.
+* its statement stands still, unless the account is gone;
+* the old account lets the contact see it, and the new account has asked the contact since the move
+  began: whom it had seen long before was not asked;
+* the contact was not approved before: whoever asks again was revoked by hand.
 
 Nobody is approved whom the mover's own client did not ask, nor who saw the old account not.
+
+Where a journey of ours led from the one account to the other, its book says who was told, so nobody
+else comes in: while it is at work its run looks after the ways back, once it is done the book does
+here, and one that was taken back lets nobody in.
 """
 
 from __future__ import annotations
@@ -25,9 +32,11 @@ import structlog
 
 from component.core import jids
 from component.core.conditions import Condition
-from component.core.journey.model import ContactState
+from component.core.journey import contacts as machine
+from component.core.journey.model import ContactState, Journey, JourneyState
 from component.core.model import NOBODYS, Reason, RosterItem, same_account
 from component.core.records import Accepted, Change
+from component.core.statement import judge
 from component.engine.acting import acting_for
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.ports import FollowJournal, JourneyStore
@@ -42,6 +51,8 @@ APPROVED_FOR = timedelta(days=1)
 """How long after the last contact of ours was followed ways back are approved."""
 MOST = 1000
 """New accounts that are remembered at once."""
+STANDS_SECONDS = 120.0
+"""How long a look at a move's statement holds."""
 PATIENCE_SECONDS = 5.0
 """For the watch that is set before a verdict leaves, which has a deadline of its own."""
 
@@ -73,11 +84,18 @@ class OthersMoves:
         self._watch = watch
         self._moves: OrderedDict[str, dict[str, Accepted]] = OrderedDict()
         """By new account, all of which have its token, then by old one."""
+        self._seen: dict[str, frozenset[str]] = {}
+        """Whom a new account saw before its ways back were awaited."""
+        self._given: dict[str, set[str]] = {}
+        """Whose way back was approved, by new account; the journal has them, too."""
+        self._stood: dict[tuple[str, str], float] = {}
+        """Until when a look at a statement holds, by old account and new one."""
 
     async def load(self) -> None:
         """Those of the contact side's journal; raises StoreError."""
-        for move in await self._journal.accepted_since(self._clock.now() - APPROVED_FOR):
-            if self._here(move.old, move.new):
+        found = await self._journal.accepted_since(self._clock.now() - APPROVED_FOR)
+        for move in {(move.old, move.new): move for move in found}.values():
+            if self._here(move.old, move.new) and await self._may_be_awaited(move):
                 self._note(move)
 
     def _here(self, old: str, new: str) -> bool:
@@ -87,15 +105,21 @@ class OthersMoves:
         if move.new_account in (None, NOBODYS):
             return  # nobody's, or of a release that did not ask whose it is
         if move.new_account != self.account(move.new):
-            self._moves.pop(move.new, None)  # of an earlier owner of the name
+            self._drop(move.new)  # of an earlier owner of the name
         self._moves.setdefault(move.new, {})[move.old] = move
         self._moves.move_to_end(move.new)
         if len(self._moves) > MOST:
-            self._moves.popitem(last=False)
+            self._drop(next(iter(self._moves)))
+
+    def _drop(self, new: str) -> None:
+        for known in (self._moves, self._seen, self._given):
+            known.pop(new, None)
+        for pair in [pair for pair in self._stood if new in pair]:
+            del self._stood[pair]
 
     def forget(self, jid: str) -> None:
         """An account is gone, and its name anybody's."""
-        self._moves.pop(jid, None)
+        self._drop(jid)
         for olds in self._moves.values():
             olds.pop(jid, None)
 
@@ -112,6 +136,35 @@ class OthersMoves:
             and move.old_account not in (None, NOBODYS)
             and (now is None or move.new_account not in (None, now))
         ]
+
+    async def _journey(self, move: Accepted) -> Journey | None:
+        """The newest journey of ours between the two accounts, whichever way it leads."""
+        for journey in await self._store.last_started(move.new):
+            tokens = journey.accounts
+            if set(tokens) == {move.old, move.new} and all(
+                account is None or same_account(tokens[jid], account)
+                for jid, account in ((move.old, move.old_account), (move.new, move.new_account))
+            ):
+                return journey
+        return None
+
+    async def _may_be_awaited(self, move: Accepted) -> bool:
+        """Whether ways back of a move are not a run's to look after, of whatever instance."""
+        journey = await self._journey(move)
+        return journey is None or _leads(journey, move)
+
+    async def look(self, new: str) -> None:
+        """Before a new account is watched: whom it has seen for long was not asked now.
+
+        After a restart those count too who accepted while nobody watched: their requests, which
+        cannot be told from old ones, are shown to the owner.
+
+        :raises LinkError: its list cannot be read.
+        """
+        if self.awaits(new) and new not in self._seen:
+            roster = await self._accounts.roster(new)
+            seen = (jid for jid, item in roster.items() if item.subscription.receives)
+            self._seen[new] = frozenset(seen)
 
     def account(self, new: str) -> str | None:
         """The token of a new account whose ways back may be approved."""
@@ -137,6 +190,12 @@ class OthersMoves:
         new = move.new
         if not self._here(move.old, new) or self._ours(move.old, new):
             return
+        try:
+            if not await self._may_be_awaited(move):
+                return
+        except StoreError as error:
+            log.warning("ways back are not awaited", new=new, error=str(error))
+            return
         watched = self.awaits(new) and self.account(new) == move.new_account
         self._note(move)
         if watched or not self.awaits(new):
@@ -149,18 +208,53 @@ class OthersMoves:
 
     async def approves(self, way_back: WayBack) -> bool:
         """Whether a request to a watched account is the way back of a contact of such a move."""
-        item = way_back.item
-        if item is None or not (item.ask or item.subscription.receives):
-            return False  # the new account has not asked them
         for move in self._into(way_back.user):
             if way_back.account != move.new_account:
                 continue
             try:
-                if await self._granted(move, way_back.sender):
+                if await self._belongs(move, way_back) and await self._stands(move):
                     return True
             except (LinkError, StoreError) as error:
                 log.warning("a way back is not looked at", user=way_back.user, error=str(error))
         return False
+
+    async def _belongs(self, move: Accepted, way_back: WayBack) -> bool:
+        """Whether a contact was told of a move, and comes back for the first time."""
+        new, contact, item = way_back.user, way_back.sender, way_back.item
+        if item is None or not (item.ask or item.subscription.receives):
+            return False  # the new account has not asked them, or not any more
+        journey = await self._journey(move)
+        if journey is not None:
+            known = await self._store.contact(journey.id, contact)
+            told = known is not None and machine.may_come_back(known, item)
+            if not told or not _leads(journey, move):
+                return False
+        elif not item.ask and contact in self._seen.get(new, (contact,)):
+            return False  # it has long seen them
+        return not await self._was_given(move, contact) and await self._granted(move, contact)
+
+    async def _was_given(self, move: Accepted, contact: str) -> bool:
+        if contact in self._given.get(move.new, ()):
+            return True
+        return await self._journal.explained(
+            move.old, move.new, move.new_account, contact, Reason.WAY_BACK
+        )
+
+    async def _stands(self, move: Accepted) -> bool:
+        """Whether the old account says still that it has moved; a tombstone does for good."""
+        pair, tick = (move.old, move.new), self._clock.tick()
+        if self._stood.get(pair, tick) > tick:
+            return True
+        try:
+            with acting_for({move.old: move.old_account}):
+                answer = await self._accounts.statement(move.old, move.old)
+            if judge(answer, move.new) is not Reason.VERIFIED:
+                return False
+        except RemoteError as error:
+            if error.condition != Condition.ITEM_NOT_FOUND:
+                raise
+        self._stood[pair] = tick + STANDS_SECONDS
+        return True
 
     async def _granted(self, move: Accepted, contact: str) -> bool:
         """Whether the old account lets a contact see it; did so, where it is gone."""
@@ -197,6 +291,7 @@ class OthersMoves:
 
     async def approved(self, new: str, contact: str, item: RosterItem | None) -> None:
         """Write down what was done to the new account's list, and why."""
+        self._given.setdefault(new, set()).add(contact)
         for move in self._into(new):
             with contextlib.suppress(StoreError):  # it is done, and the log says so
                 found = await self._journal.list_moves(limit=1, old=move.old, new=new)
@@ -206,3 +301,8 @@ class OthersMoves:
                         found[0].id, self._clock.now(), new, (change,), Reason.WAY_BACK
                     )
             log.info("a way back is approved", user=new, contact=contact, old=move.old)
+
+
+def _leads(journey: Journey, move: Accepted) -> bool:
+    """Whether a journey of ours is done, and led where somebody follows it."""
+    return journey.state is JourneyState.DONE and journey.new == move.new

@@ -124,6 +124,14 @@ class FollowJournal(Protocol):
     async def leading_to(self, new: str) -> Sequence[Accepted]:
         """Moves to this address that were followed: once for each pair of accounts."""
 
+    async def explained(
+        self, old: str, new: str, account: str | None, jid: str, reason: Reason
+    ) -> bool:
+        """Whether this was done to the new account's entry of ``jid`` because of a move.
+
+        :param account: the new account's token; the same name may have had another owner.
+        """
+
     async def explain(
         self, id: int, at: datetime, user: str, changes: tuple[Change, ...], reason: Reason
     ) -> bool:

@@ -53,8 +53,6 @@ LOOKS_PER_SECOND = 5.0
 ENTRIES_PER_SECOND = 100.0
 """Entries of one roster that are read a second while its journey works, at most."""
 
-_NOT_NOTIFIED = frozenset({ContactState.QUEUED, ContactState.SKIPPED, ContactState.RESTORED})
-
 
 class Run:
     """Works on one journey until there is nothing to do."""
@@ -191,22 +189,35 @@ class Run:
         elif contact is not None:
             self.book.apply(heard.sender, event, now, self.box.settings.schedule)
 
-    def approves(self, user: str, sender: str) -> bool:
+    def approves(self, user: str, sender: str, item: RosterItem | None) -> bool:
         """Whether a request to the new account is the way back of somebody we notified.
 
-        Only of those who saw the old account: the new one shows itself to nobody else unasked.
+        Only of those who saw the old account: the new one shows itself to nobody else unasked.  Nor
+        to whom its owner has removed or revoked there, which is remembered.
+
+        :param item: the new account's entry of the sender as it is now.
         """
         journey, contact = self.book.journey, self.book.get(sender)
         if contact is None or not stages.notifies(journey) or user != journey.new:
             return False
         if not contact.subscription.grants:
             return False
-        if self.onward.knows(sender) and journey.state in _APPROVING:
-            return True  # told soon, if not yet
-        if journey.state is JourneyState.CANCELLED:
-            # Whoever had followed before the end stays, and so completes their half.
-            return contact.state is ContactState.ACCEPTED
-        return journey.state in _APPROVING and contact.state not in _NOT_NOTIFIED
+        if contact.sent_at is None and self.onward.knows(sender) and journey.state in _APPROVING:
+            return contact.state is not ContactState.SKIPPED  # told soon, if not yet
+        # Whoever had followed before a cancelled one's end stays, and so completes their half.
+        half = (
+            journey.state is JourneyState.CANCELLED and contact.state is not ContactState.ACCEPTED
+        )
+        if half or (journey.state not in (*_APPROVING, JourneyState.CANCELLED)):
+            return False
+        if machine.may_come_back(contact, item):
+            return True
+        if item is None and contact.state is not ContactState.QUEUED:  # nobody else removes it
+            now, schedule = self.box.clock.now(), self.box.settings.schedule
+            if self.book.apply(sender, machine.TakenBack(), now, schedule):
+                log.info("a contact was removed", id=journey.id, contact=sender)
+                self.wake()
+        return False
 
     async def found(self, jid: str, item: RosterItem | None) -> None:
         """The new account's entry of a contact whose way back was approved, as it is now."""

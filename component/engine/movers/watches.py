@@ -103,6 +103,7 @@ class Watches:
         meant = concerned[-1].accounts[user] if concerned else self._others.account(user)
         try:
             with acting_for({user: meant}):
+                await self._others.look(user)
                 pending = await self._accounts.watch(
                     user,
                     requests=bool(working) or self._others.awaits(user),
@@ -111,6 +112,7 @@ class Watches:
                 )
                 await self._catch_up(user, pending)
                 await self._keep_anew(user, left)
+            log.debug("watched", user=user)
         except RemoteError as error:
             if error.condition != Condition.ITEM_NOT_FOUND:
                 raise
@@ -118,8 +120,12 @@ class Watches:
 
     async def _catch_up(self, user: str, pending: tuple[str, ...]) -> None:
         """Approve ways back that came while nobody watched: we, or the server, were down."""
-        for run in self._runs_of(user):
-            known = [jid for jid in pending if run.approves(user, jid)]
+        runs = self._runs_of(user)
+        asked = [jid for jid in pending if any(run.book.get(jid) for run in runs)]
+        found = await self._accounts.entries(user, asked) if asked else ()
+        items = {item.jid: item for item in found}
+        for run in runs:
+            known = [jid for jid in asked if run.approves(user, jid, items.get(jid))]
             for start in range(0, len(known), SEND_MAX):
                 now = await self._approve(user, known[start : start + SEND_MAX])
                 for jid, item in now.items():

@@ -21,6 +21,8 @@ MAX_CHARACTERS = 400_000
 _MAX_NAME = 200
 _MAX_GROUPS = 50
 _ROSTER_ALONE = re.compile(r"<query\s[^<>]*jabber:iq:roster")
+_MARK = re.compile(r"^\s*\[(to|from|both)\]|\[(to|from|both)\]\s*$", re.IGNORECASE)
+"""Who sees whom, beside a name: as RFC 6121 section 2.1.2.5, from the mover's side."""
 _ANGLED = re.compile(r"^(?P<name>[^<>]*)<\s*(?P<jid>[^<>\s]+)\s*>\s*$")
 
 
@@ -48,7 +50,9 @@ def parse(text: str, owner: str | None = None) -> list[Given]:
     """Read a pasted list.
 
     Lines: an address, with a name after it or before it (``Name <address>``); several with commas
-    or semicolons between them.  Empty lines and those that begin with ``#`` are passed over.
+    or semicolons between them.  ``[to]`` or ``[from]`` before or after the name says that only the
+    mover sees the contact, or only the contact the mover; without it both see each other, which is
+    what people mean by "my contacts".  Empty lines and those that begin with ``#`` are passed over.
     XML: the roster of an account (XEP-0227 section 4.5); entries without a subscription are no
     contacts.  An address that comes twice counts once, as it came first.
 
@@ -92,7 +96,7 @@ def _line(line: str, number: int) -> Iterator[Given]:
             last = entry
         elif last is not None and last.name is None and "@" not in piece:
             # ``address, name``, as spreadsheets write it.
-            last = Given(last.jid, _name(piece))
+            last = _given(last.jid, piece, last.subscription)
         else:
             raise BadList(Why.LINE, number, piece)
     if last is not None:
@@ -108,7 +112,16 @@ def _entry(piece: str) -> Given | None:
     if "@" not in jid:
         return None
     prepared = jids.typed(jid)
-    return Given(prepared, _name(name)) if prepared is not None else None
+    return _given(prepared, name) if prepared is not None else None
+
+
+def _given(jid: str, text: str, otherwise: Subscription = Subscription.BOTH) -> Given:
+    """A contact with what stands beside the address: a name, a direction, both, or neither."""
+    found = _MARK.search(text)
+    if found is None:
+        return Given(jid, _name(text), (), otherwise)
+    name = text[: found.start()] + text[found.end() :]
+    return Given(jid, _name(name), (), Subscription((found[1] or found[2]).lower()))
 
 
 def _name(text: str) -> str | None:

@@ -134,7 +134,8 @@ class Moving:
             + turn.words.say(
                 "I cannot read the contact list of {old}, so please paste it here: one address on "
                 "each line, with a name after it if you like. A whole account in a file "
-                "(XEP-0227) will do too.",
+                "(XEP-0227) will do too. Whoever is on it may see here when you are online, as "
+                "before, but for lines with [to]: those you see, and they do not see you.",
                 old=old,
             ),
             (

@@ -37,7 +37,7 @@ def summary(words: Words, found: Preflight) -> str:
     lines = [f"{journey.old} → {journey.new}", ""]
     lines += [f"✓ {phrases.check(words, journey, check)}" for check in found.checks]
     lines.append("")
-    told = Counter(c.jid.partition("@")[2] for c in found.contacts if is_chosen(c))
+    told = Counter(c.jid.partition("@")[2] for c in found.contacts if c.state in _WAITING)
     if journey.kind is Kind.AWAY:
         lines.append(
             words.say(
@@ -174,13 +174,13 @@ def access_field(words: Words, suggested: Access) -> Field:
 
 
 def is_chosen(contact: JourneyContact) -> bool:
-    """Whether a draft's contact will be told."""
-    return contact.state in _WAITING
+    """Whether a draft's contact will be told, or let in at the new account, which sees it."""
+    return contact.state in (*_WAITING, ContactState.ACCEPTED)
 
 
 def choosable(contact: JourneyContact) -> bool:
-    """Whether it is the mover's choice: neither blocked, nor there already, nor a request without
-    an answer."""
+    """Whether it is the mover's choice: neither blocked, nor there already (unless the new account
+    only sees them), nor a request without an answer."""
     return is_chosen(contact) or (
         contact.state is ContactState.SKIPPED and contact.error not in _NO_CHOICE
     )

@@ -213,9 +213,19 @@ _RUNNING_GONE = N_("You can write: pause, cancel.")
 
 
 def _by_hand(words: Words, progress: Progress) -> list[str]:
-    if not progress.by_hand:
-        return []
-    return [words.say("Please write to these contacts yourself:"), *named(words, progress.by_hand)]
+    lines: list[str] = []
+    if progress.taken_back:
+        lines.append(
+            words.say(
+                "Left out, as you have removed or blocked them since the move began, or they may "
+                "see you no more:"
+            )
+        )
+        lines += named(words, progress.taken_back)
+    if progress.by_hand:
+        lines.append(words.say("Please write to these contacts yourself:"))
+        lines += named(words, progress.by_hand)
+    return lines
 
 
 def named(words: Words, addresses: Sequence[str]) -> list[str]:

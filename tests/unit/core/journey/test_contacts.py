@@ -22,6 +22,7 @@ from component.core.journey.contacts import (
     Left,
     NotLeft,
     Schedule,
+    TakenBack,
     TimePassed,
     step,
 )
@@ -41,14 +42,14 @@ CONDITIONS = st.sampled_from(
 
 # What each state does with each event; what is not here changes nothing.
 EXPECTED: dict[S, set[type]] = {
-    S.QUEUED: {Leaving, Found, Heard},
-    S.SENDING: {Left, NotLeft, Found, Heard, Bounced},
-    S.SENT: {Found, Heard, Bounced, TimePassed},
-    S.PENDING: {Leaving, Found, Heard, Bounced},
-    S.UNREACHABLE: {Leaving, Found, Heard, Bounced},
-    S.ACCEPTED: {Found, Heard, TimePassed},
-    S.REFUSED: {Found, Heard},
-    S.GIVEN_UP: {Found, Heard},
+    S.QUEUED: {Leaving, Found, Heard, TakenBack},
+    S.SENDING: {Left, NotLeft, Found, Heard, Bounced, TakenBack},
+    S.SENT: {Found, Heard, Bounced, TimePassed, TakenBack},
+    S.PENDING: {Leaving, Found, Heard, Bounced, TakenBack},
+    S.UNREACHABLE: {Leaving, Found, Heard, Bounced, TakenBack},
+    S.ACCEPTED: {Found, Heard, TimePassed, TakenBack},
+    S.REFUSED: {Found, Heard, TakenBack},
+    S.GIVEN_UP: {Found, Heard, TakenBack},
     S.MUTUAL: {Approved},
     S.SKIPPED: set(),
     S.RESTORED: set(),

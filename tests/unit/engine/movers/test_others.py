@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from component.core.journey.model import Access, ContactState, JourneyState
 from component.core.model import Divert, PresenceKind, Reason, RosterItem, Subscription
 from component.core.records import Accepted, MoveState, NewRecord, Settlement, VerdictRecord
-from component.engine.movers.others import APPROVED_FOR
+from component.engine.movers.others import APPROVED_FOR, STANDS_SECONDS, OthersMoves
 from sim.fast_loop import play
+from sim.model_server import Node
 from sim.model_world import Manner
-from tests.unit.engine.movers.mover_stage import BOTH, NEW, OLD, Stage, opened
+from tests.unit.engine.movers.mover_stage import BOTH, HOST, NEW, OLD, Stage, opened
 
 FIRST, CONTACT = "first@montague.example", "contact@d1.example"
 DIVERT = Divert("d1", "i1", FIRST, OLD, NEW, RosterItem(OLD, BOTH), None, "<presence/>")
+
+_NOTIFIED = (JourneyState.SETTLING, JourneyState.DONE)
 
 
 async def verified(stage: Stage) -> int:
     """The contact side is about to let its first contact follow; its record."""
     now, accounts = stage.clock.now(), (stage.server.token(OLD), stage.server.token(NEW))
+    stage.server.nodes[OLD] = Node(Access.PRESENCE, NEW)
     verdict = VerdictRecord(now, Reason.VERIFIED, "statement", "{}", *accounts)
     id_, _ = await stage.store.add_decided(NewRecord(now, DIVERT), verdict)
     await stage.movers.others.expect(Accepted(OLD, NEW, now, *accounts))
@@ -101,6 +107,158 @@ def test_a_move_of_ours_looks_after_its_own(tmp_path: Path) -> None:
             token = stage.server.token(NEW)
             await stage.movers.others.expect(Accepted(OLD, NEW, stage.clock.now(), None, token))
             assert not stage.movers.others.awaits(NEW)
+
+    play(main())
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_who_was_revoked_by_hand_is_not_approved_again(tmp_path: Path, restarted: bool) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(CONTACT, manner=Manner.ACCEPTS)
+            await verified(stage)
+            assert await tells(stage, CONTACT) is BOTH
+            stage.server.speak(NEW, PresenceKind.UNSUBSCRIBED, CONTACT)
+            await stage.server.world.idle()
+            if restarted:
+                await stage.crash()
+                await stage.restart()
+                await stage.movers.watches.renew_all()
+            stage.server.speak(CONTACT, PresenceKind.SUBSCRIBE, NEW)
+            await stage.server.world.idle()
+            assert stage.server.world.pending[NEW] == {CONTACT}
+
+    play(main())
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_whom_the_new_account_has_long_seen_was_not_asked(tmp_path: Path, anew: bool) -> None:
+    """Unless its owner asks them now."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(CONTACT, manner=Manner.SILENT)
+            stage.contact(
+                CONTACT, Subscription.NONE if anew else Subscription.TO, Manner.SILENT, of=NEW
+            )
+            await verified(stage)
+            if anew:
+                stage.server.speak(NEW, PresenceKind.SUBSCRIBE, CONTACT)
+            stage.server.speak(CONTACT, PresenceKind.SUBSCRIBE, NEW)
+            await stage.server.world.idle()
+            entry = stage.server.entry(NEW, CONTACT)
+            assert entry is not None
+            assert entry.subscription.grants is anew
+
+    play(main())
+
+
+def test_a_statement_that_was_withdrawn_lets_nobody_in(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            other = "other@d2.example"
+            stage.people(CONTACT, other, manner=Manner.ACCEPTS)
+            await verified(stage)
+            assert await tells(stage, CONTACT) is BOTH
+            del stage.server.nodes[OLD]
+            await asyncio.sleep(STANDS_SECONDS)
+            assert await tells(stage, other) is Subscription.TO
+
+    play(main())
+
+
+@pytest.mark.parametrize("end", ["done", "cancel", "undo"])
+def test_where_we_moved_our_book_says_who_was_told(tmp_path: Path, end: str) -> None:
+    """Nobody whom the mover left out comes in, whatever became of the move, nor after a restart."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            told, silent = "told@d2.example", "silent@d2.example"
+            stage.people(told, CONTACT, manner=Manner.FOLLOWS)
+            stage.people(silent, manner=Manner.SILENT)
+            stage.contact(CONTACT, Subscription.TO, Manner.SILENT, of=NEW)
+            journey = await stage.begin(choose=[told] if end == "done" else [told, silent])
+            await stage.until_state(journey.id, *_NOTIFIED)
+            await verified(stage)
+            if end != "done":
+                await getattr(stage.movers, end)(OLD, journey.id)
+            await stage.ended(journey.id)
+            await stage.crash()
+            await stage.restart()
+            await stage.movers.watches.renew_all()
+            await stage.movers.watches.renew(NEW)
+            stage.server.speak(CONTACT, PresenceKind.SUBSCRIBE, NEW)
+            await stage.server.world.idle()
+            entry = stage.server.entry(NEW, CONTACT)
+            assert entry is not None
+            assert entry.subscription is Subscription.TO
+            assert end == "done" or not stage.movers.others.awaits(NEW)
+
+    play(main())
+
+
+@pytest.mark.parametrize("late", [Manner.ACCEPTS, Manner.FOLLOWS])
+def test_who_was_told_and_follows_after_the_end_is_let_in(tmp_path: Path, late: Manner) -> None:
+    async def main() -> None:
+        async with opened(tmp_path, statement=timedelta(days=400)) as stage:
+            stage.people(CONTACT, manner=Manner.SILENT)
+            journey = await stage.begin()
+            await stage.until_state(journey.id, JourneyState.SETTLING)
+            for _ in range(40):
+                stage.later(days=4)
+                await asyncio.sleep(60)
+            await stage.until_state(journey.id, JourneyState.DONE)
+            await stage.ended(journey.id)
+            assert (await stage.contacts(journey.id))[CONTACT].state is ContactState.GIVEN_UP
+            await verified(stage)
+            stage.server.world.answer(CONTACT, late)
+            await stage.server.world.idle()
+            if late is Manner.FOLLOWS:
+                stage.server.speak(CONTACT, PresenceKind.SUBSCRIBED, NEW)
+                stage.server.speak(CONTACT, PresenceKind.SUBSCRIBE, NEW)
+                await stage.server.world.idle()
+            entry = stage.server.entry(NEW, CONTACT)
+            assert entry is not None
+            assert entry.subscription is BOTH
+            await stage.crash()
+            await stage.restart()
+            await stage.movers.watches.renew_all()
+            stage.server.speak(NEW, PresenceKind.UNSUBSCRIBED, CONTACT)
+            stage.server.speak(CONTACT, PresenceKind.SUBSCRIBE, NEW)
+            await stage.server.world.idle()
+            assert stage.server.world.pending[NEW] == {CONTACT}, "once only"
+
+    play(main())
+
+
+def test_a_follow_leaves_the_watch_of_another_instance_alone(tmp_path: Path) -> None:
+    """One runs the journey, and another serves a contact of it."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(CONTACT, manner=Manner.SILENT)
+            journey = await stage.begin()
+            await stage.until_state(journey.id, JourneyState.SETTLING)
+            before = stage.server.watches[NEW]
+            assert "answers" in before
+            asked: list[str] = []
+
+            async def watch(user: str) -> None:
+                asked.append(user)
+
+            elsewhere = OthersMoves(
+                stage.accounts,
+                stage.store.journeys,
+                stage.store,
+                stage.clock,
+                (HOST,),
+                lambda old, new: False,
+                watch,
+            )
+            tokens = stage.server.token(OLD), stage.server.token(NEW)
+            await elsewhere.expect(Accepted(OLD, NEW, stage.clock.now(), *tokens))
+            assert not asked
+            assert not elsewhere.awaits(NEW)
 
     play(main())
 

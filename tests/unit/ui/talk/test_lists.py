@@ -13,6 +13,7 @@ from component.engine.movers.orders import Given
 from component.ui.talk.lists import BadList, Why, parse
 
 A, B = "anna@x.example", "ben@y.example"
+NAMED = ((A, "Anna"), (B, "Ben"))
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,14 @@ A, B = "anna@x.example", "ben@y.example"
         ("Anna@X.Example", [Given(A)]),
         (f"# friends\n{A}", [Given(A)]),
         (f"{A} Anna\n{A} Other", [Given(A, "Anna")]),
+        (f"{A} Anna [to]", [Given(A, "Anna", (), Subscription.TO)]),
+        (f"{A} [From]", [Given(A, None, (), Subscription.FROM)]),
+        (f"{A} [to] Anna", [Given(A, "Anna", (), Subscription.TO)]),
+        (f"{A} [both] Anna", [Given(A, "Anna")]),
+        (f"Anna [to] <{A}>", [Given(A, "Anna", (), Subscription.TO)]),
+        (f"{A},[to] Anna;{B} [to],Ben", [Given(j, n, (), Subscription.TO) for j, n in NAMED]),
+        (f"{A} Anna [x] [none]", [Given(A, "Anna [x] [none]")]),
+        (f"{A} Anna from [to] Rome", [Given(A, "Anna from [to] Rome")]),
         (f"{A} \u202eannA\u0000", [Given(A, "annA")]),
     ],
 )
@@ -178,13 +187,16 @@ def test_anything_is_read_or_refused(text: str) -> None:
         assert entry.name is None or (entry.name.isprintable() and len(entry.name) <= 200)
 
 
-@given(name=st.none() | st.text())
-def test_what_the_old_account_is_given_can_be_pasted(name: str | None) -> None:
-    known = JourneyContact(
-        "romeo@montague.example", name, (), Subscription.BOTH, ContactState.PENDING
-    )
+@given(
+    name=st.none() | st.text() | st.sampled_from(["[to]", "Anna [from]", "[both] Anna"]),
+    subscription=st.sampled_from([Subscription.BOTH, Subscription.TO, Subscription.FROM]),
+)
+def test_what_the_old_account_is_given_can_be_pasted(
+    name: str | None, subscription: Subscription
+) -> None:
+    known = JourneyContact("romeo@montague.example", name, (), subscription, ContactState.PENDING)
     (read,) = parse(known.line)
     assert read.jid == known.jid
-    assert read.subscription is Subscription.BOTH
+    assert read.subscription is subscription
     if name and name.isalnum():
         assert read.name == name[:200]
