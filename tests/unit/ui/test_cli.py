@@ -73,7 +73,13 @@ def test_only_what_connects_needs_the_secret(
         result = command("--config", config_file, *arguments)
         assert (result.code, result.err) == (0, ""), arguments
     # These do what they can: there is no such move, and no component to be told.
-    for arguments in (["show", "1"], ["pause"], ["resume"], ["undo", "1"], ["moves", "--watch"]):
+    for arguments in (
+        ["show", "1"],
+        ["pause"],
+        ["resume"],
+        ["undo", "1", "--yes"],
+        ["moves", "--watch"],
+    ):
         result = command("--config", config_file, *arguments)
         assert result.code == 1, arguments
         assert "secret" not in result.err
