@@ -164,7 +164,8 @@ bare(Jid) -> jid:tolower(jid:remove_resource(Jid)).
 hold(none, _, _, _, _) ->
     false;
 hold({Touched, Items}, Attrs, {Component, Stream}, Old,
-     #presence{to = #jid{luser = LUser, lserver = Host} = To} = Presence) ->
+     #presence{from = #jid{lserver = Sender},
+               to = #jid{luser = LUser, lserver = Host} = To} = Presence) ->
     Instance = mod_moved_hook:instance(Host),
     %% Fails where there is no such user (any more).
     <<_, _/binary>> = Account = mod_moved_hook_account:token(LUser, Host),
@@ -176,6 +177,7 @@ hold({Touched, Items}, Attrs, {Component, Stream}, Old,
     Held = #{kind => ?MODULE, host => Host, component => Component, stream => Stream,
              ask => #iq{type = set, from = To, sub_els = [Divert]},
              request => {key(Presence), Old},
+             users => [{to, LUser}, {owner, mod_moved_hook:owner(Sender)}],
              presence => Presence, touched => Touched, instance => Instance,
              account => Account},
     case mod_moved_hook:hold(Held) of
