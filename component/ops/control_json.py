@@ -120,6 +120,7 @@ def progress_dict(progress: Progress) -> dict[str, Any]:
         "unanswered": list(progress.unanswered),
         "waits": progress.waits,
         "again": progress.again,
+        "all_paused": progress.all_paused,
     }
 
 
@@ -147,6 +148,7 @@ def _progress(given: Any) -> Progress:
         unanswered=tuple(str(jid) for jid in given.get("unanswered", ())),
         waits=bool(given.get("waits", False)),
         again=int(given.get("again", 0)),
+        all_paused=bool(given.get("all_paused", False)),
     )
 
 

@@ -148,15 +148,24 @@ def moves(
             state=state.value if state else None,
         )
     )
+    paused = asyncio.run(_all_paused(config.database.url))
     if as_json:
         from component.ui.as_json import moves_dict
 
-        _print_json(moves_dict(journeys, followed))
+        _print_json(moves_dict(journeys, followed, paused=paused))
         return
     from component.ui.show_journeys import print_all_moves
     from component.ui.terminal import make_console
 
-    print_all_moves(make_console(), journeys, followed)
+    print_all_moves(make_console(), journeys, followed, paused=paused)
+
+
+async def _all_paused(url: str) -> bool:
+    from component.store import Store
+
+    with store_failures():
+        async with await Store.open(url, writer=False) as store:
+            return await store.user_settings.all_paused()
 
 
 async def _list_followed(

@@ -180,6 +180,8 @@ class Progress:
     """Who had been asked before the move and had not answered: the mover may ask them again."""
     waits: bool = False
     """Nobody is told while the old account, elsewhere, cannot be asked."""
+    all_paused: bool = False
+    """Somebody would be told, had an admin not paused all moves."""
 
 
 def count(states: Iterable[ContactState]) -> Counter[ContactState]:
