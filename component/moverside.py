@@ -162,6 +162,7 @@ def mover_side(
     )
     shared.contacts.on_taking = movers.others.expect
     shared.contacts.on_followed = movers.on_followed
+    movers.on_gone = shared.contacts.forget
     shared.link.route_iq("set", NS_HOOK, "divert", inbound.on_divert)
     shared.link.route_iq("get", NS_HOOK, "wrote", inbound.on_wrote)
     shared.link.route_iq("get", NS_HOOK, "tombstone", inbound.on_tombstone)

@@ -162,6 +162,9 @@ class _Nobody:
     ) -> list[MoveRecord]:
         return []
 
+    async def leading_to(self, new: str) -> list[Accepted]:
+        return []
+
     async def explain(
         self, id: int, at: datetime, user: str, changes: tuple[Change, ...], reason: Reason
     ) -> bool:

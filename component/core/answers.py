@@ -77,6 +77,16 @@ class Answers:
         seconds = min(seconds, self._failure)
         self._keep(self._pauses, whose, _Pause(now + seconds, seconds))
 
+    def forget(self, jid: str) -> None:
+        """Nothing that names this address, or that it said itself, is known any more.
+
+        An account is gone, and its name may be another's the next moment.
+        """
+        gone = jids.key(jid)
+        for old, (answer, _) in list(self._statements.items()):
+            if gone in (old, jids.key(answer.names or "")):
+                del self._statements[old]
+
     def _keep(self, memory: OrderedDict[K, V], key: K, value: V) -> None:
         memory[key] = value
         memory.move_to_end(key)

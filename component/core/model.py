@@ -129,6 +129,8 @@ class Reason(StrEnum):
     SEND_REFUSED = "send-refused-by-server"
     SHARED = "entry-is-the-admins"
     """Verified, but the old entry comes from a shared group: the admin's, and not to be changed."""
+    OTHER_OWNER = "new-jid-has-another-owner"
+    """The account that the old one led to is not the one that has the new address now."""
     RESTARTED = "restarted"
     NOT_WANTED = "not-wanted"
     """The contact has chosen that nothing is followed."""

@@ -52,7 +52,7 @@ class VerdictRecord:
     old_account: str | None = None
     """The token of the old account, where it is on a served host."""
     new_account: str | None = None
-    """The token of the new account, where both are."""
+    """The same of the new account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class AuditRecord:
 class Accepted:
     """An old JID that was followed to a new one.
 
-    ``old_account`` and ``new_account`` are the tokens of then, where both are on served hosts.
+    ``old_account`` and ``new_account`` are the tokens of then, each where it is on a served host.
     """
 
     old: str

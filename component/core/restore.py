@@ -77,6 +77,8 @@ class Cause(StrEnum):
 
     CHANGED = "changed"
     """It has changed since the move, not by us, and was left so."""
+    GONE = "gone"
+    """Its account does not exist any more: what it had is not given to whoever gets the name."""
     ASKED = "asked"
     """Its address was asked to let itself be seen again, and has not answered."""
 
@@ -261,20 +263,34 @@ def _by_hand(wanted: bool, left: bool, now: bool) -> bool:
     return now if wanted is left else wanted
 
 
+def without(was: Before, gone: str | None) -> Before:
+    """The same, but nothing is granted to, or asked of, an account that does not exist any more.
+
+    Its name is anybody's, and its entry would say that they are let in already.
+    """
+    item = was.get(gone) if gone is not None else None
+    if item is None:
+        return was
+    return {**was, item.jid: RosterItem(item.jid, Subscription.NONE, False, item.name, item.groups)}
+
+
 def differences(
-    was: Before, now: Iterable[RosterItem], plan: Restoration
+    was: Before, now: Iterable[RosterItem], plan: Restoration, gone: str | None = None
 ) -> tuple[Difference, ...]:
     """What is not as it was, after a restoration.
 
     :param now: the entries as they were read afterwards.
     :param plan: what had still to be done then (nothing), and what was left.
+    :param gone: whose account does not exist any more (:func:`without`).
     """
     present = {item.jid: item for item in now}
     found = []
     for jid, wanted in was.items():
         item = present.get(jid)
         unanswered = wanted is not None and wanted.subscription.receives
-        if jid in plan.left or _state(item) != _state(wanted):
+        if jid == gone and (_grants(wanted) or _sees(wanted)):
+            found.append(Difference(jid, Cause.GONE))
+        elif jid in plan.left or _state(item) != _state(wanted):
             found.append(Difference(jid, Cause.CHANGED))
         elif unanswered and item is not None and not item.subscription.receives:
             found.append(Difference(jid, Cause.ASKED))

@@ -15,7 +15,7 @@ from component.core import contact as core
 from component.core import jids
 from component.core.contact import Case, Event
 from component.core.limits import Declined, Followed, Gate, Repeats
-from component.core.model import NOBODYS, Reason
+from component.core.model import NOBODYS, Reason, same_account
 from component.core.records import Accepted, MoveState, Settlement, VerdictRecord
 from component.core.roster import Carry
 from component.core.statement import Answer, judge
@@ -137,6 +137,10 @@ class ContactSide:
     async def idle(self) -> None:
         """Return when every request has its end."""
         await self._idle.wait()
+
+    def forget(self, jid: str) -> None:
+        """An account here is gone: what was verified of its name is asked anew."""
+        self._fetcher.forget(jid)
 
     # The wire's side ----------------------------------------------------------------------
 
@@ -347,14 +351,26 @@ class ContactSide:
         earlier = None
         if objection is None and judge(answer, divert.new) is Reason.VERIFIED:
             run.old_account = await self._account(divert.old)
-            if run.old_account is not None:
-                run.new_account = await self._account(divert.new)
+            run.new_account = await self._account(divert.new)
             try:
+                if run.new_account is not None and await self._has_changed_hands(run):
+                    objection = Reason.OTHER_OWNER
                 earlier = await self._restorer.earlier(divert)
             except StoreError as error:
                 log.error("cannot read what was done before", error=str(error))
                 return core.JournalFailed()
         return core.StatementAnswered(answer, objection, earlier)
+
+    async def _has_changed_hands(self, run: Request) -> bool:
+        """Whether the old account speaks of somebody who had the new address before.
+
+        Its statement may outlive the account that it names, and nobody tell us of that one's end.
+        """
+        if run.new_account == NOBODYS:
+            return True
+        divert = run.case.divert
+        led_to = await self._journal.led_to(divert.old, divert.new, run.old_account)
+        return not same_account(led_to, run.new_account)
 
     async def _account(self, jid: str) -> str | None:
         """Which account of ours moves, so that nothing is given to a later owner of its name.

@@ -97,6 +97,10 @@ class Fetcher:
         """The answer, if nobody has to be asked for it; see :meth:`answer`."""
         return self._answers.lookup(old, new, self._clock.tick())
 
+    def forget(self, jid: str) -> None:
+        """An account here is gone: see :meth:`Answers.forget`."""
+        self._answers.forget(jid)
+
     async def answer(self, contact: str, old: str, new: str) -> Answer:
         """The old account's answer as far as it can be used for this contact's claim.
 

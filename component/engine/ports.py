@@ -49,6 +49,9 @@ class Journal(Protocol):
     async def accepted_since(self, since: datetime) -> list[Accepted]:
         """Moves that were followed."""
 
+    async def led_to(self, old: str, new: str, old_account: str | None) -> str | None:
+        """The token of the account that an old one was last known to lead to; None: not known."""
+
 
 class Clock(Protocol):
     """Both clocks: ``now`` for records, ``tick`` (monotonic seconds) for intervals."""

@@ -42,7 +42,7 @@ class Request:
     old_account: str | None = None
     """The token of the old account, where that is on a served host and was asked for."""
     new_account: str | None = None
-    """The token of the new account, where both are."""
+    """The same of the new one."""
     patience: asyncio.TimerHandle | None = None
     """Set while the outcome is awaited."""
     _row: asyncio.Future[int] | None = None

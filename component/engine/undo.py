@@ -47,6 +47,7 @@ from component.core.restore import (
     regain_plan,
     restore,
     taken_back_by,
+    without,
     worked_out,
 )
 from component.engine.acting import acting_for
@@ -376,7 +377,7 @@ class ContactUndo:
         record, _ = await self._get(record_id)
         if asker is not None and jids.key(asker) != jids.key(record.contact):
             raise Refused(Problem.NOT_YOURS, id=str(record_id))
-        await self._same_owners(record, asker)
+        gone = await self._same_owners(record, asker)
         async with self._locks.setdefault(record.contact, asyncio.Lock()):
             record, audit = await self._get(record_id)
             if record.state is not MoveState.DONE or record.undone_at is not None:
@@ -386,7 +387,7 @@ class ContactUndo:
                 raise Refused(Problem.TOO_LATE, id=str(record_id))
             accounts = {record.contact: record.account, record.old: record.old_account}
             with explained(), acting_for(accounts):
-                found = await self._take_back(record, audit)
+                found = await self._take_back(record, audit, gone)
             log.info("undone", id=record.id, by="the contact" if asker else "an admin")
         if asker is None:
             self._notices.restored(
@@ -399,34 +400,42 @@ class ContactUndo:
             )
         return Undone((await self._get(record_id))[0], found)
 
-    async def _same_owners(self, record: MoveRecord, asker: str | None) -> None:
+    async def _same_owners(self, record: MoveRecord, asker: str | None) -> str | None:
         """Both accounts of then have to be whose names they have now, as far as they are here.
 
+        :returns: the old address, if it is here and nobody's.
         :raises Refused: NOT_YOURS where the asker has only the contact's name; OTHER_OWNER.
         """
         if not same_account(record.account, await self._account(record.contact)):
             if asker is not None:
                 raise Refused(Problem.NOT_YOURS, id=str(record.id))
             raise Refused(Problem.OTHER_OWNER, jid=record.contact)
-        # One that is gone may come back to nothing; one that is another's must not be let in.
-        if record.old_account is not None and jids.domain(record.old) in self._hosts:
-            now = await self._account(record.old)
-            if now is not None and now != record.old_account:
-                raise Refused(Problem.OTHER_OWNER, jid=record.old)
+        if jids.domain(record.old) not in self._hosts:
+            return None
+        now = await self._account(record.old)
+        if now is None:
+            return record.old
+        if not same_account(record.old_account, now):
+            raise Refused(Problem.OTHER_OWNER, jid=record.old)
+        return None
 
     async def _account(self, jid: str) -> str | None:
         with explained():
             return await self._hook.account_now(jid)
 
     async def _take_back(
-        self, record: MoveRecord, audit: Sequence[AuditRecord]
+        self, record: MoveRecord, audit: Sequence[AuditRecord], gone: str | None
     ) -> tuple[Difference, ...]:
-        """Returns what is not as it was."""
+        """Returns what is not as it was.
+
+        :param gone: whose name anybody may have the next moment: it is granted nothing.
+        """
         others = await self._restorer.related(record)
         standing = newer(record, others)
         if standing is not None:
             raise Refused(Problem.NEWER, id=str(standing.id), old=standing.old, new=standing.new)
-        was, left = worked_out(record, others), deed(record, audit).left
+        before_it, left = worked_out(record, others), deed(record, audit).left
+        was = without(before_it, gone)
         # From now on, and not once it is done: else whoever asks again and again could prevent it.
         self._declined.note(record.contact, record.old, record.new)
         back = await self._restorer.put_back(record.contact, was, left)
@@ -449,7 +458,7 @@ class ContactUndo:
         if again is not None:
             settled = again.settled_at or again.at
             self._followed.note(again.old, again.new, settled.timestamp())
-        return differences(was, now, plan)
+        return differences(before_it, now, plan, gone)
 
     def _too_late(self, record: MoveRecord) -> bool:
         settled = record.settled_at or record.at

@@ -7,7 +7,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, and_, delete, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from component.core.model import Reason
@@ -41,7 +41,7 @@ from component.store.journal import Journal
 from component.store.journeys import Journeys
 from component.store.jsonio import optional_item_from_json
 from component.store.lock import FileLock
-from component.store.models import Audit, Meta, Move, as_utc, table
+from component.store.models import Audit, JourneyRow, Meta, Move, as_utc, table
 from component.store.schema import migrate, require_current
 from component.store.settings import UserSettings
 from component.store.shared import LEASE_SECONDS, Shared
@@ -458,6 +458,53 @@ class Store:
             return [
                 Accepted(old, new, at, old_account, new_account)
                 for old, new, at, old_account, new_account in found
+                if at is not None
+            ]
+
+    async def led_to(self, old: str, new: str, old_account: str | None) -> str | None:
+        """The token of the account that ``old`` was last known to lead to; None: not known.
+
+        A move that was confirmed here knows it, and else contacts who have followed, or are about
+        to.  What an earlier owner of ``old`` did counts for nothing.  All JIDs prepared and bare.
+        """
+        if self._journal is not None:
+            await self._journal.flush()
+        confirmed = select(JourneyRow.new_account).where(
+            JourneyRow.old == old,
+            JourneyRow.new == new,
+            JourneyRow.old_account.is_not_distinct_from(old_account),
+            JourneyRow.new_account.is_not(None),
+            JourneyRow.started_at.is_not(None),
+        )
+        followed = select(Move.new_account).where(
+            Move.old == old,
+            Move.new == new,
+            Move.old_account.is_not_distinct_from(old_account),
+            Move.new_account.is_not(None),
+            Move.state.in_((MoveState.TAKING.value, MoveState.DONE.value)),
+            Move.undone_at.is_(None),
+        )
+        async with self._database.reading() as session:
+            for wanted in (
+                confirmed.order_by(JourneyRow.id.desc()).limit(1),
+                followed.order_by(Move.id.desc()).limit(1),
+            ):
+                found = await session.scalar(wanted)
+                if found is not None:
+                    return found
+        return None
+
+    async def leading_to(self, new: str) -> list[Accepted]:
+        """Moves to this prepared bare JID that were followed, once for each pair of accounts."""
+        wanted = (
+            select(Move.old, func.max(Move.settled_at), Move.old_account, Move.new_account)
+            .where(Move.new == new, Move.state == MoveState.DONE.value)
+            .group_by(Move.old, Move.old_account, Move.new_account)
+        )
+        async with self._database.reading() as session:
+            return [
+                Accepted(old, new, at, old_account, new_account)
+                for old, at, old_account, new_account in await session.execute(wanted)
                 if at is not None
             ]
 

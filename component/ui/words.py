@@ -58,6 +58,8 @@ REASONS: Final[dict[Reason, str]] = {
     Reason.SEND_REFUSED: "The server refused to change the roster.",
     Reason.SHARED: "The old account itself names the new address, but its entry comes from a "
     "shared group of the server: that is the admin's to change.",
+    Reason.OTHER_OWNER: "The old account itself names the new address, but the account that it "
+    "means was deleted: somebody else may have the name.",
     Reason.RESTARTED: "xmpp-moved or the server was restarted while the request was open.",
     Reason.NOT_WANTED: "This user has chosen that nobody who moves is followed for them.",
     Reason.ASKED: "The old account itself names the new address, and this user has chosen to "
@@ -182,6 +184,7 @@ def problem_words(problem: str, facts: Mapping[str, str]) -> str:
 
 CAUSES: Final[dict[Cause, str]] = {
     Cause.CHANGED: "was changed since, and is left so",
+    Cause.GONE: "does not exist any more, so nothing is granted to that name",
     Cause.ASKED: "was asked to let itself be seen again, and has not answered",
 }
 """Why an entry is not as it was before a move that was undone, to follow its address."""

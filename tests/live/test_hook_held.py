@@ -27,6 +27,7 @@ from tests.live.hooked import (
     presence,
     send,
     take,
+    take_presence,
 )
 from tests.live.servers.base import HookOptions, RosterEntry
 from tests.live.servers.differences import Kind
@@ -324,3 +325,21 @@ async def test_one_owner_of_domains_and_one_user_leave_room_for_others(
         # What has its end makes room.
         await let_go(first)
         assert await held_of(far[2], romeo) is not None
+
+
+@WHERE
+async def test_what_is_too_large_is_not_held(stage: Stage, new_host: str) -> None:
+    """The component would only let go of it; until then it would lie here, whatever its size."""
+    case = await Case(stage, new_host).begin()
+    before = int((await stage.hello()).get("limited", ""))
+    status = "<status>{}</status>"
+    case.mover.send(notification(case.user, case.old, status.format("x" * 8192)))
+    shown = await take_presence(case.phone, "subscribe", case.new)
+    assert shown.find(MOVED) is not None
+    await case.quiet()
+    assert not held(stage.component, f"{HOOK}divert")
+    assert int((await stage.hello()).get("limited", "")) == before + 1
+    other = await Case(stage, new_host).begin()
+    other.mover.send(notification(other.user, other.old, status.format("x" * 7000)))
+    answer(stage.component, await take(stage.component, f"{HOOK}divert"), other.follow)
+    assert await outcome(stage.component) == ("taken", None)

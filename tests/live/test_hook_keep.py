@@ -143,3 +143,51 @@ async def test_a_list_is_not_the_next_owners(stage: Stage) -> None:
     await owner.close()
     await until_gets(device, "unsubscribed", user)
     assert await subscription(device, user) == "none"
+
+
+@pytest.mark.parametrize("seen_by", ["login", "question"])
+async def test_who_was_kept_is_not_the_next_owners(stage: Stage, seen_by: str) -> None:
+    """Before the name's next owner can do anything, they are told what nobody told them then."""
+    user = stage.account("juliet")
+    contacts = {name: stage.account(name) for name in ("near", "oneway")}
+    contacts["far"] = stage.account("far", CAPULET)
+    theirs = {"near": "both", "oneway": "from", "far": "both"}
+    ours = {"both": "both", "from": "to"}
+    for name, jid in contacts.items():
+        stage.roster(jid, RosterEntry(user, theirs[name], "Juliet"))
+    stage.roster(user, *(RosterEntry(jid, ours[theirs[name]]) for name, jid in contacts.items()))
+    devices = {name: await stage.device(jid) for name, jid in contacts.items()}
+    owner = await stage.device(user)
+    assert await order(stage, user, keep(contacts.values())) is None
+    with contextlib.suppress(ClientError):  # the stream may end before the answer
+        assert (await owner.request(REMOVE, kind="set")).get("type") == "result"
+    await owner.close()
+    for name in ("near", "far"):
+        await until_gets(devices[name], "unavailable", user)
+    await stage.quiet(*devices.values())
+    found = {name: await subscription(devices[name], user) for name in devices}
+    assert found == theirs, "kept"
+    stage.topology.servers["montague"].add_user(user)
+    if seen_by == "login":
+        other = await stage.device(user)
+        assert await subscription(devices["near"], user) == "none", "here before the session is"
+        other.send("<presence/>")
+    else:
+        answer = await stage.component.request(f"<account xmlns='{NS_HOOK}'/>", to=user)
+        assert answer.get("type") == "result"
+        assert await subscription(devices["near"], user) == "none", "here before it has a token"
+    await until_gets(devices["far"], "unsubscribed", user)
+    await stage.quiet(*devices.values())
+    found = {name: await subscription(devices[name], user) for name in devices}
+    assert found == dict.fromkeys(theirs, "none")
+    # Once: whoever is their contact from now on stays it.
+    if seen_by == "question":
+        other = await stage.device(user)
+    assert parse_roster(await other.roster()) == {}
+    devices["near"].send(f"<presence type='subscribe' to='{user}'/>")
+    await until_gets(other, "subscribe", contacts["near"])
+    other.send(f"<presence type='subscribed' to='{contacts['near']}'/>")
+    await until_gets(devices["near"], "subscribed", user)
+    await other.close()
+    await stage.device(user)
+    assert await subscription(devices["near"], user) == "to"

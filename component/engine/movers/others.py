@@ -99,6 +99,20 @@ class OthersMoves:
         for olds in self._moves.values():
             olds.pop(jid, None)
 
+    async def left_behind(self, new: str, now: str | None) -> list[Accepted]:
+        """Moves of old accounts here into one that is gone, whose statements may name it still.
+
+        :param now: the token of the account that has the name by now; None: nobody has it.
+        :raises StoreError: the journal cannot be read.
+        """
+        return [
+            move
+            for move in await self._journal.leading_to(new)
+            if self._here(move.old, new)
+            and move.old_account not in (None, NOBODYS)
+            and (now is None or move.new_account not in (None, now))
+        ]
+
     def account(self, new: str) -> str | None:
         """The token of a new account whose ways back may be approved."""
         return next((move.new_account for move in self._moves.get(new, {}).values()), None)

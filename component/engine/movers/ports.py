@@ -121,6 +121,9 @@ class FollowJournal(Protocol):
     ) -> Sequence[MoveRecord]:
         """The newest records that match, newest first."""
 
+    async def leading_to(self, new: str) -> Sequence[Accepted]:
+        """Moves to this address that were followed: once for each pair of accounts."""
+
     async def explain(
         self, id: int, at: datetime, user: str, changes: tuple[Change, ...], reason: Reason
     ) -> bool:

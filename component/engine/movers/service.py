@@ -149,6 +149,8 @@ class Movers:
             self.order,
             self.look_at_owners,
         )
+        self.on_gone: Callable[[str], None] = lambda jid: None
+        """Told of each account that is gone."""
         self._mine = watches
         self._handovers = handovers
         self._box = Box(
@@ -456,6 +458,7 @@ class Movers:
         :param now: the token of the account that has the name by now; None: nobody has it.
         :raises StoreError: the journal could not be written.
         """
+        self.on_gone(jid)
         self.others.forget(jid)
         for run in self.runs.of(jid):
             if now is None and run.book.journey.old == jid and run.outlives_old:
@@ -465,23 +468,29 @@ class Movers:
         await self._store.disown(jid, left=now or account, led=now)
         for journey in await self._store.list(account=jid):
             if journey.new == jid and journey.new_account == NOBODYS and self.serves(journey.old):
-                await self._lead_nowhere(journey)
+                await self._lead_nowhere(journey.old, jid, journey.old_account)
+        for move in await self.others.left_behind(jid, now):
+            await self._lead_nowhere(move.old, jid, move.old_account)
+        self.on_gone(jid)  # once more: somebody may have asked before that was done
         try:
             await self.watches.renew(jid)
         except LinkError as error:
             log.warning("the hook is told later where nobody goes", jid=jid, error=str(error))
 
-    async def _lead_nowhere(self, journey: Journey) -> None:
-        """Take back a statement that names an address which anybody can have now."""
+    async def _lead_nowhere(self, old: str, gone: str, account: str | None) -> None:
+        """Take back a statement that names an address which anybody can have now.
+
+        :param account: the token of the old account.
+        """
         try:
-            with acting_for(journey.accounts):
-                answer = await self._accounts.statement(journey.old, journey.old)
-                if judge(answer, journey.new) is Reason.VERIFIED:
-                    await self._accounts.withdraw(journey.old)
-                    log.warning("a statement is withdrawn", id=journey.id, gone=journey.new)
-            await self.watches.renew(journey.old)
+            with acting_for({old: account}):
+                answer = await self._accounts.statement(old, old)
+                if judge(answer, gone) is Reason.VERIFIED:
+                    await self._accounts.withdraw(old)
+                    log.warning("a statement is withdrawn", old=old, gone=gone)
+            await self.watches.renew(old)
         except LinkError as error:
-            log.warning("a statement cannot be withdrawn", id=journey.id, error=str(error))
+            log.warning("a statement cannot be withdrawn", old=old, error=str(error))
 
     async def look_at_owners(self, journey: Journey) -> None:
         """See whether the accounts of a journey are still whose they were.

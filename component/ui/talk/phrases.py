@@ -197,6 +197,10 @@ def differences(words: Words, found: Sequence[Difference]) -> str:
 
 _CAUSES: Final[dict[Cause, str]] = {
     Cause.CHANGED: N_("{jid} has been changed since, so I left it as it is."),
+    Cause.GONE: N_(
+        "{jid} does not exist any more: it is on your list again, but whoever gets that name "
+        "next is not shown your presence."
+    ),
     Cause.ASKED: N_("{jid} has been asked to let itself be seen again, and has not answered yet."),
 }
 

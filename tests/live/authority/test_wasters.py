@@ -52,7 +52,7 @@ async def test_a_large_request_leaves_nothing(house_for: HouseFor) -> None:
     assert (move.new, move.stanza) == (new, "")
     figures = await house.metrics()
     named = "xmpp_moved_moves_total{reason=request-too-large,verdict=release}"
-    assert figures[named] >= MANY
+    assert named not in figures, "the hook does not even ask"
     # One line for all that is beyond a limit, and none where another test has just had one.
     assert len(house.logged(level="warning")) <= 1
 

@@ -7,7 +7,7 @@ import pytest
 from component.core.answers import Answers
 from component.core.limits import Buckets, Followed, Gate, Policy, Repeats
 from component.core.model import Reason
-from component.core.statement import ErrorRead, read
+from component.core.statement import Answer, ErrorRead, read
 from tests.unit.core.samples import NEW, OLD, divert, naming
 
 
@@ -235,3 +235,16 @@ def test_answers_are_bounded() -> None:
     assert answers.lookup("u2@a.example", NEW, 0) is not None
     assert answers.wait("u0@b.example", ASKER, 0) == 0
     assert answers.wait("u2@b.example", ASKER, 0) == 1
+
+
+def test_what_a_name_that_is_gone_has_to_do_with_is_forgotten() -> None:
+    answers = Answers()
+    named = "romeo@new.example"
+    for old in ("a@old.example", "b@old.example", "c@old.example"):
+        new = "other@new.example" if old.startswith("b") else named
+        answers.note(old, new, "juliet@x", Answer(new, None, ""), 0)
+    answers.forget(named)
+    assert answers.lookup("a@old.example", named, 1) is None
+    assert answers.lookup("b@old.example", "other@new.example", 1) is not None
+    answers.forget("b@old.example")
+    assert answers.lookup("b@old.example", "other@new.example", 1) is None

@@ -248,6 +248,26 @@ async def test_the_next_owner_of_the_old_name(tmp_path: Path, by_admin: bool) ->
             assert await refused(stage, JULIET, record.id) is Problem.OTHER_OWNER
 
 
+@pytest.mark.parametrize("had", [S.BOTH, S.FROM])
+async def test_an_old_account_that_is_gone_is_granted_nothing(
+    tmp_path: Path, had: Subscription
+) -> None:
+    """Whoever gets its name next would have it; the entry itself comes back."""
+    async with opened(tmp_path) as stage:
+        stage.server.add(JULIET, ENTRY)
+        stage.server.add(OLD_HERE, RosterItem(JULIET, S.BOTH))
+        entry = replace(ENTRY, jid=OLD_HERE, subscription=had)
+        stage.server.rosters[JULIET][OLD_HERE] = entry
+        stage.server.statements[OLD_HERE] = NEW
+        assert await stage.move(old=OLD_HERE) == "take"
+        record = (await stage.records())[-1]
+        del stage.server.rosters[OLD_HERE]
+        undone = await stage.undo.undo(JULIET, record.id)
+        assert undone.differences == (Difference(OLD_HERE, Cause.GONE),)
+        now = stage.server.rosters[JULIET][OLD_HERE]
+        assert now == replace(entry, subscription=S.NONE, ask=False)
+
+
 async def newer_is_first(stage: Stage, older: int, newer: tuple[int, str, str]) -> None:
     """The older record is refused, naming the newer one."""
     before, log = stage.server.roster(JULIET), list(stage.server.log)

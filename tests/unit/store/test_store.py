@@ -8,11 +8,11 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from component.core.model import Reason
+from component.core.model import NOBODYS, Reason
 from component.core.records import Accepted, AuditRecord, Change, MoveRecord, MoveState
 from component.store import RowRefused, Store, StoreClosed
 
-from .support import EVIDENCE, NEW, NOON, OLD, after, record, settlement, verdict
+from .support import EVIDENCE, NEW, NOON, OLD, after, journey, record, settlement, verdict
 
 CHANGES = (Change(OLD.jid, OLD, None), Change(NEW.jid, None, NEW))
 
@@ -290,3 +290,32 @@ async def test_a_move_that_is_decided_as_it_comes(store: Store) -> None:
     assert first[0] == as_one
     assert await store.settle(id_, settlement(at=after(2), changes=CHANGES))
     assert await store.add_decided(record(), verdict(at=after(3))) == (id_, False)
+
+
+async def test_to_which_account_an_old_one_led(store: Store) -> None:
+    old, new = "romeo@old.example", "romeo@new.example"
+
+    async def follow(request: str, old_account: str | None, new_account: str | None) -> int:
+        id_ = await store.add(record(request))
+        said = replace(verdict(), old_account=old_account, new_account=new_account)
+        assert await store.verdict(id_, said)
+        return id_
+
+    assert await store.led_to(old, new, "A") is None
+    first = await follow("r1", "A", "one")
+    assert await store.led_to(old, new, "A") == "one", "also where the end is not known yet"
+    assert await store.led_to(old, new, "B") is None, "of another owner of the old name"
+    assert await store.led_to(old, new, None) is None
+    assert await store.led_to(new, old, "A") is None
+    await store.settle(first, settlement(at=after(1)))
+    await follow("r2", None, "two")
+    assert await store.led_to(old, new, None) == "two", "an old account elsewhere"
+    assert await store.leading_to(new) == [Accepted(old, new, after(1), "A", "one")]
+    await store.undone(first, after(2), CHANGES, Reason.UNDONE)
+    assert await store.led_to(old, new, "A") is None, "taken back"
+    made = replace(journey(started_at=NOON), old_account="A", new_account="three")
+    await store.journeys.create(made, [])
+    await follow("r3", "A", "one")
+    assert await store.led_to(old, new, "A") == "three", "what was confirmed here comes first"
+    await store.journeys.disown(new, left=None, led=None)
+    assert await store.led_to(old, new, "A") == NOBODYS

@@ -109,13 +109,13 @@ def test_a_followed_contact_is_undone(
         "romeo@new.example as before.\n",
     )
     component.orders.differences = tuple(
-        Difference(jid, cause) for jid, cause in zip("ab", Cause, strict=True)
+        Difference(jid, cause) for jid, cause in zip("abc", Cause, strict=True)
     )
     result = command("--config", config_file, "undo", "3", "-y")
     assert result.out == (
         "Move 3 is undone: the roster of juliet@capulet.example is not as before in this: a was "
-        "changed since, and is left so; b was asked to let itself be seen again, and has not "
-        "answered.\n"
+        "changed since, and is left so; b does not exist any more, so nothing is granted to that "
+        "name; c was asked to let itself be seen again, and has not answered.\n"
     )
 
 

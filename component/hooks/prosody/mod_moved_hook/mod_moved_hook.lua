@@ -28,7 +28,8 @@ local accounts = module:require "reborn";
 local token = accounts.token;
 local watches = module:require "watch"(link, add_items, blocked, token);
 local tombstones = module:require "tombstone"(link);
-local keep = module:require "keep"(accounts.known);
+local keeping = module:require "keep"(accounts.known);
+accounts.on_newcomer(keeping.settle);
 module:require "restrict"(link.is_component);
 local copying = module:require "copy";
 local beside = module:require "beside";
@@ -63,6 +64,7 @@ local held = {}; -- user and sender -> old address ("" where the request is no m
 local counters = { diverted = 0, taken = 0, passed = 0, joined = 0, limited = 0 };
 local passes = require "util.cache".new(1000); -- sender, or domain, that is over its share -> until when
 local pass_seconds = 1;
+local most_bytes = 8192; -- of a request that is asked about
 local released_by_reason = {};
 
 local function quoted(stanza)
@@ -199,6 +201,11 @@ module:hook("presence/bare", function (event)
 	else
 		return;
 	end
+	-- The component would only let go of it: no client of a mover sends so much.
+	if #tostring(stanza) > most_bytes then
+		counters.limited = counters.limited + 1;
+		return;
+	end
 	-- Whose request this is must be sure: a name may get another owner before the verdict is there.
 	local account = component and connected(component) and token(username);
 	local entry = {
@@ -296,7 +303,7 @@ function requests.keep(origin, stanza, payload)
 	local username = jid.node(stanza.attr.to);
 	local account, none = token(username);
 	if not account then return refuse(origin, stanza, none, "no such user, or no token"); end
-	local ok, condition, why = keep(username, account, payload);
+	local ok, condition, why = keeping.keep(username, account, payload);
 	if not ok then return refuse(origin, stanza, condition, why); end
 	origin.send(st.reply(stanza));
 end

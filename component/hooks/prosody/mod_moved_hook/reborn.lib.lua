@@ -18,13 +18,16 @@ local function known(username)
 	return data and data.account or nil;
 end
 
+-- Told of each account that may have a name which was another's, before it can do anything.
+local newcomer = function () return true; end
+
 -- The token of the account that has this name, made when it is first asked for; nil and a condition
 -- where there is no such user, or it cannot be kept.
 local function token(username)
 	if not user_exists(username, module.host) then return nil, "item-not-found"; end
 	local kept, err = known(username);
 	if kept then return kept; end
-	if err then return nil, "internal-server-error"; end
+	if err or not newcomer(username) then return nil, "internal-server-error"; end
 	local made = new_id();
 	local called, ok = pcall(tokens.set, tokens, username, { account = made });
 	if not called or not ok then return nil, "internal-server-error"; end
@@ -50,7 +53,13 @@ end, -1000);
 -- nobody has fills the cache, too: the roster of who comes online is always read from the disk.
 module:hook("pre-resource-bind", function (event)
 	local username = event.session.username;
-	if not prosody.hosts[module.host].sessions[username] then forget(username); end
-end);
+	if prosody.hosts[module.host].sessions[username] then return; end
+	forget(username);
+	newcomer(username);
+end, 100);
 
-return { token = token; known = known; };
+-- mod_register_ibr and others that register in this process. (prosodyctl makes no event here: then it is
+-- the first session, or the first question whose name it is.)
+module:hook("user-registered", function (event) newcomer(event.username); end, 100);
+
+return { token = token; known = known; on_newcomer = function (handler) newcomer = handler; end };

@@ -59,6 +59,7 @@ start(Host, _Opts) ->
             {ok, [{hook, roster_in_subscription, mod_moved_hook_divert, in_subscription, 22},
                   {hook, roster_in_subscription, mod_moved_hook_watch, in_subscription, 90},
                   {hook, remove_user, mod_moved_hook_keep, remove_user, 10},
+                  {hook, register_user, mod_moved_hook_keep, register_user, 10},
                   {hook, remove_user, mod_moved_hook_watch, remove_user, 50},
                   {hook, remove_user, mod_moved_hook_divert, remove_user, 50},
                   {hook, remove_user, mod_moved_hook_account, remove_user, 60},

@@ -29,7 +29,10 @@ create_table() ->
 -spec token(binary(), binary()) -> binary() | none.
 token(LUser, Host) ->
     case {ejabberd_auth:user_exists(LUser, Host), known(LUser, Host)} of
-        {true, none} -> make({LUser, Host});
+        {true, none} ->
+            %% Made past the server, so that it told nobody (a directory, SQL by hand).
+            mod_moved_hook_keep:settle(LUser, Host),
+            make({LUser, Host});
         {true, Token} -> Token;
         {false, _} -> none
     end.

@@ -21,6 +21,9 @@
 -define(NS_HOOK, <<"urn:xmpp-moved:hook:0">>).
 -define(NS_MOVED, <<"urn:xmpp:moved:1">>).
 
+%% Of a request that is asked about.
+-define(MOST_BYTES, 8192).
+
 %% For how long who is over its share is not asked about.
 -define(PASS, timer:seconds(1)).
 
@@ -163,14 +166,30 @@ bare(Jid) -> jid:tolower(jid:remove_resource(Jid)).
            jid:ljid() | none, presence()) -> boolean().
 hold(none, _, _, _, _) ->
     false;
-hold({Touched, Items}, Attrs, {Component, Stream}, Old,
-     #presence{from = #jid{lserver = Sender},
-               to = #jid{luser = LUser, lserver = Host} = To} = Presence) ->
+hold(Entries, Attrs, Component, Old, #presence{to = #jid{lserver = Host}} = Presence) ->
+    Encoded = xmpp:encode(Presence),
+    case {Component, byte_size(fxml:element_to_binary(Encoded))} of
+        {none, _} ->
+            mod_moved_hook:count(Host, passed),
+            false;
+        %% The component would only let go of it: no client of a mover sends so much.
+        {_, Size} when Size > ?MOST_BYTES ->
+            mod_moved_hook:count(Host, limited),
+            false;
+        _ ->
+            ask(Entries, Attrs, Component, Old, Presence, Encoded)
+    end.
+
+-spec ask({[jid:ljid()], [roster_item()]}, [{binary(), binary()}], {binary(), pid()},
+          jid:ljid() | none, presence(), xmlel()) -> boolean().
+ask({Touched, Items}, Attrs, {Component, Stream}, Old,
+    #presence{from = #jid{lserver = Sender},
+              to = #jid{luser = LUser, lserver = Host} = To} = Presence, Encoded) ->
     Instance = mod_moved_hook:instance(Host),
     %% Fails where there is no such user (any more).
     <<_, _/binary>> = Account = mod_moved_hook_account:token(LUser, Host),
     Forwarded = #xmlel{name = <<"forwarded">>, attrs = [{<<"xmlns">>, ?NS_FORWARD}],
-                       children = [xmpp:encode(Presence)]},
+                       children = [Encoded]},
     Asked = [{<<"instance">>, Instance}, {<<"account">>, Account} | Attrs],
     Divert = mod_moved_hook:element(<<"divert">>, Asked,
                                     [Forwarded | mod_moved_hook:items(Items)]),
@@ -188,11 +207,9 @@ hold({Touched, Items}, Attrs, {Component, Stream}, Old,
             mod_moved_hook:count(Host, joined),
             true;
         false ->
-            hold({Touched, Items}, Attrs, none, Old, Presence)
-    end;
-hold(_, _, none, _, #presence{to = #jid{lserver = Host}}) ->
-    mod_moved_hook:count(Host, passed),
-    false.
+            mod_moved_hook:count(Host, passed),
+            false
+    end.
 
 %%% What the user's lists say ------------------------------------------------------------------
 

@@ -2,13 +2,14 @@
 %%% Copyright (c) 2026 the xmpp-moved authors. MIT licence.
 %%%
 %%% docs/hook-protocol.md, section 14. The lists are in a table in memory that all nodes of a cluster
-%%% share.
+%%% share. Who was kept when an account was deleted is in a table on the disk of every node: the name may
+%%% be given away years later, and then they are told what the server would have told them.
 
 -module(mod_moved_hook_keep).
 
--export([create_table/0, keep/2]).
+-export([create_table/0, keep/2, settle/2]).
 %% hooks
--export([remove_user/2]).
+-export([register_user/2, remove_user/2]).
 
 -include("logger.hrl").
 -include_lib("xmpp/include/xmpp.hrl").
@@ -21,8 +22,14 @@
                      account :: binary(),
                      contacts = #{} :: #{jid:ljid() => []}}).
 
+-record(moved_owed, {us :: {binary(), binary()},
+                     contacts :: [{jid:ljid(), to | both}]}).
+
 -spec create_table() -> any().
 create_table() ->
+    {atomic, ok} = ejabberd_mnesia:create(
+                     ?MODULE, moved_owed,
+                     [{disc_copies, [node()]}, {attributes, record_info(fields, moved_owed)}]),
     {atomic, ok} = ejabberd_mnesia:create(
                      ?MODULE, moved_keep,
                      [{ram_copies, [node()]}, {attributes, record_info(fields, moved_keep)}]).
@@ -87,16 +94,32 @@ remove_user(User, Server) ->
             ok
     end.
 
+%% On the disk first: nobody is kept who could not be cut off later.
 -spec leave(jid(), [binary()], [jid:ljid()]) -> any().
-leave(_, _, []) ->
-    ok;
 leave(User, Resources, LJids) ->
+    case followers(User, LJids) of
+        [] ->
+            ok;
+        Kept ->
+            {LUser, Host, _} = jid:tolower(User),
+            Owed = #moved_owed{us = {LUser, Host},
+                               contacts = [{jid:tolower(Jid), Subscription}
+                                           || {Jid, Subscription} <- Kept]},
+            {atomic, ok} = mnesia:transaction(fun() -> mnesia:write(Owed) end),
+            ok = mnesia:sync_log(),
+            [leave_out(User, Resources, Jid) || {Jid, _} <- Kept]
+    end.
+
+%% Who does not let the account see them has nothing to follow with.
+-spec followers(jid(), [jid:ljid()]) -> [{jid(), to | both}].
+followers(_, []) ->
+    [];
+followers(User, LJids) ->
     {Some, Rest} = lists:split(min(?AT_ONCE, length(LJids)), LJids),
-    [leave_out(User, Resources, Jid)
+    [{Jid, Subscription}
      || #roster_item{jid = Jid, subscription = Subscription} <- mod_moved_hook_roster:items(User, Some),
-        %% Who does not let the account see them has nothing to follow with.
-        lists:member(Subscription, [to, both])],
-    leave(User, Resources, Rest).
+        lists:member(Subscription, [to, both])]
+        ++ followers(User, Rest).
 
 -spec leave_out(jid(), [binary()], jid()) -> any().
 leave_out(#jid{luser = LUser, lserver = Host} = User, Resources, Contact) ->
@@ -107,4 +130,25 @@ leave_out(#jid{luser = LUser, lserver = Host} = User, Resources, Contact) ->
         {atomic, _} -> ok;
         Error -> ?ERROR_MSG("~ts may be cut off from ~ts, whose account is deleted: ~p",
                             [jid:encode(Contact), jid:encode(User), Error])
+    end.
+
+%% Somebody has the name from now on.
+-spec register_user(binary(), binary()) -> any().
+register_user(User, Server) -> settle(jid:nodeprep(User), jid:nameprep(Server)).
+
+%% What the server would have said at the deletion, to whom it was not said. The contacts of this server
+%% have their entries changed before this returns; what is for others has left. A server that dies in
+%% between says it once more, which changes nothing.
+-spec settle(binary(), binary()) -> any().
+settle(LUser, Host) ->
+    case mnesia:dirty_read(moved_owed, {LUser, Host}) of
+        [#moved_owed{contacts = Contacts}] ->
+            From = jid:make(LUser, Host),
+            [ejabberd_router:route(#presence{type = Type, from = From, to = jid:make(LJid)})
+             || {LJid, Subscription} <- Contacts,
+                Type <- [unsubscribed || Subscription == both] ++ [unsubscribe]],
+            {atomic, ok} = mnesia:transaction(fun() -> mnesia:delete({moved_owed, {LUser, Host}}) end),
+            ok = mnesia:sync_log();
+        [] ->
+            ok
     end.
