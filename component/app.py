@@ -256,11 +256,13 @@ class App:
                     if hello.counter is not None
                 },
                 "hosts_without_hook": missing,
+                "hook_troubles": dict(self._session.troubles),
                 "journal": trouble or "writable",
                 "open_requests": self._contacts.open_requests,
                 "too_many_requests_at": overload,
                 "instances": sorted(self._alive),
                 "journeys_at_work": len(self._movers.runs),
+                "paused": self._movers.paused,
                 "handovers_left_over": self._handovers.leftovers,
             },
         )

@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 
 from component.config import Config
 from component.core.records import CheckLine
-from component.engine.check import Check, counter_line
+from component.engine.check import Check, admins_line, counter_line, hook_line, paused_line
 from component.engine.clock import SystemClock
 from component.engine.handover.leftovers import Leftover, leftovers
 from component.engine.hook import Hook
@@ -43,6 +43,8 @@ async def check(
     :param wait: for how many seconds the server may keep us waiting for the stream
     :raises ConfigError: the secret cannot be read.
     """
+    if odd := admins_line(config.served.admins, config.served.hosts):
+        yield odd
     said = await _ask_running(config)
     if said is not None:
         for line in _from_health(config, said):
@@ -71,6 +73,8 @@ async def check(
         async for line in probe.hosts(config.served.hosts, remote):
             yield line
         if database.ok:
+            if (paused := await _check_paused(config)) is not None:
+                yield paused
             yield await _check_handovers(config, link)
         if account is not None:
             yield await probe.pep(account)
@@ -127,13 +131,26 @@ def _from_health(config: Config, said: dict[str, Any]) -> Iterator[CheckLine]:
     yield CheckLine("stream", up, said["stream"], None if up else str(said.get("trouble")))
     for host in config.served.hosts:
         hook = said["hooks"].get(host)
-        remedy = None if hook else "see the log of the running one: it names what to install"
-        yield CheckLine(f"hook on {host}", bool(hook), hook or "none", remedy)
+        if hook:
+            yield hook_line(host, hook)
+        else:
+            why = said.get("hook_troubles", {}).get(host)
+            remedy = why or "see the log of the running one: it names what to install"
+            yield CheckLine(f"hook on {host}", False, "none", remedy)
         if (counter := said.get("counters", {}).get(host)) is not None:
             yield counter_line(host, *counter)
+    yield paused_line(bool(said.get("paused")))
     fine = said["journal"] == "writable"
     yield CheckLine("database", fine, said["journal"], None if fine else "see its log")
     yield _handovers(int(said.get("handovers_left_over", 0)), "its log names the moves")
+
+
+async def _check_paused(config: Config) -> CheckLine | None:
+    try:
+        async with await Store.open(config.database.url, writer=False) as store:
+            return paused_line(await store.user_settings.all_paused())
+    except StoreError:  # there is none yet, or the line of the database says it
+        return None
 
 
 async def _check_handovers(config: Config, link: Link) -> CheckLine:

@@ -65,8 +65,8 @@ def _read(path: Path) -> dict[str, Any]:
     :raises ConfigError: it cannot be read, or is no TOML
     """
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        # Some editors begin a file with a byte order mark.
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         match = _PLACE.match(str(error))
         text = f"{match['where']}: {match['what']}" if match else str(error)

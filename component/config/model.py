@@ -236,10 +236,15 @@ class LimitsSection(Section):
         ge=1,
         le=1_000_000,
         description="Requests followed per minute for new addresses of one domain. A fifth of it\n"
-        "for each of these addresses, and for each contact whom they ask.",
+        "for each of these addresses, and for each contact whom they ask; five times it for\n"
+        "all domains of one owner.",
     )
     max_open_requests: int = Field(
-        default=5000, ge=1, le=1_000_000, description="Requests being decided at once."
+        default=5000,
+        ge=1,
+        le=1_000_000,
+        description="Requests being decided at once. A fifth of it for each contact, and for all\n"
+        "domains of one owner.",
     )
     max_in_flight: int = Field(
         default=1024, ge=1, le=100_000, description="Questions to the server without an answer yet."

@@ -125,6 +125,10 @@ def mask_url(url: str) -> str:
     return re.sub(r"(//[^/@:]*):[^@]*@", r"\1:***@", url)
 
 
+_ROOTS = frozenset({"data", "etc", "home", "mnt", "opt", "root", "run", "srv", "tmp", "usr", "var"})
+"""Folders that absolute paths begin with; a relative one that does so has lost its slash."""
+
+
 def _database_url(url: str) -> str:
     url = url.strip()
     scheme = url.partition("://")[0]
@@ -133,6 +137,12 @@ def _database_url(url: str) -> str:
     if scheme.startswith("sqlite"):
         if not re.fullmatch(r"sqlite\+aiosqlite:///.+", url):
             raise ValueError("a path is needed after sqlite+aiosqlite:///")
+        path = url.partition(":///")[2]
+        if path.partition("/")[0] in _ROOTS and "/" in path:
+            raise ValueError(
+                f"with three slashes this is {path} below the folder that xmpp-moved starts in; "
+                "write four slashes for an absolute path"
+            )
     else:
         parts = urlsplit(url)
         if len(parts.path) < 2:

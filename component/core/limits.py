@@ -6,7 +6,8 @@ limit that is too tight costs automation, never a request.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 from component.core import jids
@@ -25,6 +26,7 @@ class Policy:
     requests_per_minute: int = 600
     """Diverted requests for each mover's domain; a sender, and a contact, has a part of it."""
     max_open: int = 5000
+    """Requests at once; a contact, and who owns the mover's domain, has a part of it."""
     max_old_into_new: int = 5
     window_seconds: float = 30 * 86400.0
     remembered_domains: int = 10_000
@@ -71,27 +73,80 @@ def registrable(domain: str) -> str:
     return ".".join(labels[-3 if registry else -2 :])
 
 
+class Room:
+    """Places that are taken for a time: so many in all, and a part of them for each who uses them.
+
+    So who takes many leaves some to the others.  Nothing is kept of whom no place is taken for.
+    """
+
+    def __init__(self, size: int, part: int) -> None:
+        self._size = size
+        self._part = part
+        self._taken = 0
+        self._of: Counter[Hashable] = Counter()
+
+    def resize(self, size: int, part: int) -> None:
+        """Make it larger or smaller; what is taken stays."""
+        self._size, self._part = size, part
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no place for anybody."""
+        return self._taken >= self._size
+
+    def full_for(self, *users: Hashable) -> bool:
+        """Whether one of these has its part already, or all is full."""
+        return self.full or any(self._of[user] >= self._part for user in users)
+
+    def take(self, *users: Hashable) -> bool:
+        """Take one place, counted for each of these; False where there is none."""
+        if self.full_for(*users):
+            return False
+        self._taken += 1
+        self._of.update(users)
+        return True
+
+    def leave(self, *users: Hashable) -> None:
+        """Give back what :meth:`take` took for the same."""
+        self._taken -= 1
+        for user in users:
+            self._of[user] -= 1
+            if not self._of[user]:
+                del self._of[user]
+
+
+def part_of(whole: int) -> int:
+    """What one of many may have of what there is for all: a fifth."""
+    return -(-whole // 5)
+
+
 class Gate:
     """Decides before any work is done whether a request may be looked at.
 
     What one sender, and what one contact, may take of a domain's share comes first: so neither one
-    user of a large server, nor one of ours who is sent much, uses it up for the others there.
+    user of a large server, nor one of ours who is sent much, uses it up for the others there.  And
+    whoever has registered a domain has any number of names beneath it: an owner has the shares of
+    five domains, and a fifth of what may be open at once; so has a contact.
     """
 
-    PART = 5
-    """One sender, or contact, has this part of a domain's share."""
+    DOMAINS = 5
+    """An owner has the share of so many domains."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         size = policy.remembered_domains
-        self._senders, self._contacts, self._domains = (Buckets(0, size) for _ in range(3))
+        self._senders, self._contacts = Buckets(0, size), Buckets(0, size)
+        self._domains, self._owners = Buckets(0, size), Buckets(0, size)
+        self._open = Room(0, 0)
         self._set_rates()
 
     def _set_rates(self) -> None:
         whole = self._policy.requests_per_minute
         self._domains.set_rate(whole)
+        self._owners.set_rate(whole * self.DOMAINS)
         for buckets in (self._senders, self._contacts):
-            buckets.set_rate(-(-whole // self.PART))
+            buckets.set_rate(part_of(whole))
+        self._open.resize(self._policy.max_open, part_of(self._policy.max_open))
 
     def set_domains(self, allow: frozenset[str], deny: frozenset[str]) -> None:
         """Put other lists of domains in force."""
@@ -105,33 +160,62 @@ class Gate:
         )
         self._set_rates()
 
-    def admit(self, divert: Divert, *, open_requests: int, now: float) -> Reason | None:
-        """None to go on, or the reason to release at once.  ``now`` is monotonic seconds."""
+    def admit(self, divert: Divert, *, now: float) -> Reason | None:
+        """None to go on, or the reason to release at once.  ``now`` is monotonic seconds.
+
+        What is admitted is open until :meth:`ended`.
+        """
         policy = self._policy
         domains = {jids.domain(jids.key(jid)) for jid in (divert.old, divert.new)}
         if domains & policy.deny_domains:
             return Reason.DENIED
         if policy.allow_domains and not domains <= policy.allow_domains:
             return Reason.DENIED
-        if open_requests > policy.max_open:
+        if self._open.full:
             return Reason.OVERLOADED
         if len(divert.stanza.encode()) > MAX_REQUEST:
             return Reason.TOO_LARGE
         sender = jids.key(divert.new)
         domain = jids.domain(sender)
+        owner = registrable(domain)
+        # Whose owner has nothing left is not noted: a flood of names must not drive out others.
         within = (
-            self._senders.take(sender, now)
-            and self._contacts.take(f"{jids.key(divert.contact)} {domain}", now)
+            not self._owners.empty(owner, now)
+            and not self._domains.empty(domain, now)
+            and not self._open.full_for(*_users(divert))
+            and self._senders.take(sender, now)
+            and self._contacts.take(f"{jids.key(divert.contact)} {owner}", now)
             and self._domains.take(domain, now)
+            and self._owners.take(owner, now)
+            and self._open.take(*_users(divert))
         )
         return None if within else Reason.RATE_LIMITED
+
+    def ended(self, divert: Divert) -> None:
+        """A request that was admitted is open no more."""
+        self._open.leave(*_users(divert))
 
     def spent(self, new: str, now: float) -> str | None:
         """Whose share is used up just now, the sender's or its domain's: what it sends may pass."""
         sender = jids.key(new)
-        if self._domains.empty(jids.domain(sender), now):
+        domain = jids.domain(sender)
+        owner = registrable(domain)
+        if (
+            self._domains.empty(domain, now)
+            or self._owners.empty(owner, now)
+            or self._open.full_for(_OWNER + owner)
+        ):
             return jids.domain(new)
         return new if self._senders.empty(sender, now) else None
+
+
+_OWNER = "owner "
+
+
+def _users(divert: Divert) -> tuple[str, str]:
+    """For whom the place of an open request counts: the contact, and who owns the new domain."""
+    owner = registrable(jids.domain(jids.key(divert.new)))
+    return f"contact {jids.key(divert.contact)}", _OWNER + owner
 
 
 class Followed:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
 
+from component.core import jids
 from component.core.conditions import Condition
 from component.core.model import PresenceKind, SendPlan, Step
 from component.core.records import CheckLine
-from component.engine.hook import Hook, HookMissing
+from component.engine.hook import VERSION, Hook, HookMissing
 from component.engine.ports import Wire
 from component.xmpp import codecs
 from component.xmpp.codecs import Hello
@@ -48,6 +50,38 @@ def counter_line(host: str, count: int, seconds: float) -> CheckLine:
     return CheckLine(f"subscription presences on {host}", True, found, remedy)
 
 
+def hook_line(host: str, found: str) -> CheckLine:
+    """A hook that answers; ``found`` begins with its version."""
+    older = _numbers(found.split()[0]) < _numbers(VERSION)
+    remedy = f"this release comes with {VERSION}: update the server module; {INSTALL}"
+    return CheckLine(f"hook on {host}", True, found, remedy if older else None)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"[0-9]+", version)[:3])
+
+
+def paused_line(paused: bool) -> CheckLine:
+    """Whether an admin has paused all moves: they work then as little as if nothing did."""
+    if not paused:
+        return CheckLine("users' moves", True, "not paused")
+    remedy = "xmpp-moved resume lets them go on"
+    return CheckLine("users' moves", True, "all are paused: nothing is sent", remedy)
+
+
+def admins_line(admins: Collection[str], hosts: Collection[str]) -> CheckLine | None:
+    """What is odd about who may give orders; None: nothing is."""
+    elsewhere = [jid for jid in admins if jids.domain(jids.key(jid)) not in hosts]
+    if not elsewhere:
+        return None
+    remedy = (
+        "see [served] admins: whoever runs the server of such an account can give orders here, "
+        "and one that is misspelt can give none"
+    )
+    found = f"not on a served host: {', '.join(elsewhere)}"
+    return CheckLine("admins", True, found, remedy)
+
+
 class Check:
     """The requirements that need the stream; each method yields lines as they are known."""
 
@@ -72,10 +106,11 @@ class Check:
                 yield CheckLine(f"hook on {host}", False, "none", str(error))
                 continue
             except LinkError as error:
-                yield CheckLine(f"hook on {host}", False, str(error), "is the host's name right?")
+                remedy = "is it in [served] hosts as the server has it? see the server's log, too"
+                yield CheckLine(f"hook on {host}", False, str(error), remedy)
                 continue
             server = f"{hello.server} {hello.server_version}"
-            yield CheckLine(f"hook on {host}", True, f"{hello.version} in {server}")
+            yield hook_line(host, f"{hello.version} in {server}")
             yield self._divert(host, hello)
             if hello.counter is not None:
                 yield counter_line(host, *hello.counter)
@@ -198,6 +233,7 @@ class Check:
 
     async def _clock(self, host: str) -> CheckLine:
         """Compare with the server's clock (XEP-0202)."""
+        remedy = "set this machine's clock, best by NTP"
         try:
             answer = await self._wire.request(
                 "get", host, ET.Element(f"{{{NS_TIME}}}time"), timeout=self._timeout
@@ -205,11 +241,12 @@ class Check:
             text = answer.findtext(f"{{{NS_TIME}}}time/{{{NS_TIME}}}utc") or ""
             theirs = datetime.fromisoformat(text)
         except (LinkError, ValueError):
-            year = datetime.now(UTC).year
-            return CheckLine("clock", year >= 2026, f"the server does not tell its own; {year}")
+            now = datetime.now(UTC)
+            found = f"{now:%Y-%m-%d %H:%M} UTC here; the server does not tell its own (XEP-0202)"
+            good = now.year >= 2026
+            return CheckLine("clock", good, found, None if good else remedy)
         apart = abs(theirs.timestamp() - time.time())
         found = f"{apart:.0f} s apart from the server's"
-        remedy = "set this machine's clock, best by NTP"
         good = apart <= CLOCK_TOLERANCE
         return CheckLine("clock", good, found, None if good else remedy)
 

@@ -153,7 +153,6 @@ class ContactSide:
         loop = asyncio.get_running_loop()
         asked = codecs.read_divert(iq, self._hosts)
         divert = asked.divert
-        self._restorer.arrived(divert)
         del iq[:]  # a third of what a request under way would take
         run = Request(
             case=Case(
@@ -173,11 +172,15 @@ class ContactSide:
         if self._stopping:
             run.stop()
         self._count()
-        objection = self._gate.admit(divert, open_requests=len(self._open), now=self._clock.tick())
+        objection = self._gate.admit(divert, now=self._clock.tick())
+        run.admitted = objection is None
         objection = objection or self._declined.object_to(divert)
         objection = objection or self._repeats.object_to(divert, self._clock.now().timestamp())
         if objection in _FLOODS:
             self._flooded(objection, divert.new)
+        run.passes = objection is not None
+        if not run.passes:  # whoever floods does not keep the contact from an undo
+            self._restorer.arrived(divert)
         run.recorded = objection not in _UNRECORDED
         try:
             await self._drive(run, core.Diverted(asked.old_jids, objection))
@@ -279,7 +282,8 @@ class ContactSide:
             if other is run:
                 return False
             divert = other.case.divert
-            if divert.contact == run.case.divert.contact and mine & {divert.old, divert.new}:
+            same = divert.contact == run.case.divert.contact and not other.passes
+            if same and mine & {divert.old, divert.new}:
                 return True
         return False
 
@@ -491,5 +495,8 @@ class ContactSide:
         request_id = run.case.divert.request_id
         if self._open.get(request_id) is run:
             del self._open[request_id]
+        if run.admitted:
+            run.admitted = False
+            self._gate.ended(run.case.divert)
         run.end()
         self._count()

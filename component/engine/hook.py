@@ -14,6 +14,11 @@ from component.xmpp.codecs import Hello
 from component.xmpp.errors import LinkBusy, LinkError, LinkLost, RemoteError, RequestTimeout
 
 PROTOCOL = "urn:xmpp-moved:hook:0"
+VERSION = "0.6.0"
+"""Of the server module that comes with this release."""
+
+_NO_SUCH_HOST = {Condition.REMOTE_SERVER_NOT_FOUND, Condition.REMOTE_SERVER_TIMEOUT}
+"""What a server answers for a host that is not its own: it has looked for it elsewhere."""
 
 # What went wrong on our side of a question, in the words of RFC 6120 8.3.3.
 _LOCAL: dict[type[LinkError], str] = {
@@ -48,6 +53,13 @@ class Hook:
                 "get", host, codecs.write_hello(), timeout=self._timeout
             )
         except RemoteError as error:
+            if error.condition in _NO_SUCH_HOST:
+                raise HookMissing(
+                    f"{host}: the server does not have this host ({error.condition}). See whether "
+                    "[served] hosts is written as the server has it; if it is, give the server "
+                    "this host, and install the server module for it (xmpp-moved hook "
+                    "prosody|snikket|ejabberd tells how)."
+                ) from error
             raise HookMissing(
                 f"{host}: the server answers {error.condition} to {PROTOCOL}. Install the server "
                 "module for this host and this component's address (xmpp-moved hook "

@@ -31,6 +31,10 @@ class Request:
     journal: Journal
     gone: bool = False
     """Whether the hook instance that held it is no more: nobody will say what became of it."""
+    admitted: bool = False
+    """Whether it takes a place of those there are for open requests."""
+    passes: bool = False
+    """Whether it was clear from the start that it would not be followed."""
     recorded: bool = True
     """Whether the journal is to know of it."""
     decided: float = 0.0

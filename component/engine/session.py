@@ -63,6 +63,7 @@ class Session:
         self._hellos: dict[str, Hello] = {}
         self._silent: set[str] = set()
         self._full: set[str] = set()
+        self._troubles: dict[str, str] = {}
         self._recovered = False
         self._recovered_at = 0.0
         self._epoch = 0
@@ -75,6 +76,12 @@ class Session:
     def hellos(self) -> Mapping[str, Hello]:
         """The hooks that answer in this session, by host."""
         return {host: said for host, said in self._hellos.items() if host not in self._silent}
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """Why hosts have no hook that answers, and what to do; only of those that have none."""
+        silent = dict.fromkeys(self._silent, "the server module is silent: see the server's log")
+        return {h: why for h, why in self._troubles.items() if h not in self._hellos} | silent
 
     @property
     def full(self) -> frozenset[str]:
@@ -93,6 +100,7 @@ class Session:
         self._hellos.clear()
         self._silent.clear()
         self._full.clear()
+        self._troubles.clear()
         self._recovered = self._up = self._greeting = False
 
     async def on_up(self) -> None:
@@ -173,6 +181,7 @@ class Session:
             if epoch == self._epoch:
                 self._silent.discard(host)
                 del self._hellos[host]
+                self._troubles[host] = str(error)
                 log.error("the hook of a served host is gone", host=host, error=str(error))
             return
         if epoch != self._epoch:
@@ -223,7 +232,7 @@ class Session:
                 why = str(error) or f"no answer in {LOOK_SECONDS:g} s"
                 if complained.get(host) != why:
                     log.error("no hook on a served host", host=host, error=why)
-                complained[host] = why
+                complained[host] = self._troubles[host] = why
                 continue
             if hello.timeout <= self._deadline:
                 log.warning(

@@ -135,7 +135,8 @@ class Restorer:
         """By contact."""
 
     def arrived(self, divert: Divert) -> None:
-        """A new request has come: from now on its verdict says what the entries are to be."""
+        """A new request that may be followed has come: from now on its verdict says what the
+        entries are to be."""
         for watch in self._watches.get(divert.contact, ()):
             if divert.old in watch.jids or divert.new in watch.jids:
                 watch.superseded = True
@@ -435,6 +436,8 @@ class ContactUndo:
             raise Refused(Problem.NEWER, id=str(standing.id), old=standing.old, new=standing.new)
         before_it, left = worked_out(record, others), deed(record, audit).left
         was = without(before_it, gone)
+        # From now on, and not once it is done: else whoever asks again and again could prevent it.
+        self._declined.note(record.contact, record.old, record.new)
         back = await self._restorer.put_back(record.contact, was, left)
         now, plan = back.now, restore(was, back.now, left)
         plan = replace(plan, left=plan.left | back.foreign)
@@ -452,7 +455,6 @@ class ContactUndo:
             reopens=None if again is None else again.id,
         )
         self._followed.forget(record.old, record.new)
-        self._declined.note(record.contact, record.old, record.new)
         if again is not None:
             settled = again.settled_at or again.at
             self._followed.note(again.old, again.new, settled.timestamp())

@@ -170,8 +170,11 @@ def write_edited(
     """
     try:
         old = file.read_bytes()
-        new = edit(old.decode()).encode()
-        if new != old and without(old.decode()).encode() == old:
+        text, ends = old.decode(), "\n"
+        if text.count("\r\n") == text.count("\n") > 0:
+            text, ends = text.replace("\r\n", "\n"), "\r\n"
+        new = edit(text).replace("\n", ends).encode()
+        if new != old and without(text) == text:
             shutil.copy2(file, before := file.with_name(f"{file.name}.before-moved"))
             _give(before, file.stat())
         return _write(file, new, file.stat(), file.stat().st_mode & 0o777)

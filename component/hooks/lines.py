@@ -205,6 +205,12 @@ def ejabberd_edited(text: str, setup: HookSetup) -> str:
     :raises CannotEdit: the file is not written in a way that leaves no doubt where they belong
     """
     lines = ejabberd_without(text).splitlines()
+    known = ejabberd_hosts(lines)
+    missing = [host for host in setup.hosts if known and host not in known]
+    if missing:
+        raise CannotEdit(
+            f"its hosts: are {', '.join(known)}, and not {', '.join(missing)}; see [served] hosts"
+        )
     listen, modules = _key(lines, "listen"), _key(lines, "modules")
     if any(re.match(r"append_host_config *:", line) for line in lines):
         raise CannotEdit("it has an append_host_config already")
@@ -225,6 +231,40 @@ def ejabberd_edited(text: str, setup: HookSetup) -> str:
     for at, indent, part in sorted(parts, key=lambda part: part[0], reverse=True):
         lines[at:at] = _indented(indent, [EJABBERD_BEGIN, *part, EJABBERD_END])
     return "\n".join(lines) + "\n"
+
+
+def ejabberd_hosts(lines: Sequence[str]) -> list[str]:
+    """The hosts that an ``ejabberd.yml`` names; none where they cannot be told for sure."""
+    at = [n for n, line in enumerate(lines) if re.match(r"hosts *:", line)]
+    if len(at) != 1:
+        return []
+    inline = re.match(r"hosts *: *\[(.*)\] *(#.*)?$", lines[at[0]])
+    if inline is not None:
+        items = inline[1].split(",")
+    else:
+        found = [re.match(r" *- +([^#]*)", lines[n]) for n in _items(lines, at[0])]
+        items = [item[1] if item is not None else "?" for item in found]
+    names = [item.strip().strip("\"'") for item in items]
+    domain = re.compile(r"[^\s@:?\[\]{}*&!|>%]+")  # no macro, and nothing else of YAML's
+    sure = all(domain.fullmatch(name) and "xn--" not in name.lower() for name in names)
+    return [name.lower() for name in names] if sure else []
+
+
+def _items(lines: Sequence[str], key: int) -> list[int]:
+    """The lines of a list, whose items may stand as far left as its key."""
+    found = []
+    for n in range(key + 1, len(lines)):
+        if re.match(r"[^\s#-]", lines[n]) or lines[n].startswith("---"):
+            break
+        if re.match(r" *[^\s#]", lines[n]):
+            found.append(n)
+    return found
+
+
+def ejabberd_left_out(text: str) -> bool:
+    """Whether an edited ``ejabberd.yml`` says nothing of ``store_current_id``: the options of its
+    mod_roster do not stand on lines of their own."""
+    return re.search(r"^ *store_current_id *:", text, re.MULTILINE) is None
 
 
 def ejabberd_without(text: str) -> str:

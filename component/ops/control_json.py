@@ -121,6 +121,7 @@ def progress_dict(progress: Progress) -> dict[str, Any]:
         "taken_back": list(progress.taken_back),
         "waits": progress.waits,
         "again": progress.again,
+        "all_paused": progress.all_paused,
     }
 
 
@@ -149,6 +150,7 @@ def _progress(given: Any) -> Progress:
         taken_back=tuple(str(jid) for jid in given.get("taken_back", ())),
         waits=bool(given.get("waits", False)),
         again=int(given.get("again", 0)),
+        all_paused=bool(given.get("all_paused", False)),
     )
 
 

@@ -22,6 +22,11 @@ class MoverMetrics:
         self._journeys: Final = Gauge(
             "xmpp_moved_journeys", "Moves of users here, by state.", ["state"], registry=registry
         )
+        self._all_paused: Final = Gauge(
+            "xmpp_moved_all_paused",
+            "1 while an admin has paused all moves of users here.",
+            registry=registry,
+        )
         self._contacts: Final = Gauge(
             "xmpp_moved_journey_contacts",
             "Contacts of the moves at work, by state.",
@@ -112,6 +117,10 @@ class MoverMetrics:
     def journeys(self, states: Mapping[JourneyState, int]) -> None:
         """How many moves are in each state."""
         _by_state(self._journeys, JourneyState, states)
+
+    def all_paused(self, paused: bool) -> None:
+        """Whether an admin has paused all moves."""
+        self._all_paused.set(paused)
 
     def contacts(self, states: Mapping[ContactState, int]) -> None:
         """How many contacts of the moves at work are in each state."""

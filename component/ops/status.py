@@ -25,4 +25,5 @@ def sentence(health: Health, *, hosts: int) -> str:
     if not health.ok:
         return "Settling what was left over."
     served = "1 host" if hosts == 1 else f"{hosts} hosts"
-    return f"Following moves on {served}, {detail['open_requests']} requests open."
+    paused = " All moves of users are paused." if detail.get("paused") else ""
+    return f"Following moves on {served}, {detail['open_requests']} requests open.{paused}"

@@ -158,6 +158,7 @@ class Upkeep:
             health.detail["journal"] == "writable",
             {host: host not in missing for host in self._hosts},
         )
+        self._metrics.movers.all_paused(bool(health.detail.get("paused")))
         self._manager.status(sentence(health, hosts=len(self._hosts)))
         if self._started():
             self._manager.ready()

@@ -107,7 +107,7 @@ def restore(url: str, source: Path) -> Restored:
                     backed_up.backup(copy)
                     copy.execute("PRAGMA journal_mode=DELETE")
             except sqlite3.Error as error:
-                raise _told(error, source) from error
+                raise _unsound(error, source) from error
             found = _examine(made, source)
             _sync(made)
             owned_as(made, place)
@@ -147,6 +147,14 @@ def _beside(path: Path) -> Path:
     return Path(name)
 
 
+def _unsound(error: sqlite3.Error, source: Path) -> StoreError:
+    """Why a file cannot be restored; what to do about a damaged database is no remedy for it."""
+    return StoreError(
+        f"{source} is damaged, or no backup ({error}); nothing was changed: name one that "
+        "`xmpp-moved db backup` made"
+    )
+
+
 def _examine(path: Path, source: Path) -> str:
     """The schema of a copy that is sound and of a kind that this release can use."""
     with closing(sqlite3.connect(path)) as copy:
@@ -154,7 +162,7 @@ def _examine(path: Path, source: Path) -> str:
             said = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
             loose = copy.execute("PRAGMA foreign_key_check").fetchone()
         except sqlite3.Error as error:
-            raise _told(error, source) from error
+            raise _unsound(error, source) from error
     if said != "ok" or loose is not None:
         raise StoreError(f"{source} is damaged ({said}); nothing was changed: take another backup")
     engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path), poolclass=NullPool)

@@ -56,6 +56,10 @@ class UserSettings:
         async with self._database.reading() as session:
             return {row.key: value_of(row) for row in await session.scalars(select(RunTimeRow))}
 
+    async def all_paused(self) -> bool:
+        """Whether an admin has paused all moves of users here.  Raises StoreError."""
+        return (await self.run_time()).get("paused") is True
+
     async def put_run_time(self, values: Mapping[str, object]) -> None:
         """Keep exactly these values (JSON can hold them), no others; durable on return.
 

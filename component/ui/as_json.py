@@ -19,10 +19,17 @@ from component.ui.words import journey_name, reason_words
 
 
 def moves_dict(
-    journeys: Sequence[tuple[Journey, Mapping[ContactState, int]]], followed: Sequence[MoveRecord]
+    journeys: Sequence[tuple[Journey, Mapping[ContactState, int]]],
+    followed: Sequence[MoveRecord],
+    *,
+    paused: bool,
 ) -> dict[str, Any]:
-    """What ``moves --json`` prints: users' own moves, and contacts who were followed."""
+    """What ``moves --json`` prints: users' own moves, and contacts who were followed.
+
+    :param paused: whether an admin has paused all of users' own
+    """
     return {
+        "paused": paused,
         "journeys": [journey_row(journey, counts) for journey, counts in journeys],
         "followed": [move_dict(move) for move in followed],
     }

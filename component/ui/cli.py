@@ -185,9 +185,9 @@ def hook_prosody(
 ) -> None:
     """Install the Prosody module; print or write the configuration lines for this component.
 
-    DIR is one that Prosody takes modules from, /var/lib/prosody/custom_plugins on Debian. FILE is
-    one that Prosody includes and that holds nothing else. With --jid and --host no configuration
-    file is needed.
+    DIR is a folder for modules, /usr/local/lib/prosody/modules say; the lines have Prosody look
+    there. FILE is one that Prosody includes and that holds nothing else. With --jid and --host no
+    configuration file is needed.
     """
     from component.ui.hook import prosody
 

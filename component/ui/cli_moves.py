@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from component.ui.show_journeys import Counted
 
 ALL = "all"
+_YES = "Do not ask; needed where there is no terminal to ask on."
 _JOURNEYS_OF_ONE = 1000
 """Journeys of one account that are looked through; an account has a handful."""
 
@@ -147,15 +148,24 @@ def moves(
             state=state.value if state else None,
         )
     )
+    paused = asyncio.run(_all_paused(config.database.url))
     if as_json:
         from component.ui.as_json import moves_dict
 
-        _print_json(moves_dict(journeys, followed))
+        _print_json(moves_dict(journeys, followed, paused=paused))
         return
     from component.ui.show_journeys import print_all_moves
     from component.ui.terminal import make_console
 
-    print_all_moves(make_console(), journeys, followed)
+    print_all_moves(make_console(), journeys, followed, paused=paused)
+
+
+async def _all_paused(url: str) -> bool:
+    from component.store import Store
+
+    with store_failures():
+        async with await Store.open(url, writer=False) as store:
+            return await store.user_settings.all_paused()
 
 
 async def _list_followed(
@@ -283,12 +293,25 @@ def _unknown(target: Target) -> CommandFailed:
 def undo(
     context: typer.Context,
     id: IdArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help=_YES)] = False,
 ) -> None:
     """Put the rosters that a move changed back to what they were."""
+    ask = _must_ask(yes)
     config = load_config(context.obj, secret=False)
-    ask = sys.stdin.isatty() and not yes
     asyncio.run(_undo(config.component.control, config.database.url, id, ask=ask))
+
+
+def _must_ask(yes: bool) -> bool:
+    """Whether to ask before something is taken back.
+
+    :raises typer.BadParameter: nobody can be asked, and the order does not say ``--yes``
+    """
+    if not yes and not sys.stdin.isatty():
+        raise typer.BadParameter(
+            "there is no terminal to ask on, so nothing was changed; give --yes to do it unasked",
+            param_hint="--yes",
+        )
+    return not yes
 
 
 async def _undo(path: str, url: str, target: Target, *, ask: bool) -> None:
@@ -371,7 +394,7 @@ def withdraw(
     everything: Annotated[
         bool, typer.Option("--all", help="Of all users here; it has to be said.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help=_YES)] = False,
 ) -> None:
     """Withdraw moved statements and hand-overs, before xmpp-moved is removed from the server.
 
@@ -383,8 +406,9 @@ def withdraw(
             f"`{NAME} undo ID`",
             param_hint="--all",
         )
+    ask = _must_ask(yes)
     config = load_config(context.obj)
-    asyncio.run(_withdraw_all(config.component.control, ask=sys.stdin.isatty() and not yes))
+    asyncio.run(_withdraw_all(config.component.control, ask=ask))
 
 
 async def _withdraw_all(path: str, *, ask: bool) -> None:

@@ -145,6 +145,16 @@ def ejabberd(setup: HookSetup, file: Path | None) -> str:
             "printed"
         ) from None
     done.file(file, edited)
+    if lines.ejabberd_left_out(file.read_text()):
+        done.remark(
+            "mod_roster has no options on lines of their own, so store_current_id: true was left "
+            "out: put it there, or each roster push hashes the whole roster"
+        )
+    if file.stat().st_mode & 0o004:
+        done.remark(
+            f"{file} holds the component's secret and every user of this machine may read it; "
+            f"remedy: chmod o= {file}"
+        )
     return done.text(again, back=back)
 
 
@@ -165,6 +175,10 @@ class Done:
         """The lines were written."""
         same = "as it should be; nothing was changed."
         self._parts.append(f"{file}: {same if written is Installed.SAME else 'written.'}\n")
+
+    def remark(self, text: str) -> None:
+        """Something that the admin should look at."""
+        self._parts.append(f"Warning: {text}.\n")
 
     def lines(self, title: str, text: str) -> None:
         """Lines of a configuration, to be put in by hand."""

@@ -55,9 +55,12 @@ def print_story(console: Console, move: MoveRecord, audit: Sequence[AuditRecord]
 
 
 def print_check(console: Console, line: CheckLine) -> None:
-    """One line of ``check``, with what to do beneath it where it failed."""
-    good, bad = marks(console.file)
-    text = Text(good if line.ok else bad, style="green" if line.ok else "bold red")
+    """One line of ``check``, with what to do beneath it where it failed, or might be better."""
+    good, remark, bad = marks(console.file)
+    mark, style = (good, "green") if line.ok else (bad, "bold red")
+    if line.ok and line.remedy:
+        mark, style = remark, "bold yellow"
+    text = Text(mark, style=style)
     text.append(f" {printable(line.name)}: {printable(line.found)}", style="not bold default")
     console.print(text)
     if line.remedy:

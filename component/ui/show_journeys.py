@@ -28,6 +28,8 @@ from component.ui.words import (
     journey_name,
 )
 
+ALL_PAUSED: Final = "All moves of users are paused; `xmpp-moved resume` goes on."
+
 COLOURS: Final[Mapping[JourneyState, str]] = {
     JourneyState.DONE: "green",
     JourneyState.PAUSED: "yellow",
@@ -41,9 +43,14 @@ Counted = tuple[Journey, Mapping[ContactState, int]]
 
 
 def print_all_moves(
-    console: Console, journeys: Sequence[Counted], followed: Sequence[MoveRecord]
+    console: Console, journeys: Sequence[Counted], followed: Sequence[MoveRecord], *, paused: bool
 ) -> None:
-    """What ``moves`` prints: users' own moves, if any, above contacts who were followed."""
+    """What ``moves`` prints: users' own moves, if any, above contacts who were followed.
+
+    :param paused: whether an admin has paused all of users' own
+    """
+    if paused:
+        console.print(Text(ALL_PAUSED, style="yellow"))
     if not journeys and not followed:
         console.print("No moves.")
         return

@@ -31,15 +31,15 @@ def printable(text: str) -> str:
     )
 
 
-def marks(stream: IO[str] | None = None) -> tuple[str, str]:
-    """The signs for good and bad that this stream can show."""
+def marks(stream: IO[str] | None = None) -> tuple[str, str, str]:
+    """The signs for good, for good with a remark, and for bad that this stream can show."""
     out = sys.stdout if stream is None else stream
     encoding = getattr(out, "encoding", None) or "utf-8"
     try:
         "✓✗→".encode(encoding)
     except (UnicodeEncodeError, LookupError):
-        return "ok  ", "FAIL"
-    return "✓", "✗"
+        return "ok  ", "note", "FAIL"
+    return "✓", "!", "✗"
 
 
 def utc(at: datetime) -> str:

@@ -18,16 +18,13 @@ from component.core.journey.model import ContactState, JourneyState, Progress
 from component.ui.as_json import journey_row
 from component.ui.control import Control, read_progress
 from component.ui.show import safe
-from component.ui.show_journeys import COLOURS
+from component.ui.show_journeys import ALL_PAUSED, COLOURS
 from component.ui.terminal import printable
 from component.ui.words import counts_words, duration_words, journey_name
 
 BAR_COLUMNS: Final = 24
 ENDED_KEPT: Final = 10
 """Moves that ended while one watched and are still shown."""
-
-
-ALL_PAUSED: Final = "All moves of users are paused; `xmpp-moved resume` goes on."
 
 
 class Screen(Protocol):
@@ -199,7 +196,9 @@ def state_words(progress: Progress) -> str:
     """The state, how far it is, and how long it will take: ``notifying 3/30, about 5 min left``."""
     done, total = achieved(progress)
     words = f"{progress.journey.state.value} {done}/{total}"
-    if progress.seconds_left is not None and progress.journey.state.running:
+    if progress.all_paused:
+        words += ", all are paused"
+    elif progress.seconds_left is not None and progress.journey.state.running:
         words += f", {duration_words(progress.seconds_left)} left"
     if progress.again:
         words += f", {progress.again} told again"

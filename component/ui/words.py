@@ -44,7 +44,8 @@ REASONS: Final[dict[Reason, str]] = {
     Reason.TOO_MANY_INTO: "Too many old addresses moved to this new one lately "
     "([contacts] max_old_into_new).",
     Reason.RATE_LIMITED: "Too many requests came from the new address's domain "
-    "([limits] per_domain_per_minute).",
+    "([limits] per_domain_per_minute), or too many of its owner's, or to this user, were open "
+    "([limits] max_open_requests).",
     Reason.DENIED: "The domain of the old or the new address is not allowed "
     "([contacts] allow_domains, deny_domains).",
     Reason.TOO_LARGE: "The request was larger than any that a mover's client makes.",

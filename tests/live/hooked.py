@@ -154,6 +154,16 @@ async def on_stage(
         yield Stage(topology, stack)
 
 
+def kill_watcher(stage: Stage) -> None:
+    """Have the process of an ejabberd that knows watches, and whom it asked about, start anew."""
+    server = stage.topology.servers["montague"]
+    assert isinstance(server, Ejabberd)
+    server.evaluate(
+        f"P = whereis('mod_moved_hook_watch_{HOST}'), R = monitor(process, P), exit(P, kill), "
+        "receive {'DOWN', R, _, _, _} -> supervisor:count_children(ejabberd_gen_mod_sup) end."
+    )
+
+
 def watch(*what: str) -> str:
     """A ``<watch/>``."""
     flags = "".join(f" {name}='true'" for name in what)

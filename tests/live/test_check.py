@@ -109,6 +109,38 @@ async def test_a_host_without_hook(servers: Topology, component: Component) -> N
     assert "✗ hook on capulet.example" in text
 
 
+async def test_a_misspelt_host_and_an_admin_elsewhere(component: Component) -> None:
+    wrong, admin = "montaque.example", "boss@verona.example"
+    daemon = component(served__hosts=[HOST, wrong], served__admins=[admin])
+    code, text = await check(daemon)
+    assert code == 1
+    assert f"✗ hook on {wrong}: none {wrong}: the server does not have this host" in text
+    assert "See whether [served] hosts is written as the server has it" in text
+    assert f"! admins: not on a served host: {admin}" in text
+    # What the running one knows is said by the command, too.
+    await daemon.start(until_ready=False)
+    await daemon.log_says("no hook on a served host")
+    code, text = await check(daemon)
+    assert code == 1
+    assert "✓ running" in text
+    assert "See whether [served] hosts is written as the server has it" in text
+
+
+@kinds(NEWER_PROSODY)
+async def test_moves_that_are_paused(component: Component, tmp_path: Path) -> None:
+    daemon = component(component__control=str(tmp_path / "c.sock"))
+    await daemon.start()
+    assert "✓ users' moves: not paused" in (await check(daemon))[1]
+    assert (await daemon.run_command("pause"))[0] == 0
+    code, text = await check(daemon)
+    assert code == 0
+    assert "! users' moves: all are paused: nothing is sent xmpp-moved resume" in text
+    await daemon.stop()
+    code, text = await check(daemon)
+    assert code == 0
+    assert "! users' moves: all are paused" in text
+
+
 async def test_a_domain_elsewhere(servers: Topology, component: Component) -> None:
     capulet = servers.servers["capulet"]
     await capulet.start()

@@ -14,6 +14,7 @@ from tests.live.hooked import (
     STANZAS,
     Stage,
     answer,
+    kill_watcher,
     on_stage,
     presence,
     take,
@@ -162,11 +163,7 @@ async def test_a_watching_process_that_dies_comes_back(stage: Stage) -> None:
     befriend(stage, user, contact)
     device = await stage.device(contact)
     await stage.watch(user, "messages")
-    evaluate(
-        stage,
-        f"P = whereis('mod_moved_hook_watch_{HOST}'), R = monitor(process, P), exit(P, kill), "
-        "receive {'DOWN', R, _, _, _} -> supervisor:count_children(ejabberd_gen_mod_sup) end.",
-    )
+    kill_watcher(stage)
     # Forgotten, as after a restart.
     assert (await stage.hello()).get("watched") == "0"
     await stage.watch(user, "messages")

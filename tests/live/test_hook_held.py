@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import xml.etree.ElementTree as ET
+
 import pytest
 
 from tests.live.client import Client
@@ -12,20 +15,24 @@ from tests.live.hooked import (
     HOST,
     NS_HOOK,
     ROSTER,
+    TIMEOUT,
     Stage,
     answer,
     block,
     entries,
     held,
     notification,
+    on_stage,
     outcome,
     presence,
     send,
     take,
     take_presence,
 )
-from tests.live.servers.base import RosterEntry
+from tests.live.servers.base import HookOptions, RosterEntry
+from tests.live.servers.differences import Kind
 from tests.live.shared import kinds
+from tests.live.topology import Arrangement, Topology
 
 pytestmark = kinds(group="hook")
 
@@ -266,6 +273,58 @@ async def test_a_watched_request_is_held_once(stage: Stage) -> None:
     await take(phone, f"{ROSTER}query")
     await stage.quiet(device, phone)
     assert not [r for r in phone.inbox if r.element.get("type") == "subscribe"]
+
+
+async def test_one_owner_of_domains_and_one_user_leave_room_for_others(
+    kind: Kind,
+    shared_topologies: dict[tuple[str, Arrangement], Topology],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Each of them has a fifth of what may be held; what is beyond goes its ordinary way."""
+    hook = HookOptions(max_held=10)
+    async with on_stage(kind, hook, shared_topologies, tmp_path_factory) as stage:
+        old = stage.account("juliet")
+        romeo, nurse, benvolio = (stage.account(n) for n in ("romeo", "nurse", "benvolio"))
+        phones = {}
+        for user in (romeo, nurse, benvolio):
+            stage.roster(user, RosterEntry(old, "both"))
+            phones[user] = await stage.device(user)
+        far = [await stage.device(stage.account(f"new{n}", CAPULET)) for n in range(3)]
+        near = [await stage.device(stage.account(f"near{n}")) for n in range(3)]
+        await stage.connect()
+
+        async def held_of(mover: Client, user: str) -> ET.Element | None:
+            """None: it reaches the user as any other."""
+            mover.send(notification(user, old))
+            streams = stage.component, phones[user]
+            waits = [asyncio.create_task(s.wait_for_inbox(1, TIMEOUT)) for s in streams]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+            if stage.component.inbox:
+                return await take(stage.component, f"{HOOK}divert")
+            assert (await take(phones[user], MOVED)).get("from") == mover.bare
+            phones[user].inbox.clear()
+            return None
+
+        async def let_go(divert: ET.Element | None) -> None:
+            assert divert is not None
+            answer(stage.component, divert, f"<release xmlns='{NS_HOOK}'/>")
+            assert await outcome(stage.component) == ("released", "verdict")
+            phone = phones[divert.get("from", "")]
+            await take(phone, MOVED)
+            phone.inbox.clear()
+
+        first = await held_of(far[0], romeo)
+        assert await held_of(far[1], nurse) is not None
+        assert await held_of(far[2], benvolio) is None
+        await let_go(await held_of(near[0], benvolio))
+        assert await held_of(near[0], romeo) is not None
+        assert await held_of(near[1], romeo) is None
+        assert await held_of(near[1], nurse) is not None
+        # What has its end makes room.
+        await let_go(first)
+        assert await held_of(far[2], romeo) is not None
 
 
 @WHERE

@@ -17,10 +17,14 @@ from tests.live.hooked import (
     NS_HOOK,
     Stage,
     answer,
+    kill_watcher,
+    on_stage,
     take,
 )
-from tests.live.servers.base import RosterEntry
+from tests.live.servers.base import HookOptions, RosterEntry
+from tests.live.servers.differences import Kind
 from tests.live.shared import kinds
+from tests.live.topology import Arrangement, Topology
 
 pytestmark = kinds(group="hook")
 
@@ -238,3 +242,29 @@ async def test_nobody_else_can_answer(stage: Stage) -> None:
     answer(stage.component, asked, reply("late"))
     await stage.quiet(device)
     assert not [r for r in device.inbox if r.element.tag == f"{CLIENT}message"]
+
+
+async def test_one_user_leaves_room_for_others(
+    kind: Kind,
+    shared_topologies: dict[tuple[str, Arrangement], Topology],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Of those whom may be asked about in a minute, the contacts of one user are a fifth."""
+    hook = HookOptions(max_held=10)
+    async with on_stage(kind, hook, shared_topologies, tmp_path_factory) as stage:
+        await stage.connect()
+        if kind.name.startswith("ejabberd"):  # the server of other tests, which have asked
+            kill_watcher(stage)
+        user, (other, friend) = stage.account("juliet"), await watched(stage)
+        contacts = [stage.account(f"romeo{n}") for n in range(3)]
+        stage.roster(user, *(RosterEntry(contact, "both") for contact in contacts))
+        await stage.watch(user, "messages")
+        devices = [await stage.device(contact) for contact in contacts]
+        for device in devices[:2]:
+            device.send(chat(user))
+            answer(stage.component, await question(stage))
+        devices[2].send(chat(user))
+        await stage.quiet(devices[2])
+        assert not stage.component.inbox
+        (await stage.device(friend)).send(chat(other))
+        assert (await question(stage)).get("from") == other

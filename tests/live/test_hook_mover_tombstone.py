@@ -246,6 +246,32 @@ async def test_there_is_a_limit_to_what_is_held(
         assert await outcome(stage.component) == ("released", "verdict")
 
 
+async def test_one_owner_of_domains_leaves_room_for_others(
+    kind: Kind, shared_topologies: Running, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    hook = HookOptions(max_held=10)
+    async with on_stage(kind, hook, shared_topologies, tmp_path_factory) as stage:
+        far = await stage.device(stage.account("romeo", CAPULET))
+        near, never = await stage.device(stage.account("romeo")), f"never@{HOST}"
+        stock = error_of(await Request(far, never).answered())
+        await stage.connect()
+        nothing_was_told(stage)
+        held = []
+        for number in range(2):
+            held.append(Request(far, f"n{number}@{HOST}"))
+            answer_to = await question(stage)
+        assert error_of(await Request(far, never).answered()) == stock
+        assert not stage.component.inbox
+        request = Request(near, never)
+        answer(stage.component, await question(stage), FOUND)
+        assert error_of(await request.answered()) == GONE
+        answer(stage.component, answer_to, FOUND)
+        assert error_of(await held[1].answered()) == GONE
+        request = Request(far, never)
+        answer(stage.component, await question(stage), FOUND)
+        assert error_of(await request.answered()) == GONE
+
+
 async def test_nobody_else_is_asked_about(stage: Stage) -> None:
     """The component says who left; what anybody may send about others costs it nothing."""
     asking = await stage.device(stage.account("romeo"))

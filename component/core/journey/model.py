@@ -187,6 +187,8 @@ class Progress:
     """Nobody is told while the old account, elsewhere, cannot be asked."""
     old_is_gone: bool = False
     """The old account was deleted: there is nothing left to delete, nor to bring back."""
+    all_paused: bool = False
+    """Somebody would be told, had an admin not paused all moves."""
 
 
 def count(states: Iterable[ContactState]) -> Counter[ContactState]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Collection
 
 import structlog
 
 from component.core import jids
 from component.core.journey.model import Access, ContactState, Journey
-from component.core.limits import Buckets
+from component.core.limits import Buckets, Room, registrable
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.box import MoverSettings
 from component.engine.movers.ports import JourneyStore
@@ -23,16 +22,16 @@ log = structlog.get_logger(__name__)
 
 ASKER_PER_MINUTE = 60
 """Questions of one asker that are looked up."""
-DOMAIN_PER_MINUTE = 600
-"""Questions of all askers of one domain that are looked up."""
+OWNER_PER_MINUTE = 600
+"""Questions of all askers that are looked up whose domains have one owner."""
 REMEMBERED = 10_000
-"""Askers, and domains, whose questions are counted."""
+"""Askers, and owners, whose questions are counted."""
 AT_ONCE = 8
 """Questions that are looked up at the same time: the journal has better to do."""
 WAITING = 2000
 """Questions that may wait for that."""
-WAITING_OF_DOMAIN = 100
-"""Those of one domain: who asks much leaves room for others."""
+WAITING_OF_OWNER = 100
+"""Those of one owner of domains: who asks much leaves room for others."""
 PIECE = 200
 """Names in one order: as long as names may be, the stanza is one that every server takes."""
 
@@ -60,10 +59,9 @@ class Tombstones:
         self._old: set[str] = set()
         """Hosts whose hook knows no such order."""
         self._askers = Buckets(ASKER_PER_MINUTE, REMEMBERED)
-        self._domains = Buckets(DOMAIN_PER_MINUTE, REMEMBERED)
+        self._owners = Buckets(OWNER_PER_MINUTE, REMEMBERED)
         self._gate = asyncio.Semaphore(AT_ONCE)
-        self._waiting: Counter[str] = Counter()
-        """By the domain of the asker."""
+        self._waiting = Room(WAITING, WAITING_OF_OWNER)
 
     # Who left -----------------------------------------------------------------------------------
 
@@ -123,15 +121,14 @@ class Tombstones:
         """Where an account went, if the asker may know it.
 
         That may who was told, whoever the old account's statement was for everybody.  Strangers
-        ask at will, so what one of them, and one domain, costs is bounded; who asks beyond that is
-        answered as if there were nothing.
+        ask at will, so what one of them, and one owner of domains, costs is bounded; who asks
+        beyond that is answered as if there were nothing.
         """
         if not self._settings.tombstones or not self._admits(sought.asker):
             return None
-        domain = jids.domain(sought.asker or "")
-        if self._waiting[domain] >= WAITING_OF_DOMAIN or self._waiting.total() >= WAITING:
+        owner = _owner(sought.asker)
+        if not self._waiting.take(owner):
             return None
-        self._waiting[domain] += 1
         try:
             async with self._gate:
                 journey = await self._store.successor(sought.account)
@@ -141,14 +138,17 @@ class Tombstones:
             log.warning("a tombstone cannot be looked up", error=str(error))
             return None
         finally:
-            self._waiting[domain] -= 1
-            if not self._waiting[domain]:
-                del self._waiting[domain]
+            self._waiting.leave(owner)
         return journey.new
 
     def _admits(self, asker: str | None) -> bool:
-        name, now = asker or "", self._clock.tick()
-        return self._askers.take(name, now) and self._domains.take(jids.domain(name), now)
+        owner, now = _owner(asker), self._clock.tick()
+        # Whose owner has nothing left is not noted: a flood of names must not drive out others.
+        return (
+            not self._owners.empty(owner, now)
+            and self._askers.take(asker or "", now)
+            and self._owners.take(owner, now)
+        )
 
     async def _may_know(self, journey: Journey, asker: str | None) -> bool:
         if journey.access is Access.OPEN or asker == journey.new:
@@ -157,3 +157,7 @@ class Tombstones:
             return False
         contact = await self._store.contact(journey.id, asker)
         return contact is not None and contact.state is not ContactState.SKIPPED
+
+
+def _owner(asker: str | None) -> str:
+    return registrable(jids.domain(asker or ""))

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from component.core.journey import told
+from component.core.journey import stages, told
 from component.core.journey.model import JourneyState, Progress
 from component.core.notices import (
     AllFollowed,
@@ -23,6 +23,7 @@ from component.xmpp.errors import LinkError
 
 PROGRESS_SECONDS = 5.0
 """Least time between two corrections of the progress message (XEP-0308)."""
+_TELLING = (JourneyState.NOTIFYING, JourneyState.SETTLING)
 TIME_OVER = "time-over"
 """Detail of a journey that ended because it had had its time."""
 
@@ -50,8 +51,13 @@ class Voice:
 
     def now(self) -> Progress:
         """How far the journey is."""
-        found = self._book.progress(self._box.pace, self._box.clock.tick())
-        return replace(found, old_is_gone=True) if self._old_is_gone() else found
+        progress = self._book.progress(self._box.pace, self._box.clock.tick())
+        return replace(progress, old_is_gone=self._old_is_gone(), all_paused=self._all_paused())
+
+    def _all_paused(self) -> bool:
+        journey = self._book.journey
+        tells = stages.notifies(journey) and journey.state in _TELLING
+        return tells and self._box.held()
 
     async def once(self, name: str, notice: Notice) -> None:
         """Tell the owner, at most once over all restarts: it is noted before it is said."""
@@ -83,6 +89,7 @@ class Voice:
             shown.counts == self._book.tally()
             and shown.journey.state is self._book.journey.state
             and shown.waits is self._book.waits
+            and shown.all_paused is self._all_paused()
         ):
             self._held = False
             return

@@ -68,9 +68,11 @@ class Admin:
 
     async def _list(self, turn: Turn) -> Page:
         found = await self._admin.all_journeys()
+        paused = (await self._admin.run_time()).paused
+        lines = [turn.words.say("All moves are paused: nothing is sent to anybody.")] * paused
         if not found:
-            return Done(turn.words.say("There are no moves."))
-        lines = [
+            return Done("\n".join([*lines, turn.words.say("There are no moves.")]))
+        lines += [
             f"{phrases.move(turn.words, p.journey)} ({', '.join(phrases.counts(turn.words, p))})"
             for p in found[:_SHOWN]
         ]

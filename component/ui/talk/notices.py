@@ -169,7 +169,9 @@ def progress_text(words: Words, progress: Progress, *, mine: bool = True) -> str
         f"{bar(done, total)} " + words.say("{done} of {total}", done=done, total=total),
         *phrases.counts(words, progress),
     ]
-    if progress.seconds_left and journey.state in _TELLING:
+    if progress.all_paused:
+        lines.append(words.say("The admin of this server has paused all moves."))
+    elif progress.seconds_left and journey.state in _TELLING:
         lines.append(
             words.say(
                 "Everybody will have been told within {time}.",

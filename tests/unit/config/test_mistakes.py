@@ -178,6 +178,23 @@ def test_toml_mistake_names_the_line(tmp_path: Path) -> None:
     assert problem.startswith("line 2, column 7: Invalid value")
 
 
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    assert load(write(tmp_path, f"\ufeff{SMALLEST}")) == load(write(tmp_path, SMALLEST))
+
+
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [("/var/lib/moved.db", True), ("moved.db", True), ("var", True), ("var/lib/moved.db", False)],
+)
+def test_an_absolute_path_that_has_lost_a_slash(tmp_path: Path, path: str, right: bool) -> None:
+    text = f'{SMALLEST}[database]\nurl = "sqlite+aiosqlite:///{path}"\n'
+    if right:
+        assert load(write(tmp_path, text)).database.url.endswith(path)
+        return
+    (problem,) = problems(tmp_path, text)
+    assert "write four slashes for an absolute path" in problem
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"No such file.*copy config\.example\.toml there"):
         load(tmp_path / "none.toml")

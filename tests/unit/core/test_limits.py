@@ -34,7 +34,7 @@ def test_buckets_forget_the_oldest() -> None:
 
 def test_gate() -> None:
     def gate(**policy: object) -> Reason | None:
-        return Gate(Policy(**policy)).admit(divert(), open_requests=1, now=0.0)  # type: ignore[arg-type]
+        return Gate(Policy(**policy)).admit(divert(), now=0.0)  # type: ignore[arg-type]
 
     assert gate() is None
     assert gate(deny_domains=frozenset({"capulet.example"})) is Reason.DENIED
@@ -45,7 +45,7 @@ def test_gate() -> None:
     assert gate(allow_domains=both, deny_domains=both) is Reason.DENIED
     odd = divert(new="juliet@xn--bcher-kva.example")
     denying = Gate(Policy(deny_domains=frozenset({"bücher.example"})))
-    assert denying.admit(odd, open_requests=1, now=0.0) is Reason.DENIED
+    assert denying.admit(odd, now=0.0) is Reason.DENIED
     assert gate(max_open=0) is Reason.OVERLOADED
     assert gate(requests_per_minute=0) is Reason.RATE_LIMITED
 
@@ -54,7 +54,7 @@ def asked_by(gate: Gate, times: int, **request: str) -> int:
     """How many of so many requests at once are looked at; ``%`` is replaced by their number."""
     numbered = ({k: v.replace("%", str(n)) for k, v in request.items()} for n in range(times))
     return sum(
-        gate.admit(divert(**one), open_requests=1, now=0.0) is None  # type: ignore[arg-type]
+        gate.admit(divert(**one), now=0.0) is None  # type: ignore[arg-type]
         for one in numbered
     )
 
@@ -75,11 +75,36 @@ def test_one_user_does_not_use_up_the_share_of_a_domain() -> None:
     assert gate.spent("juliet@other.example", 0.0) is None
 
 
+def test_one_owner_and_one_contact_leave_room_for_others() -> None:
+    """Whoever has registered a domain has any number beneath it, each with a share of its own."""
+    gate = Gate(Policy(max_open=100))
+    names = {"new": "m@s%.owner.example", "contact": "c%@x.example"}
+    assert asked_by(gate, 500, **names) == 20
+    assert gate.spent("m@more.owner.example", 0.0) == "more.owner.example"
+    assert asked_by(gate, 500, new="m@d%.test", contact="colluding@x.example") == 20
+    assert asked_by(gate, 1, new="juliet@honest.example", contact="romeo@x.example") == 1
+    # What ends makes room.
+    gate.ended(divert(new="m@s0.owner.example", contact="c0@x.example"))
+    assert gate.spent("m@more.owner.example", 0.0) is None
+    assert asked_by(gate, 500, **names) == 1
+    # Whoever has five domains and five contacts is as many as five.
+    assert asked_by(gate, 500, new="m@o%.test", contact="d%@x.example") == 59
+    assert gate.admit(divert(), now=0.0) is Reason.OVERLOADED
+
+
+def test_the_names_of_one_owner_have_a_rate_and_drive_nobody_out() -> None:
+    gate = Gate(Policy(requests_per_minute=10, remembered_domains=60))
+    assert asked_by(gate, 20, new="busy@large.example", contact="c%@x.example") == 2
+    subdomains = {"new": "m@s%.owner.example", "contact": "c%@x.example"}
+    assert asked_by(gate, 500, **subdomains) == 10 * Gate.DOMAINS
+    assert asked_by(gate, 20, new="busy@large.example", contact="d%@x.example") == 0
+
+
 def test_a_large_request_is_not_looked_at() -> None:
     gate = Gate(Policy())
     for text, refused in (("x" * 8192, None), ("x" * 8193, Reason.TOO_LARGE)):
-        assert gate.admit(divert(stanza=text), open_requests=1, now=0.0) is refused
-    assert gate.admit(divert(stanza="ü" * 4097), open_requests=1, now=0.0) is Reason.TOO_LARGE
+        assert gate.admit(divert(stanza=text), now=0.0) is refused
+    assert gate.admit(divert(stanza="ü" * 4097), now=0.0) is Reason.TOO_LARGE
 
 
 def test_an_old_jid_moves_once() -> None:

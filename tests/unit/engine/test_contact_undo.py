@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from component.core.journey.model import Problem, Refused
+from component.core.limits import Policy
 from component.core.model import Reason, RosterItem, Subscription
 from component.core.notices import ContactRestored, Follow
 from component.core.records import MoveState
@@ -313,6 +315,36 @@ async def test_a_move_that_may_be_under_way_counts_as_newer(tmp_path: Path) -> N
         answer = await stage.side.on_divert(stage.divert("held", JULIET, THIRD, NEW))
         assert answer.tag.endswith("take")
         await newer_is_first(stage, record, (record + 1, THIRD, NEW))
+
+
+FLOODS = {
+    "the same again": ((OLD, NEW), Policy()),
+    "beyond the limits": ((OLD, THIRD), Policy(requests_per_minute=0)),
+}
+
+
+@pytest.mark.parametrize("late", range(3))
+@pytest.mark.parametrize("flood", FLOODS)
+async def test_a_mover_who_floods_does_not_prevent_it(
+    tmp_path: Path, flood: str, late: int
+) -> None:
+    """Requests that will not be followed change nothing, so the undo need not give way to them."""
+    (old, new), policy = FLOODS[flood]
+    async with opened(tmp_path) as stage:
+        before = stage.server.roster(JULIET)
+        record = await moved(stage)
+        stage.gate.set_limits(policy)
+        came: list[ET.Element] = []
+
+        async def asks_again() -> None:
+            came.append(await stage.side.on_divert(stage.divert("again", JULIET, old, new)))
+
+        # The first one asks whose the account is.
+        stage.server.late_at = stage.server.requests + 1 + late
+        stage.server.meanwhile = asks_again
+        await stage.undo.undo(JULIET, record)
+        assert [answer.tag for answer in came] == [tag(NS_HOOK, "release")]
+        assert stage.server.roster(JULIET) == before
 
 
 async def test_two_that_overlapped(tmp_path: Path) -> None:

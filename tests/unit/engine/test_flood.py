@@ -15,10 +15,13 @@ from component.xmpp.codecs import tag
 from component.xmpp.names import NS_HOOK
 from component.xmpp.router import Router
 from tests.unit.engine.contact_stage import JULIET, NEW, OLD, opened
+from tests.unit.engine.roster_server import HOST
 
 US = "moved.montague.example"
 REQUESTS = 100_000
 HELD = 50
+FORGERS = 6
+"""Owners of domains, and contacts: each of them may have a fifth of what is held."""
 HANDLERS = 6000
 MEGABYTES = 200
 """What the process may grow by; a request held costs some kilobytes."""
@@ -39,10 +42,15 @@ async def test_all_are_answered_and_few_are_held(tmp_path: Path) -> None:
             if answers.total() == REQUESTS:
                 answered.set()
 
-        template = stage.divert("d", JULIET, OLD, "n@forger.example")
+        templates = []
+        for n in range(FORGERS):
+            contact = f"c{n}@{HOST}"
+            stage.server.rosters[contact] = dict(stage.server.rosters[JULIET])
+            templates.append(stage.divert("d", contact, OLD, f"n@forger{n}.example"))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with capture_logs() as logs:
             for number in range(REQUESTS):
+                template = templates[number % FORGERS]
                 iq = ET.Element(template.tag, {**template.attrib, "id": f"f{number}"})
                 iq.append(template[0])
                 router.iq(iq, take)

@@ -53,7 +53,7 @@ def divert(new: str = "juliet@new.example") -> Divert:
 async def test_limits_lists_admins_language_and_what_is_done_for_users(store: Store) -> None:
     app = App(config(), store)
     await app._load()
-    assert app._gate.admit(divert(), open_requests=0, now=0.0) is None
+    assert app._gate.admit(divert(), now=0.0) is None
     assert not app._admin.is_admin("admin@montague.example")
     assert app._languages.words(NOBODY).language == "en"
     await app.reload(
@@ -68,7 +68,7 @@ async def test_limits_lists_admins_language_and_what_is_done_for_users(store: St
             movers={"enabled": False, "per_mover_per_second": 9, "code_minutes": 3},
         )
     )
-    assert app._gate.admit(divert(), open_requests=0, now=0.0) is Reason.DENIED
+    assert app._gate.admit(divert(), now=0.0) is Reason.DENIED
     assert app._admin.is_admin("admin@montague.example")
     assert app._languages.words(NOBODY).language == "de"
     assert app._preferences.of(NOBODY, None).follow is Follow.NEVER
@@ -80,7 +80,7 @@ async def test_limits_lists_admins_language_and_what_is_done_for_users(store: St
         app._movers.tombstones._settings is app._movers._settings
     )  # one object for the whole side
     await app.reload(config())
-    assert app._gate.admit(divert(), open_requests=0, now=0.0) is None
+    assert app._gate.admit(divert(), now=0.0) is None
     assert app._movers._settings.enabled is True
 
 
@@ -94,7 +94,7 @@ async def test_what_an_admin_has_set_wins_over_the_file(store: Store) -> None:
     assert await app._admin.run_time() == RunTime(True, 5.0, ("a.example",), ())
     assert app._movers.paused
     assert app._desk.drafts.domains.allow == {"a.example"}
-    assert app._gate.admit(divert(), open_requests=0, now=0.0) is Reason.DENIED
+    assert app._gate.admit(divert(), now=0.0) is Reason.DENIED
 
 
 async def test_a_wider_window_looks_further_back(store: Store) -> None:
@@ -114,10 +114,11 @@ async def test_a_wider_window_looks_further_back(store: Store) -> None:
 def test_gate_takes_other_limits() -> None:
     gate = Gate(Policy(requests_per_minute=600, deny_domains=frozenset({"bad.example"})))
     gate.set_limits(Policy(requests_per_minute=1, max_open=1))
-    assert gate.admit(divert("x@bad.example"), open_requests=0, now=0.0) is Reason.DENIED
-    assert gate.admit(divert(), open_requests=2, now=0.0) is Reason.OVERLOADED
-    assert gate.admit(divert(), open_requests=0, now=0.0) is None
-    assert gate.admit(divert(), open_requests=0, now=1.0) is Reason.RATE_LIMITED
+    assert gate.admit(divert("x@bad.example"), now=0.0) is Reason.DENIED
+    assert gate.admit(divert(), now=0.0) is None
+    assert gate.admit(divert(), now=0.0) is Reason.OVERLOADED
+    gate.ended(divert())
+    assert gate.admit(divert(), now=1.0) is Reason.RATE_LIMITED
 
 
 def test_full_buckets_shrink_with_the_rate() -> None:

@@ -193,7 +193,7 @@ def newer(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (rubbish, "no SQLite database"),
+        (rubbish, "is damaged, or no backup"),
         (foreign, "is no backup of xmpp-moved"),
         (empty, "is empty"),
         (newer, "schema 9999, which this release does not know"),

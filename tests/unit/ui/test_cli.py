@@ -23,6 +23,7 @@ LINES = [
     CheckLine(
         "hook", False, "no answer from [red]capulet.example[/red]", "install it:\nhook prosody"
     ),
+    CheckLine("hook", True, "0.1.0", "update it"),
 ]
 
 
@@ -73,7 +74,13 @@ def test_only_what_connects_needs_the_secret(
         result = command("--config", config_file, *arguments)
         assert (result.code, result.err) == (0, ""), arguments
     # These do what they can: there is no such move, and no component to be told.
-    for arguments in (["show", "1"], ["pause"], ["resume"], ["undo", "1"], ["moves", "--watch"]):
+    for arguments in (
+        ["show", "1"],
+        ["pause"],
+        ["resume"],
+        ["undo", "1", "--yes"],
+        ["moves", "--watch"],
+    ):
         result = command("--config", config_file, *arguments)
         assert result.code == 1, arguments
         assert "secret" not in result.err
@@ -137,13 +144,15 @@ def test_check_lines_without_colour() -> None:
         "✗ hook: no answer from [red]capulet.example[/red]",
         "  install it:",
         "  hook prosody",
+        "! hook: 0.1.0",
+        "  update it",
     ]
 
 
 def test_check_lines_on_a_stream_without_unicode() -> None:
     raw = io.BytesIO()
     with io.TextIOWrapper(raw, encoding="latin-1") as out:
-        assert marks(out) == ("ok  ", "FAIL")
+        assert marks(out) == ("ok  ", "note", "FAIL")
         for line in LINES:
             print_check(make_console(out), line)
         out.flush()

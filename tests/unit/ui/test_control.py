@@ -7,6 +7,8 @@ import io
 import json
 import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -48,7 +50,8 @@ def test_a_move_is_paused_resumed_and_undone(
     command: Command, config_file: Path, component: Running
 ) -> None:
     for order, state in (("pause", "paused"), ("resume", "notifying"), ("undo", "undoing")):
-        result = command("--config", config_file, order, "m7")
+        sure = ["--yes"] if order == "undo" else []
+        result = command("--config", config_file, order, "m7", *sure)
         assert (result.code, result.err) == (0, "")
         assert result.out.startswith("m7 romeo@old.example → romeo@new.example: " + state)
         assert component.orders.moves[7].journey.state.value == state
@@ -68,7 +71,7 @@ def test_everything_is_withdrawn(
     assert state_of_7() == "notifying"
 
     component.do(lambda: component.orders.put(progress(9, JourneyState.UNDOING)))
-    result = command("--config", config_file, "withdraw", "--all")
+    result = command("--config", config_file, "withdraw", "--all", "--yes")
     assert (result.code, result.err) == (0, "")
     assert result.out == (
         "Withdrawn: the statements of 0 moves, 1 moves under way, 0 hand-overs.\n"
@@ -78,7 +81,7 @@ def test_everything_is_withdrawn(
     monkeypatch.setattr("component.ui.cli_moves._WITHDRAWALS", 2)
     component.do(lambda: component.orders.put(progress(9, JourneyState.UNDOING)))
     component.orders.undoing = 5
-    result = command("--config", config_file, "withdraw", "--all")
+    result = command("--config", config_file, "withdraw", "--all", "--yes")
     assert result.code == 1
     assert "give the order again later:\n  m9: Rosters are being put back" in result.err
 
@@ -99,7 +102,7 @@ def test_all_are_paused_and_resumed(
 def test_a_followed_contact_is_undone(
     command: Command, config_file: Path, component: Running
 ) -> None:
-    result = command("--config", config_file, "undo", "3")
+    result = command("--config", config_file, "undo", "3", "-y")
     assert (result.code, result.out) == (
         0,
         "Move 3 is undone: the roster of juliet@capulet.example has romeo@old.example and "
@@ -108,7 +111,7 @@ def test_a_followed_contact_is_undone(
     component.orders.differences = tuple(
         Difference(jid, cause) for jid, cause in zip("abc", Cause, strict=True)
     )
-    result = command("--config", config_file, "undo", "3")
+    result = command("--config", config_file, "undo", "3", "-y")
     assert result.out == (
         "Move 3 is undone: the roster of juliet@capulet.example is not as before in this: a was "
         "changed since, and is left so; b does not exist any more, so nothing is granted to that "
@@ -119,8 +122,8 @@ def test_a_followed_contact_is_undone(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["undo", "m99"], "that was refused: there is no move m99"),
-        (["undo", "99"], "that was refused: no followed move has that number (id: 99)"),
+        (["undo", "m99", "--yes"], "that was refused: there is no move m99"),
+        (["undo", "99", "--yes"], "that was refused: no followed move has that number (id: 99)"),
         (
             ["pause", "m8"],
             "that was refused: the move is not in a state in which this can be done (state: done)",
@@ -147,7 +150,14 @@ def test_usage_mistakes(command: Command, config_file: Path, arguments: list[str
 
 @pytest.mark.parametrize(
     "arguments",
-    [["undo", "7"], ["undo", "m7"], ["pause"], ["resume", "m7"], ["moves", "--watch"]],
+    [
+        ["undo", "7", "--yes"],
+        ["undo", "m7", "--yes"],
+        ["withdraw", "--all", "--yes"],
+        ["pause"],
+        ["resume", "m7"],
+        ["moves", "--watch"],
+    ],
 )
 def test_no_component_is_a_sentence(
     command: Command, config_file: Path, control_path: Path, arguments: list[str]
@@ -240,6 +250,23 @@ def test_undo_asks_on_a_terminal(
     assert ended == code
     assert orders.moves[1].journey.state is state
     assert ("nothing was changed" in text) == (code == 1)
+
+
+@pytest.mark.parametrize("typed", [b"y\n", b"n\n", b"maybe\n", b""])
+@pytest.mark.parametrize("order", [["undo", "m7"], ["undo", "3"], ["withdraw", "--all"]])
+def test_nothing_is_taken_back_where_nobody_can_be_asked(
+    config_file: Path, component: Running, order: list[str], typed: bytes
+) -> None:
+    """Whatever a pipe says: the question was never put to a person."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "component", "--config", str(config_file), *order],
+        input=typed,
+        capture_output=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert b"give --yes" in ended.stderr.replace(b"\n", b" ")
+    assert component.orders.moves[7].journey.state is JourneyState.NOTIFYING
 
 
 def test_undo_does_not_ask_twice_where_yes_is_given(config_file: Path, component: Running) -> None:

@@ -36,6 +36,19 @@ def test_there_and_back(
     assert "db upgrade" not in back.out
 
 
+def test_what_is_no_backup_is_called_so(
+    command: Command, config_file: Path, database: Path, tmp_path: Path
+) -> None:
+    asyncio.run(_fill(database, "r1"))
+    wrong = tmp_path / "passwd"
+    wrong.write_text("root:x:0:0\n" * 200)
+    refused = command("--config", config_file, "db", "restore", str(wrong))
+    assert refused.code == 1
+    assert f"{wrong} is damaged, or no backup" in refused.err
+    assert "name one that `xmpp-moved db backup` made" in refused.err
+    assert "move it away" not in refused.err
+
+
 def test_postgresql_is_for_pg_dump(command: Command, config_file: Path, database: Path) -> None:
     text = config_file.read_text()
     url = f"sqlite+aiosqlite:///{database}"

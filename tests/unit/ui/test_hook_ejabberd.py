@@ -15,6 +15,7 @@ from component.hooks.installer import Installed, InstallError, install_ejabberd
 from component.hooks.lines import (
     HookSetup,
     ejabberd_edited,
+    ejabberd_hosts,
     ejabberd_lines,
     ejabberd_without,
 )
@@ -83,6 +84,9 @@ def test_check_warns_of_a_counter(count: int, warned: bool) -> None:
 DEBIAN = """\
 hosts:
   - example.org
+  - "example.net"
+  - montague.example # ours
+  - capulet.example
 listen:
   -
     port: 5222
@@ -154,7 +158,8 @@ def test_a_mod_roster_that_chose_or_has_no_options(options: str | None) -> None:
     ("text", "why"),
     [
         (f"{DEBIAN}append_host_config:\n  example.org: {{}}\n", "has an append_host_config"),
-        (DEBIAN.replace("5280", "5347"), "line 10 has port 5347 already"),
+        (DEBIAN.replace("  - capulet.example\n", ""), "and not capulet.example; see [served]"),
+        (DEBIAN.replace("5280", "5347"), "line 13 has port 5347 already"),
         (DEBIAN.replace("listen:", "listen: []\nx:"), "no lines listen:"),
         (f"{DEBIAN}modules:\n  mod_x: {{}}\n", "2 lines modules:"),
         (DEBIAN.replace("listen:\n", "listen:\n  include: x\n"), "no list with an item a line"),
@@ -205,6 +210,51 @@ def test_write_keeps_what_was_and_how(
     written = file.read_text()
     assert "as it should be; nothing was changed" in command(*asked).out
     assert (file.read_text(), backup.read_text()) == (written, DEBIAN)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "known"),
+    [
+        ("hosts:\n- A.example\n- 'b.example'\nx: 1\n", ["a.example", "b.example"]),
+        ('hosts: ["a.example", b.example] # both\n', ["a.example", "b.example"]),
+        ("hosts:\n  - @HOST@\n  - a.example\n", []),
+        ("hosts: HOSTS\n", []),
+        ("x: 1\n", []),
+    ],
+)
+def test_hosts_are_read_only_where_they_are_sure(hosts: str, known: list[str]) -> None:
+    assert ejabberd_hosts(hosts.splitlines()) == known
+
+
+def test_what_is_left_to_the_admin_is_said(
+    command: Command, config_file: Path, tmp_path: Path, compiled: Path
+) -> None:
+    file = tmp_path / "ejabberd.yml"
+    asked = ("--config", config_file, "hook", "ejabberd", "--to", compiled, "--write", file)
+    file.write_text(DEBIAN.replace("mod_roster:\n    versioning: true", "mod_roster: {}"))
+    file.chmod(0o644)
+    said = command(*asked).out
+    assert "so store_current_id: true was left out" in said
+    assert f"every user of this machine may read it; remedy: chmod o= {file}" in said
+    file.write_text(DEBIAN)
+    file.chmod(0o640)
+    assert "Warning" not in command(*asked).out
+
+
+def test_ends_of_lines_stay_as_they_are(
+    command: Command, config_file: Path, tmp_path: Path, compiled: Path
+) -> None:
+    file = tmp_path / "ejabberd.yml"
+    crlf = DEBIAN.replace("\n", "\r\n").encode()
+    file.write_bytes(crlf)
+    asked = ("--config", config_file, "hook", "ejabberd", "--to", compiled, "--write", file)
+    assert command(*asked).code == 0
+    written = file.read_bytes()
+    assert b"mod_moved_hook" in written
+    assert written.count(b"\r\n") == written.count(b"\n")
+    assert file.with_name("ejabberd.yml.before-moved").read_bytes() == crlf
+    assert "nothing was changed" in command(*asked).out
+    assert file.read_bytes() == written
 
 
 def test_folders_that_ejabberd_cannot_compile_in(

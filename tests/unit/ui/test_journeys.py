@@ -15,6 +15,7 @@ from component.core.journey.model import ContactState, JourneyState
 from component.core.model import Divert
 from component.core.records import NewRecord
 from component.store import Store
+from component.ui.show_journeys import ALL_PAUSED
 from tests.unit.ops.fake_orders import CONTACTS, NOON, followed, journey
 
 from .conftest import Command
@@ -80,6 +81,19 @@ def test_users_moves_stand_above_followed_contacts(
     assert both[4:6] == ["", "Contacts who moved"]
     assert both[6].split()[:3] == ["ID", "When", "Contact"]
     assert both[7].split()[0] == "1"
+
+
+def test_a_pause_of_all_stands_above(command: Command, filled: Path, database: Path) -> None:
+    async def pause(paused: bool) -> None:
+        async with await Store.open(f"sqlite+aiosqlite:///{database}") as store:
+            await store.user_settings.put_run_time({"paused": paused})
+
+    asyncio.run(pause(True))
+    lines = command("--config", filled, "moves").out.splitlines()
+    assert lines[:2] == [ALL_PAUSED, "Users of this server who move"]
+    assert json.loads(command("--config", filled, "moves", "--json").out)["paused"] is True
+    asyncio.run(pause(False))
+    assert ALL_PAUSED not in command("--config", filled, "moves").out
 
 
 def test_as_json(command: Command, filled: Path, database: Path) -> None:

@@ -14,7 +14,8 @@ local loaders = module:shared("/*/moved_hook/"..module.host.."/loaders");
 local component_option = module:get_option("moved_hook_component");
 -- moved_hook_timeout: seconds after which a question without an answer is given up.
 local timeout = module:get_option_number("moved_hook_timeout", 60);
--- moved_hook_max_held: questions of one kind that wait at once. Bounds memory.
+-- moved_hook_max_held: questions of one kind that wait at once. Bounds memory; one user of ours, and one
+-- owner of domains elsewhere, has a fifth of it.
 local max_held = module:get_option_number("moved_hook_max_held", 5000);
 
 local named, is_named = {}, {};
@@ -73,12 +74,42 @@ end
 
 -- Questions -----------------------------------------------------------------------------------
 
-local questions, waiting = {}, {}; -- by id; how many of each kind
+local questions, waiting = {}, {}; -- by id; how many of each kind, and of each kind for each user of it
+
+-- Whoever has registered a domain has any number of names beneath it: the part of a domain that its owner
+-- has registered, as far as the name shows it (three labels where it looks like one below co.uk).
+local function owner(domain)
+	local labels = {};
+	for label in domain:gmatch("[^.]+") do table.insert(labels, label); end
+	local n = #labels;
+	local kept = n > 2 and #labels[n] == 2 and #labels[n - 1] <= 3 and 3 or 2;
+	return table.concat(labels, ".", math.max(1, n - kept + 1));
+end
+
+local function count(kind, users, more)
+	waiting[kind] = (waiting[kind] or 0) + more;
+	for _, user in ipairs(users) do
+		local key = kind.."\0"..user;
+		local sum = (waiting[key] or 0) + more;
+		waiting[key] = sum > 0 and sum or nil;
+	end
+end
+
+-- Whether there is room for one more question of a kind, and for each of those who share it: a fifth is
+-- what one of them may have, so that whoever takes much leaves room for others.
+local function room(kind, users)
+	if (waiting[kind] or 0) >= max_held then return false; end
+	for _, user in ipairs(users) do
+		if (waiting[kind.."\0"..user] or 0) >= math.ceil(max_held / 5) then return false; end
+	end
+	return true;
+end
 
 -- Forget a question: an answer that comes later is nobody's.
 local function drop(id)
 	local question = questions[id];
-	questions[id], waiting[question.kind] = nil, waiting[question.kind] - 1;
+	questions[id] = nil;
+	count(question.kind, question.users, -1);
 	question.timer:stop();
 	return question;
 end
@@ -112,18 +143,19 @@ local function follow(component)
 end
 
 -- Send an IQ to a connected component and call done(answer) with its answer, whatever its type, or
--- done(nil, reason). Returns false, and does nothing, where too many of this kind wait.
-local function ask(kind, iq, component, done)
-	local count, id = waiting[kind] or 0, iq.attr.id;
-	if count >= max_held then return false; end
+-- done(nil, reason). Returns false, and does nothing, where too many of this kind wait, or too many for one
+-- of the users: whoever is asked for, and whose domain asks.
+local function ask(kind, iq, component, users, done)
+	local id = iq.attr.id;
+	if not room(kind, users) then return false; end
 	follow(component);
 	questions[id] = {
-		kind = kind; component = component; done = done;
+		kind = kind; users = users; component = component; done = done;
 		timer = module:add_timer(timeout, function ()
 			if questions[id] then finish(id, nil, "timeout"); end
 		end);
 	};
-	waiting[kind] = count + 1;
+	count(kind, users, 1);
 	module:send(iq:reset());
 	return true;
 end
@@ -139,7 +171,7 @@ end
 
 return {
 	timeout = timeout; max_held = max_held;
-	is_component = is_component;
+	is_component = is_component; owner = owner;
 	connected = connected; connected_all = connected_all; component_for = component_for; authority = authority;
 	follow = follow; ask = ask; drop = drop; take_answer = take_answer; give_up = give_up;
 	waiting = function (kind) return waiting[kind] or 0; end;

@@ -216,7 +216,8 @@ module:hook("presence/bare", function (event)
 		local iq = st.iq({ type = "set"; id = entry.id; from = entry.user; to = component; })
 			:tag("divert", { xmlns = xmlns_hook; instance = instance; watched = watched; account = account; })
 				:tag("forwarded", { xmlns = xmlns_forward }):add_child(quoted(stanza)):up();
-		return link.ask("divert", add_items(iq, roster, jids), component, function (answer, reason)
+		local users = { "to "..username, "of "..link.owner(jid.host(new)) };
+		return link.ask("divert", add_items(iq, roster, jids), component, users, function (answer, reason)
 			on_verdict(entry, answer, reason);
 		end);
 	end

@@ -70,7 +70,9 @@ return function (link)
 		local request = st.clone(stanza);
 		local iq = st.iq({ type = "get"; id = new_id(); from = module.host; to = component; })
 			:tag("tombstone", { xmlns = xmlns_hook; jid = to; asker = jid.bare(from); });
-		local held = link.ask("tombstone", iq, component, function (answer)
+		-- Anybody may ask about whomever they like, so nothing is counted for who is asked about.
+		local users = { "of "..link.owner(jid.host(from)) };
+		local held = link.ask("tombstone", iq, component, users, function (answer)
 			local found = answer and answer.attr.type == "result"
 				and answer:get_child_text("tombstone", xmlns_hook);
 			local uri = found and found:match("^%s*(xmpp:%S+)%s*$");

@@ -98,10 +98,19 @@ return function (link, add_items, blocked, token)
 		return now() - at >= asks_again;
 	end);
 
+	-- One user has a fifth of it, as of all that is held.
+	local function has_room(user)
+		local prefix, taken = user.."\0", 0;
+		for key, at in asked:items() do
+			if key:sub(1, #prefix) == prefix and now() - at < asks_again then taken = taken + 1; end
+		end
+		return taken < math.ceil(link.max_held / 5);
+	end
+
 	local function may_ask(user, sender)
 		local key = user.."\0"..sender;
 		local at = asked:get(key);
-		return (not at or now() - at >= asks_again) and asked:set(key, now());
+		return (not at or now() - at >= asks_again) and has_room(user) and asked:set(key, now());
 	end
 
 	local function send_answer(user, to, iq)
@@ -137,7 +146,8 @@ return function (link, add_items, blocked, token)
 		local lang = body.attr["xml:lang"] or attr["xml:lang"];
 		local iq = st.iq({ type = "get"; id = new_id(); from = user; to = component; })
 			:tag("wrote", { xmlns = xmlns_hook; jid = sender; lang = lang; });
-		link.ask("wrote", iq, component, function (answer)
+		local users = { "to "..username, "of "..link.owner(jid.host(sender)) };
+		link.ask("wrote", iq, component, users, function (answer)
 			if answer then send_answer(user, from, answer); end
 		end);
 	end

@@ -156,6 +156,7 @@ def test_everything_held_by_an_admin_lets_others_work(tmp_path: Path) -> None:
             before = len(stage.server.told)
             stage.later(days=4)
             await asyncio.sleep(60)
+            assert stage.run(journey.id).progress().all_paused
             assert len(stage.server.told) == before
             await stage.admin.set_run_time(RunTime(paused=False))
             book = stage.run(journey.id).book

@@ -166,6 +166,20 @@ def test_progress_owns_up_to_whom_it_may_not_have_reached() -> None:
     assert "Everybody will have been told within 2 minutes." in text
 
 
+def test_progress_says_that_all_is_paused_and_promises_nothing() -> None:
+    paused = Progress(journey(), {ContactState.QUEUED: 8}, 8, 132.0, all_paused=True)
+    for language in LANGUAGES:
+        going, text = (
+            progress_text(Words(language), p) for p in (replace(paused, all_paused=False), paused)
+        )
+        differing = set(text.splitlines()) ^ set(going.splitlines())
+        assert len(differing) == 2
+        assert len(text.splitlines()) == len(going.splitlines())
+    text = progress_text(Words("en"), paused)
+    assert "The admin of this server has paused all moves." in text
+    assert "Everybody will have been told" not in text
+
+
 def test_a_long_list_of_those_to_be_done_by_hand() -> None:
     by_hand = tuple(f"c{n}@x.example" for n in range(25))
     text = progress_text(Words("en"), replace(PROGRESS, by_hand=by_hand))

@@ -272,6 +272,16 @@ async def test_run_time(
             assert getattr(world.orders.put_in_force, key) == value
 
 
+async def test_the_list_of_an_admin_says_that_all_is_paused() -> None:
+    world = World()
+    client = Client(world, f"{ADMIN}/phone")
+    before = await client.run("admin-list", [])
+    await client.run("admin-pause-all", [])
+    paused = await client.run("admin-list", [])
+    assert paused == f"All moves are paused: nothing is sent to anybody.\n{before}"
+    assert await Person(world, f"{ADMIN}/phone").run("list moves", []) == paused
+
+
 async def test_domains_are_allowed_and_forgotten() -> None:
     world = World()
     client = Client(world, f"{ADMIN}/phone")

@@ -28,7 +28,7 @@
 %% for another node of the cluster
 -export([verdict/4, instance/1]).
 %% for the other modules
--export([hold/1, release/1, reply/2, component_for/2, stream/1, streams/1, table/1, lookup/2,
+-export([hold/1, part/1, owner/1, release/1, reply/2, component_for/2, stream/1, streams/1, table/1, lookup/2,
          count/2, option/2, element/3, items/1, child/3, inner/2]).
 
 -export_type([answer/0]).
@@ -165,18 +165,36 @@ sm_receive_packet(#iq{type = get, to = #jid{lresource = <<>>}} = IQ) ->
 sm_receive_packet(Acc) ->
     Acc.
 
-%% True if there was room for one more of its kind; joined: the same is held already.
+%% True if there was room for one more of its kind, and for each of its users, who may have a fifth
+%% of it: so whoever takes much leaves room for others. joined: the same is held already.
 -spec hold(mod_moved_hook_held:held()) -> boolean() | joined.
 hold(#{host := Host, kind := Kind} = Held) ->
     Holder = holder(Host, Kind),
     Counts = supervisor:count_children(Holder),
-    case proplists:get_value(active, Counts) < option(Host, max_held) of
+    Max = option(Host, max_held),
+    case proplists:get_value(active, Counts) < Max
+        andalso mod_moved_hook_held:most(Held) < part(Max) of
         true ->
             {ok, Child} = supervisor:start_child(Holder, [Held]),
             is_pid(Child) orelse joined;
         false ->
             false
     end.
+
+-spec part(pos_integer()) -> pos_integer().
+part(Whole) -> (Whole + 4) div 5.
+
+%% Whoever has registered a domain has any number of names beneath it: the part of a domain that its
+%% owner has registered, as far as the name shows it (three labels where it looks like one below
+%% co.uk).
+-spec owner(binary()) -> binary().
+owner(Domain) ->
+    Labels = lists:reverse(binary:split(Domain, <<".">>, [global])),
+    Kept = case Labels of
+               [Last, Second, _ | _] when byte_size(Last) == 2, byte_size(Second) =< 3 -> 3;
+               _ -> 2
+           end,
+    iolist_to_binary(lists:join(<<".">>, lists:reverse(lists:sublist(Labels, Kept)))).
 
 %% The supervisor of what is held of a kind.
 -spec holder(binary(), module()) -> atom().
@@ -522,7 +540,8 @@ mod_doc() ->
                         "Default: 60 seconds.">>}},
            {max_held,
             #{value => <<"pos_integer()">>,
-              desc => <<"Requests held at once; one more is not diverted. Bounds memory. "
+              desc => <<"Requests held at once; one more is not diverted. Bounds memory; one "
+                        "user here, and one owner of domains elsewhere, has a fifth of it. "
                         "Default: 5000.">>}},
            {copy,
             #{value => <<"[blocking | pep | private | upload | vcard, ...]">>,

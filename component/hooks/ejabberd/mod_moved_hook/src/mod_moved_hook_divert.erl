@@ -183,7 +183,8 @@ hold(Entries, Attrs, Component, Old, #presence{to = #jid{lserver = Host}} = Pres
 -spec ask({[jid:ljid()], [roster_item()]}, [{binary(), binary()}], {binary(), pid()},
           jid:ljid() | none, presence(), xmlel()) -> boolean().
 ask({Touched, Items}, Attrs, {Component, Stream}, Old,
-    #presence{to = #jid{luser = LUser, lserver = Host} = To} = Presence, Encoded) ->
+    #presence{from = #jid{lserver = Sender},
+              to = #jid{luser = LUser, lserver = Host} = To} = Presence, Encoded) ->
     Instance = mod_moved_hook:instance(Host),
     %% Fails where there is no such user (any more).
     <<_, _/binary>> = Account = mod_moved_hook_account:token(LUser, Host),
@@ -195,6 +196,7 @@ ask({Touched, Items}, Attrs, {Component, Stream}, Old,
     Held = #{kind => ?MODULE, host => Host, component => Component, stream => Stream,
              ask => #iq{type = set, from = To, sub_els = [Divert]},
              request => {key(Presence), Old},
+             users => [{to, LUser}, {owner, mod_moved_hook:owner(Sender)}],
              presence => Presence, touched => Touched, instance => Instance,
              account => Account},
     case mod_moved_hook:hold(Held) of

@@ -16,7 +16,7 @@
 
 -behaviour(gen_server).
 
--export([start_link/1, verdict/3, create_table/0, requests/1, requests_to/2, finish/2]).
+-export([start_link/1, most/1, verdict/3, create_table/0, requests/1, requests_to/2, finish/2]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -include("logger.hrl").
@@ -27,8 +27,11 @@
 %% `ask` is the question but for its id and addressee. What else is in there belongs to `kind`.
 -type held() :: #{kind := module(), host := binary(), component := binary(), stream := pid(),
                   ask => iq(), request => {key(), jid:ljid() | none}, timeout => timeout(),
-                  id => binary(), atom() => any()}.
+                  users => [user()], id => binary(), atom() => any()}.
 -type result() :: {taken, any()} | {released, atom()} | withdrawn.
+
+%% Whom a place of what may be held is counted for: a user here, or an owner of domains elsewhere.
+-type user() :: {to | owner, binary()}.
 
 %% Who is asked, and by whom.
 -type key() :: {{binary(), binary()}, jid:ljid()}.
@@ -45,6 +48,24 @@ start_link(Held) ->
 -spec verdict(pid(), binary(), iq()) -> ok.
 verdict(Pid, Component, IQ) ->
     gen_server:cast(Pid, {verdict, Component, IQ}).
+
+%% How much is held of this kind for that one of its users for whom most is.
+-spec most(held()) -> non_neg_integer().
+most(#{host := Host} = Held) ->
+    lists:max([0 | [N || Key <- places(Held), {_, N} <- mod_moved_hook:lookup(Host, Key)]]).
+
+-spec places(held()) -> [tuple()].
+places(#{kind := Kind} = Held) -> [{places, Kind, User} || User <- maps:get(users, Held, [])].
+
+-spec take_places(held()) -> any().
+take_places(#{host := Host} = Held) ->
+    [ets:update_counter(mod_moved_hook:table(Host), Key, 1, {Key, 0}) || Key <- places(Held)].
+
+-spec leave_places(held()) -> any().
+leave_places(#{host := Host} = Held) ->
+    Table = mod_moved_hook:table(Host),
+    [ets:delete_object(Table, {Key, 0})
+     || Key <- places(Held), ets:update_counter(Table, Key, -1) == 0].
 
 %%% Requests ----------------------------------------------------------------------------------
 
@@ -137,6 +158,7 @@ start(#{host := Host, stream := Stream} = Held) ->
     Id = <<"moved-", (ejabberd_cluster:node_id())/binary, "-",
            (p1_rand:get_alphanum_string(20))/binary>>,
     ets:insert(mod_moved_hook:table(Host), {{held, Id}, self()}),
+    take_places(Held),
     erlang:monitor(process, Stream),
     erlang:send_after(mod_moved_hook:option(Host, timeout), self(), timeout),
     {ok, Held#{id => Id}, {continue, ask}}.
@@ -173,6 +195,7 @@ handle_call(_, _, Held) ->
 -spec terminate(term(), held()) -> any().
 terminate({shutdown, Result}, #{host := Host, id := Id, kind := Kind} = Held) ->
     catch ets:delete(mod_moved_hook:table(Host), {held, Id}),
+    catch leave_places(Held),
     catch unclaim(Held),
     Kind:ended(Result, Held);
 terminate(shutdown, #{host := Host} = Held) ->

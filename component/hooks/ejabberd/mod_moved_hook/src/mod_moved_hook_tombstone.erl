@@ -57,6 +57,8 @@ hold(#iq{to = #jid{luser = LUser, lserver = Host} = To, sub_els = [Payload]} = I
                     mod_moved_hook:hold(
                       #{kind => ?MODULE, host => Host, component => Component, stream => Stream,
                         ask => #iq{type = get, from = jid:make(Host), sub_els = [Tombstone]},
+                        %% Anybody may ask about whomever they like: nothing is counted for those.
+                        users => [{owner, mod_moved_hook:owner((IQ#iq.from)#jid.lserver)}],
                         request => IQ})
         end;
 hold(_) ->

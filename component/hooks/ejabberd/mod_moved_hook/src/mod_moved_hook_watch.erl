@@ -249,7 +249,8 @@ handle_cast({watch, Stream, #iq{to = #jid{luser = LUser, lserver = Host} = User}
     {noreply, monitored(Stream, State)};
 handle_cast({ask, Key, #{host := Host} = Held}, State) ->
     Table = proc(Host),
-    case ets:info(Table, size) < mod_moved_hook:option(Host, max_held)
+    Max = mod_moved_hook:option(Host, max_held),
+    case ets:info(Table, size) < Max andalso asked_of(Key, Table) < mod_moved_hook:part(Max)
         andalso ets:insert_new(Table, {Key}) of
         true ->
             erlang:send_after(?PAUSE, self(), {forget, Key}),
@@ -258,6 +259,10 @@ handle_cast({ask, Key, #{host := Host} = Held}, State) ->
             ok
     end,
     {noreply, State}.
+
+%% Of one user of ours, who has a part of what may be asked about.
+-spec asked_of({binary(), jid:ljid()}, atom()) -> non_neg_integer().
+asked_of({LUser, _}, Table) -> ets:select_count(Table, [{{{LUser, '_'}}, [], [true]}]).
 
 %% A stream that has ended already is reported at once.
 -spec monitored(pid(), state()) -> state().
