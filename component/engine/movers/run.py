@@ -31,6 +31,7 @@ from component.core.journey.told import ENDED, UNSAID, knows_stop, owes_end
 from component.core.model import NOBODYS, PresenceKind, RosterItem
 from component.core.notices import Published
 from component.engine.movers import backwards, furnish
+from component.engine.movers.addressees import Addressees
 from component.engine.movers.book import Book
 from component.engine.movers.box import Box
 from component.engine.movers.guard import Guard
@@ -73,6 +74,7 @@ class Run:
         self._guard = Guard(box, book, self.statement, self.become)
         self.notifier = Notifier(self)
         self.onward = Onward(self)
+        self.addressees = Addressees(self)
         self.way_back_stated = False
         """An undo's statement was published, its readers included, by this very run."""
         self.rechecks = 0
@@ -199,7 +201,7 @@ class Run:
         journey, contact = self.book.journey, self.book.get(sender)
         if contact is None or not stages.notifies(journey) or user != journey.new:
             return False
-        if not contact.subscription.grants:
+        if not contact.subscription.grants or contact.account == NOBODYS:
             return False
         if self.onward.knows(sender) and journey.state in _APPROVING:
             return True  # told soon, if not yet
@@ -207,6 +209,17 @@ class Run:
             # Whoever had followed before the end stays, and so completes their half.
             return contact.state is ContactState.ACCEPTED
         return journey.state in _APPROVING and contact.state not in _NOT_NOTIFIED
+
+    async def departed(self, jid: str, now: str | None) -> None:
+        """An account is gone: if it was a contact, whoever has the name next is none.
+
+        :param now: the token of the account that has the name by now; None: nobody has it.
+        """
+        contact = self.book.get(jid)
+        if contact is not None and (now is None or contact.account != now):
+            self.addressees.lost(jid)
+            self.wake()
+            await self.save()
 
     async def found(self, jid: str, item: RosterItem | None) -> None:
         """The new account's entry of a contact whose way back was approved, as it is now."""
@@ -232,6 +245,8 @@ class Run:
                     # Before a word is said: a name may have got another owner while we were away.
                     if await self._changed_hands():
                         continue
+                    if self.book.journey.state is not JourneyState.UNDOING:
+                        await self.addressees.note()
                     await self.box.rewatch(self.book.journey.new)
                     await self.box.rewatch(self.book.journey.old)
                     self._look_at = 0.0
@@ -270,7 +285,8 @@ class Run:
             if account is not None and await self.box.accounts.account_now(jid) is None:
                 missing = jid
         if await self.become(Word.PAUSE, error.condition):
-            await self.voice.end()
+            with contextlib.suppress(LinkError):
+                await self.voice.end()
             return True
         if missing is not None:  # it ends already, and what is left to do is that account's
             await self.lost(missing, None)
