@@ -119,7 +119,8 @@ class Watches:
     async def _catch_up(self, user: str, pending: tuple[str, ...]) -> None:
         """Approve ways back that came while nobody watched: we, or the server, were down."""
         for run in self._runs_of(user):
-            known = [jid for jid in pending if run.approves(user, jid)]
+            asked = [jid for jid in pending if run.approves(user, jid)]
+            known = [jid for jid in asked if await run.addressees.still(jid)]
             for start in range(0, len(known), SEND_MAX):
                 now = await self._approve(user, known[start : start + SEND_MAX])
                 for jid, item in now.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.unit.engine.movers.test_owners import next_owner
 
 S = JourneyState
 ROMEO = f"mercutio@{HOST}"
+THERE = f"benvolio@{HOST}"
 NURSE = "nurse@capulet.example"
 """Keeps a move from its end."""
 HEARD = pytest.mark.parametrize("heard", [True, False])
@@ -129,6 +131,26 @@ def test_neither_tombstone_nor_answer_nor_statement_is_for_the_next_owner(
             assert await wrote(stage, ROMEO) is None
             assert await tombstone(stage, NURSE) == f"xmpp:{NEW}"
             assert NURSE in stage.server.nodes[OLD].members
+
+    play(main())
+
+
+def test_what_was_asked_while_nobody_watched_is_the_movers_to_answer(tmp_path: Path) -> None:
+    """The server lists who waits: a request of the next owner of a contact's name among them."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(ROMEO, THERE, manner=Manner.GRANTS)
+            stage.people(NURSE, manner=Manner.SILENT)
+            journey = await stage.begin()
+            await stage.until_state(journey.id, S.SETTLING)
+            await stage.server.world.idle()
+            next_owner(stage, ROMEO)
+            watch = AsyncMock(return_value=(ROMEO, THERE))
+            with patch.object(stage.accounts, "watch", watch):
+                await stage.movers.watches.renew(NEW)
+            granted = {jid: item.subscription for jid, item in stage.server.rosters[NEW].items()}
+            assert (granted[ROMEO], granted[THERE]) == (Subscription.TO, BOTH)
 
     play(main())
 
