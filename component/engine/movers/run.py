@@ -136,11 +136,16 @@ class Run:
         self.wake()
 
     async def become(
-        self, word: Word, detail: str | None = None, contacts: Sequence[JourneyContact] = ()
+        self,
+        word: Word,
+        detail: str | None = None,
+        contacts: Sequence[JourneyContact] = (),
+        **changes: Any,
     ) -> bool:
         """Take the journey to its next state, durably; False where that is not allowed.
 
         :param contacts: saved in the same transaction.
+        :param changes: to the journey, besides.
         """
         async with self._lock:
             before = self.book.journey
@@ -149,6 +154,7 @@ class Run:
             after = stages.after(before, word, self.box.clock.now(), detail)
             if word in (Word.RESUME, Word.CANCEL) and knows_stop(before):
                 after = replace(after, told=None)  # the next stop is news again
+            after = replace(after, **changes)
             if not await self.box.store.save(after, contacts, expect={before.state}):
                 return False
             self.book.journey = after
@@ -328,11 +334,6 @@ class Run:
             for contact in self.book
             if over and contact.state in machine.OPEN
         ]
-        if not await self.become(Word.LOST, Condition.GONE, contacts=closed):
-            for contact in closed:
-                self.book.put(contact)
-            await self.save()
-        log.warning("an account of a journey is gone", id=journey.id, jid=jid)
         changes: dict[str, Any] = {}
         if jid == journey.new:
             changes["new_account"] = NOBODYS
@@ -342,7 +343,13 @@ class Run:
             other = journey.new if jid == journey.old else journey.old
             here = journey.accounts[other] not in (None, NOBODYS)
             changes |= {"owner": other, "progress_id": None} if here else {"told": UNSAID}
-        await self._note(**changes)
+        # At once: how it ended is told to the owner who is left.
+        if not await self.become(Word.LOST, Condition.GONE, contacts=closed, **changes):
+            for contact in closed:
+                self.book.put(contact)
+            await self.save()
+            await self._note(**changes)
+        log.warning("an account of a journey is gone", id=journey.id, jid=jid)
 
     def busy(self) -> bool:
         """Whether there is something to do."""
