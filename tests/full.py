@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -121,11 +122,13 @@ def run(part: str, more: Sequence[str] = ()) -> Result:
         report = Path(folder, "report.xml")
         command = [sys.executable, "-m", "pytest", "-q", "-rs", f"--junitxml={report}"]
         command += [*(_UNIT if part == "unit" else _LIVE), *PARTS[part], *more]
+        environment = {**os.environ, "XMPP_MOVED_FULL": "1"}
+        child = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
         try:
-            done = subprocess.run(
-                command, cwd=ROOT, env={**os.environ, "XMPP_MOVED_FULL": "1"}, check=False
-            ).returncode
+            done = child.wait()
         except KeyboardInterrupt:
+            os.killpg(child.pid, signal.SIGINT)  # once: it stops its servers then
+            child.wait()
             done = INTERRUPTED
         passed, skipped, failed = counts(report.read_text() if report.exists() else "")
     return Result(
