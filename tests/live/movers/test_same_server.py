@@ -89,8 +89,7 @@ async def test_what_the_old_account_says_afterwards(kind: Kind, world_for: World
         ]
 
         # Deleted, it leaves a tombstone: for this server's users and for others, who were told.
-        await stage.old.log_out()
-        stage.home.server.remove_user(old)
+        await stage.old.deletes_account()
         for reader in (stage.romeo, stage.friar):
             assert await reader.reads_statement(old) == (None, f"gone xmpp:{new}")
         # To others, and about those who were not moved by us, the server says what it ever says.
