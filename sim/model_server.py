@@ -391,10 +391,11 @@ class FakeServer:
             del self.nodes[user]
             self.log.append(f"{user} withdraws")
         elif order.tag == tag(NS_PUBSUB_OWNER, "affiliations"):
-            members = {child.get("jid", "") for child in order}
-            if members & self.odd:
+            given = {child.get("jid", ""): child.get("affiliation") for child in order}
+            if given.keys() & self.odd:
                 return _error("jid-malformed")
-            node.members.update(members)
+            for jid, affiliation in given.items():
+                (node.members.discard if affiliation == "none" else node.members.add)(jid)
         elif kind == "set":
             self.nodes[user] = replace(node, access=_access_in(order))
         else:

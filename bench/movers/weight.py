@@ -68,6 +68,7 @@ def _box() -> Box:
         rewatch=lambda _: asyncio.sleep(0),
         keep=lambda _: asyncio.sleep(0),
         changed=lambda _: None,
+        let_out=lambda _: None,
         gauges=nothing,  # type: ignore[arg-type]
         journal=nothing,  # type: ignore[arg-type]
         follows=lambda _, __: True,

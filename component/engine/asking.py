@@ -103,6 +103,10 @@ class Asking(ABC):
                 refused += await self._admit(user, part, any_else=True)
         return refused
 
+    async def expel(self, user: str, readers: Iterable[str]) -> None:
+        """Take these off the whitelist of the user's statement."""
+        await self.query(user, "set", mover_codecs.affiliations_request(readers, "none"))
+
     async def access(self, user: str) -> Access | None:
         """The access model of the user's statement node; None: no node, or another model."""
         try:

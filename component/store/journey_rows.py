@@ -219,7 +219,10 @@ def note_answer(
 
 
 def disown(connection: Connection, jid: str, left: str | None, led: str | None) -> int:
-    """Mark the journeys of a name whose owner was not this account; how many there were."""
+    """Mark the journeys of a name whose owner was not this account; how many there were.
+
+    So are the contacts of that name: one that has no token was its last owner's.
+    """
     marked = 0
     for address, account, keep in (
         (_journeys.c.old, _journeys.c.old_account, left),
@@ -228,6 +231,8 @@ def disown(connection: Connection, jid: str, left: str | None, led: str | None) 
         others = and_(address == jid, account.is_not(None), account.is_distinct_from(keep))
         marking = update(_journeys).where(others).values({account: NOBODYS})
         marked += connection.execute(marking).rowcount
+    known = and_(_contacts.c.jid == jid, _contacts.c.account.is_distinct_from(led))
+    connection.execute(update(_contacts).where(known).values(account=NOBODYS))
     return marked
 
 
@@ -291,6 +296,7 @@ def contact_of(row: Row[Any]) -> JourneyContact:
             due_at=row.due_at,
             error=row.error,
             before=optional_item_from_json(row.before),
+            account=row.account,
         )
     except ValueError as error:
         raise RowDamaged(
@@ -342,4 +348,5 @@ def _contact_values(id_: int, contact: JourneyContact) -> dict[str, Any]:
         "due_at": contact.due_at,
         "error": contact.error,
         "before": item_to_json(contact.before),
+        "account": contact.account,
     }

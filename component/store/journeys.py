@@ -8,11 +8,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
 from component.core.journey import contacts as machine
 from component.core.journey import told
 from component.core.journey.model import (
+    Access,
     ContactState,
     Journey,
     JourneyContact,
@@ -285,6 +286,18 @@ class Journeys:
         async with self._database.reading() as session:
             row = (await session.scalars(wanted)).first()
             return None if row is None else rows.journey_of(row)
+
+    async def read_by(self, contact: str) -> Found:
+        """Journeys whose statement stands, on a whitelist that this contact is on."""
+        contacts = table(ContactRow)
+        reader = exists().where(
+            contacts.c.journey_id == JourneyRow.id,
+            contacts.c.jid == contact,
+            contacts.c.state != ContactState.SKIPPED.value,
+        )
+        return await self._found(
+            and_(JourneyRow.access == Access.WHITELIST.value, _LED_AWAY, reader)
+        )
 
     async def left(self) -> frozenset[str]:
         """The accounts that have a :meth:`successor`."""

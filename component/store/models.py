@@ -175,7 +175,7 @@ class ContactRow(Base):
     journey_id: Mapped[int] = mapped_column(
         BigId, ForeignKey("journeys.id", ondelete="CASCADE"), primary_key=True
     )
-    jid: Mapped[str] = mapped_column(primary_key=True)
+    jid: Mapped[str] = mapped_column(primary_key=True, index=True)
     name: Mapped[str | None]
     groups: Mapped[str]
     subscription: Mapped[str]
@@ -185,6 +185,7 @@ class ContactRow(Base):
     due_at: Mapped[datetime | None]
     error: Mapped[str | None]
     before: Mapped[str | None]
+    account: Mapped[str | None]
 
 
 class CopyRow(Base):

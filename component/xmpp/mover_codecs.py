@@ -332,9 +332,12 @@ def read_access(inner: ET.Element) -> Access | None:
     return None
 
 
-def affiliations_request(members: Iterable[str]) -> ET.Element:
-    """Let these JIDs read a node whose access model is ``whitelist`` (XEP-0060 8.9.2)."""
-    return pubsub.affiliations(STATEMENT_NODE, dict.fromkeys(members, "member"))
+def affiliations_request(members: Iterable[str], affiliation: str = "member") -> ET.Element:
+    """Let these JIDs read a node whose access model is ``whitelist`` (XEP-0060 8.9.2).
+
+    :param affiliation: ``none``: no longer.
+    """
+    return pubsub.affiliations(STATEMENT_NODE, dict.fromkeys(members, affiliation))
 
 
 def delete_request() -> ET.Element:

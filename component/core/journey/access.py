@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from component.core.journey.model import Access, ContactState, JourneyContact, Kind
-from component.core.model import Reason, Subscription
+from component.core.model import NOBODYS, Reason, Subscription
 
 NO_WHITELIST = "no-whitelist"
 """Why a move does not begin: the server has no whitelists, and somebody is left out."""
@@ -36,8 +36,12 @@ def suggest(contacts: Sequence[JourneyContact], kind: Kind) -> Access:
 
 
 def readers(contacts: Iterable[JourneyContact], new: str) -> tuple[str, ...]:
-    """Who is on the whitelist: everybody who is to be told, and the new account itself."""
-    told = {c.jid for c in contacts if c.state is not ContactState.SKIPPED}
+    """Who is on the whitelist: everybody who is to be told, and the new account itself.
+
+    Without those whose account is gone: their names are anybody's.
+    """
+    there = (contact for contact in contacts if contact.account != NOBODYS)
+    told = {c.jid for c in there if c.state is not ContactState.SKIPPED}
     return (new, *sorted(told - {new}))
 
 

@@ -32,7 +32,7 @@ from datetime import datetime, timedelta
 
 from component.core.conditions import Condition
 from component.core.journey.model import ContactState, JourneyContact
-from component.core.model import PresenceKind, RosterItem, Subscription
+from component.core.model import NOBODYS, PresenceKind, RosterItem, Subscription
 
 S = ContactState
 
@@ -165,7 +165,8 @@ def step(
 ) -> JourneyContact:
     """The contact after an event."""
     action = TABLE.get((contact.state, type(event)))
-    if action is None:
+    gone = contact.account == NOBODYS and contact.state not in OPEN
+    if action is None or gone:
         return contact
     after = action(contact, event, now, schedule)
     if contact.state is S.SENDING and after.sent_at is None and after.state not in _NOT_SENT:
@@ -291,6 +292,16 @@ def left_behind(contact: JourneyContact) -> JourneyContact:
     if contact.state in OPEN and contact.state is not S.SENDING:
         return replace(contact, state=S.GIVEN_UP, due_at=None, error=MOVED_ON)
     return contact
+
+
+def departed(contact: JourneyContact) -> JourneyContact:
+    """A contact whose account is gone: whoever has the name next is somebody else.
+
+    Who had followed has; nothing more is said to the name, and nothing from it counts.
+    """
+    if contact.state in OPEN:
+        contact = replace(contact, state=S.GIVEN_UP, error=Condition.GONE.value)
+    return replace(contact, due_at=None, account=NOBODYS)
 
 
 def asks_back(contact: JourneyContact) -> bool:

@@ -144,6 +144,9 @@ class JourneyContact:
     """The last error condition (RFC 6120 section 8.3.3), or our own word."""
     before: RosterItem | None = None
     """The new account's roster entry before the move; None: there was none."""
+    account: str | None = None
+    """The token of the contact's account (hook protocol, section 13), where it is on a served host
+    and was asked for.  :data:`~component.core.model.NOBODYS`: that account is gone."""
 
     @property
     def line(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 from component.core.conditions import Condition
-from component.core.model import PresenceKind, RosterItem, SendPlan, Step
+from component.core.model import PresenceKind, RosterItem, SendPlan, Step, same_account
 from component.core.restore import Restoration
 from component.core.statement import Answer, read
 from component.engine.asking import Asking
@@ -64,6 +64,10 @@ class Accounts(Asking):
     async def account_now(self, user: str) -> str | None:
         """The same; None where nobody has the name."""
         return await self._hook.account_now(user)
+
+    async def still(self, user: str, account: str | None) -> bool:
+        """Whether a name is still the one's who had this token; None: nobody knows of another."""
+        return account is None or same_account(account, await self.account_now(user))
 
     # Rosters ------------------------------------------------------------------------------------
 

@@ -81,6 +81,7 @@ class Arrivals:
     def __init__(
         self, accounts: Accounts, store: HandoverStore, teller: Teller, clock: Clock
     ) -> None:
+        self._accounts = accounts
         self._fetches = Fetches(accounts, clock)
         self._store = store
         self._teller = teller
@@ -131,7 +132,8 @@ class Arrivals:
             until = self._clock.now() + LIFETIME
             await self._store.put(Handover(journey.id, _S.REFUSED, until))
             with contextlib.suppress(LinkError):
-                self._teller.tell(journey.owner, HandoverTrouble(journey, lasting=True))
+                if await self._accounts.still(journey.owner, journey.accounts[journey.owner]):
+                    self._teller.tell(journey.owner, HandoverTrouble(journey, lasting=True))
             return None
         manifest = taken.manifest
         await self._store.put(Handover(journey.id, _S.FETCHED, manifest.expires, manifest.sha256))

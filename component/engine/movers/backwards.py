@@ -24,6 +24,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from component.core import jids
+from component.core.conditions import Condition
 from component.core.journey import access as access_rules
 from component.core.journey import contacts as machine
 from component.core.journey.model import (
@@ -326,6 +327,11 @@ async def _undo_one(
     if contact.attempts == 0 and old is not None and old.ask:
         # It left before a crash.
         return replace(contact, attempts=1, due_at=now + _delay(run, 0))
+    if not await run.addressees.still(contact.jid):
+        if journey.kind is Kind.BOTH:
+            await _put_back_new(run, contact, new)
+        known, error = run.book.get(contact.jid) or contact, Condition.GONE.value
+        return replace(known, state=ContactState.GIVEN_UP, due_at=None, error=error)
     status = run.box.teller.status_text(journey.owner, journey.new, journey.old)
     words = Notification(journey.new, status)
     if old is not None and old.ask:

@@ -19,6 +19,7 @@ from component.core.journey.model import (
     Progress,
 )
 from component.core.journey.pace import Pace
+from component.core.model import NOBODYS
 
 _TIMED = frozenset(
     {
@@ -101,6 +102,8 @@ class Book:
 
     def _count(self, contact: JourneyContact, number: int) -> None:
         """Kept as it changes: a look at all contacts for each of them would be quadratic."""
+        # Under this address nobody is there whom the mover could write to.
+        nobodys = contact.error == machine.MOVED_ON or contact.account == NOBODYS
         self.counts[contact.state] += number
         if contact.state in machine.UNSENT:
             self._unsent[jids.domain(contact.jid)] += number
@@ -110,7 +113,7 @@ class Book:
             self._answered[jids.domain(contact.jid)] += number
         if contact.state is ContactState.SKIPPED and contact.error == machine.TAKEN_BACK:
             (self._taken_back.add if number > 0 else self._taken_back.discard)(contact.jid)
-        if contact.state in _BY_HAND and contact.error != machine.MOVED_ON:
+        if contact.state in _BY_HAND and contact.error != machine.MOVED_ON and not nobodys:
             (self._by_hand.add if number > 0 else self._by_hand.discard)(contact.jid)
 
     def apply(

@@ -75,6 +75,8 @@ class Box:
     """Have the hook know whom a deletion of the old account is not to cut off."""
     changed: Callable[[Callable[[], Progress]], None]
     """Tell whoever looks on (``xmpp-moved moves --watch``); mostly nobody does."""
+    let_out: Callable[[str], None]
+    """A contact's account is gone: have its name taken off the whitelists that it is on."""
     gauges: MoverGauges
     journal: FollowJournal
     follows: Callable[[str, str | None], bool]

@@ -55,6 +55,7 @@ class Offers:
         clock: Clock,
         settings: MoverSettings,
     ) -> None:
+        self._accounts = accounts
         self._giver = Giver(accounts, clock)
         self._store = store
         self._teller = teller
@@ -182,6 +183,8 @@ class Offers:
         with contextlib.suppress(LinkError, StoreError):
             await self._store.put(known)
             lasting = known.state is _S.REFUSED
+            if not await self._accounts.still(journey.owner, journey.accounts[journey.owner]):
+                return  # whoever has that name now has nothing to do with it
             self._teller.tell(journey.owner, HandoverTrouble(journey, lasting=lasting))
 
     async def _end(self, journey: Journey, known: Handover, state: HandoverState) -> None:

@@ -72,14 +72,24 @@ class Inbound:
         way_back = mover_codecs.read_way_back(iq, self._hosts)
         for run in self._movers.runs.of(way_back.user):
             meant = run.book.journey.accounts[way_back.user]
-            if same_account(meant, way_back.account) and run.approves(
-                way_back.user, way_back.sender, way_back.item
+            if (
+                same_account(meant, way_back.account)
+                and run.approves(way_back.user, way_back.sender, way_back.item)
+                and await self._is_theirs(run, way_back.sender)
             ):
                 return self._take(way_back, run)
         if await self._movers.others.approves(way_back):
             return self._take(way_back, None)
         self._gauges.way_back("release")
         return codecs.write_release()
+
+    async def _is_theirs(self, run: Run, sender: str) -> bool:
+        """Whether whoever asks is the contact, and not the next owner of the name."""
+        try:
+            return await run.addressees.still(sender)
+        except LinkError as error:
+            log.warning("a way back is left to the mover", contact=sender, error=str(error))
+            return False
 
     def _take(self, way_back: WayBack, run: Run | None) -> ET.Element:
         log.debug("a way back is approved", user=way_back.user, contact=way_back.sender)
@@ -127,20 +137,28 @@ class Inbound:
                 return None
             if await self._left_out(journey.id, wrote.sender):
                 return None
+            if not await self._movers.tombstones.leads(journey):
+                return None
             if not await self._store.may_answer(
                 wrote.user, wrote.sender, self._clock.now(), ANSWER_EVERY
             ):
                 return None
-        except StoreError as error:
+        except (LinkError, StoreError) as error:
             log.warning("a sender is not answered", error=str(error))
             return None
         address = NewAddress(journey.old, journey.new)
         return mover_codecs.write_answer(*self._teller.answer_text(wrote.lang, address))
 
     async def _left_out(self, journey: int, sender: str) -> bool:
-        """Whether the mover did not choose this contact: it is not to learn the new address."""
+        """Whether the mover did not choose this contact: it is not to learn the new address.
+
+        Nor is whoever has a contact's name by now.
+        """
         contact = await self._store.contact(journey, sender)
-        return contact is not None and contact.state is ContactState.SKIPPED
+        if contact is None:
+            return False
+        skipped = contact.state is ContactState.SKIPPED
+        return skipped or not await self._movers.tombstones.knows(contact)
 
     async def on_deleted(self, message: ET.Element) -> None:
         """An account of ours is gone, and its name anybody's."""

@@ -285,6 +285,9 @@ class Notifier:
             contact, item = run.book.get(jid), roster.get(jid)
             if contact is not None and item is not None and _stands(contact, item):
                 with contextlib.suppress(RemoteError):  # the block list, or a rule, is against it
+                    if not await run.addressees.still(jid):
+                        del self._again[jid]
+                        continue
                     (item,) = await run.box.accounts.approve(new, [jid])
                     run.box.pace.said(jids.domain(jid), run.box.clock.tick())
                     _, again = self._approved.get(jid, (now, 0))
@@ -318,6 +321,8 @@ class Notifier:
         try:
             first = contact.attempts == 1 and not machine.repeats(contact)
             asked = first and before is not None and before.ask
+            if not await run.addressees.still(jid):
+                return machine.Bounced(Condition.GONE)
             if withdraw or asked:
                 await self.take_back(jid, words)
             if run.book.journey.state not in _AT_WORK:

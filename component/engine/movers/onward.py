@@ -130,6 +130,7 @@ class Onward:
                 new = replace(new, state=ContactState.GIVEN_UP, error=NOT_LISTED)
             run.book.add(new) if known is None else run.book.put(new)
             self._taken_up.add(jid)
+            await run.addressees.note()
             log.info("a contact has moved on", id=journey.id, contact=contact.jid, to=jid)
         if journey.kind is not Kind.AWAY:  # where their revocation of the old account is awaited
             run.book.put(machine.left_behind(contact))

@@ -270,7 +270,9 @@ class OthersMoves:
             return False
         known = await self._store.contact(journey.id, contact)
         chosen = known is not None and known.state is not ContactState.SKIPPED
-        return known is not None and chosen and known.subscription.grants
+        if known is None or not chosen or not known.subscription.grants:
+            return False
+        return await self._accounts.still(contact, known.account)
 
     async def pending(self, new: str, senders: Iterable[str]) -> list[str]:
         """Of those who have asked already while nobody watched: whose requests are approved."""

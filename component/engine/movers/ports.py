@@ -91,11 +91,15 @@ class JourneyStore(Protocol):
         """A name has lost its owner: journeys of earlier owners are marked as nobody's.
 
         :param left: the account whose journeys away from the name stand; None: none do.
-        :param led: the account to which journeys may have led; None: to none.
+        :param led: the account to which journeys may have led, and which is a contact of others;
+            None: there is none.
         """
 
     async def successor(self, old: str) -> Journey | None:
         """The move that led away from this account, if one did and stands."""
+
+    async def read_by(self, contact: str) -> Sequence[Journey]:
+        """Moves whose statement stands, on a whitelist that this contact is on."""
 
     async def left(self) -> Collection[str]:
         """The accounts that have a :meth:`successor`."""

@@ -31,6 +31,7 @@ from component.core.journey.told import ENDED, UNSAID, knows_stop, owes_end
 from component.core.model import NOBODYS, PresenceKind, RosterItem
 from component.core.notices import Published
 from component.engine.movers import backwards, furnish
+from component.engine.movers.addressees import Addressees
 from component.engine.movers.book import Book
 from component.engine.movers.box import Box
 from component.engine.movers.guard import Guard
@@ -71,6 +72,7 @@ class Run:
         self._guard = Guard(box, book, self.statement, self.become)
         self.notifier = Notifier(self)
         self.onward = Onward(self)
+        self.addressees = Addressees(self)
         self.way_back_stated = False
         """An undo's statement was published, its readers included, by this very run."""
         self.rechecks = 0
@@ -132,11 +134,16 @@ class Run:
         self.wake()
 
     async def become(
-        self, word: Word, detail: str | None = None, contacts: Sequence[JourneyContact] = ()
+        self,
+        word: Word,
+        detail: str | None = None,
+        contacts: Sequence[JourneyContact] = (),
+        **changes: Any,
     ) -> bool:
         """Take the journey to its next state, durably; False where that is not allowed.
 
         :param contacts: saved in the same transaction.
+        :param changes: to the journey, besides.
         """
         async with self._lock:
             before = self.book.journey
@@ -145,6 +152,7 @@ class Run:
             after = stages.after(before, word, self.box.clock.now(), detail)
             if word in (Word.RESUME, Word.CANCEL) and knows_stop(before):
                 after = replace(after, told=None)  # the next stop is news again
+            after = replace(after, **changes)
             if not await self.box.store.save(after, contacts, expect={before.state}):
                 return False
             self.book.journey = after
@@ -200,7 +208,7 @@ class Run:
         journey, contact = self.book.journey, self.book.get(sender)
         if contact is None or not stages.notifies(journey) or user != journey.new:
             return False
-        if not contact.subscription.grants:
+        if not contact.subscription.grants or contact.account == NOBODYS:
             return False
         if contact.sent_at is None and self.onward.knows(sender) and journey.state in _APPROVING:
             return contact.state is not ContactState.SKIPPED  # told soon, if not yet
@@ -218,6 +226,17 @@ class Run:
                 log.info("a contact was removed", id=journey.id, contact=sender)
                 self.wake()
         return False
+
+    async def departed(self, jid: str, now: str | None) -> None:
+        """An account is gone: if it was a contact, whoever has the name next is none.
+
+        :param now: the token of the account that has the name by now; None: nobody has it.
+        """
+        contact = self.book.get(jid)
+        if contact is not None and (now is None or contact.account != now):
+            self.addressees.lost(jid)
+            self.wake()
+            await self.save()
 
     async def found(self, jid: str, item: RosterItem | None) -> None:
         """The new account's entry of a contact whose way back was approved, as it is now."""
@@ -243,6 +262,8 @@ class Run:
                     # Before a word is said: a name may have got another owner while we were away.
                     if await self._changed_hands():
                         continue
+                    if self.book.journey.state is not JourneyState.UNDOING:
+                        await self.addressees.note()
                     await self.box.rewatch(self.book.journey.new)
                     await self.box.rewatch(self.book.journey.old)
                     self._look_at = 0.0
@@ -281,7 +302,8 @@ class Run:
             if account is not None and await self.box.accounts.account_now(jid) is None:
                 missing = jid
         if await self.become(Word.PAUSE, error.condition):
-            await self.voice.end()
+            with contextlib.suppress(LinkError):
+                await self.voice.end()
             return True
         if missing is not None:  # it ends already, and what is left to do is that account's
             await self.lost(missing, None)
@@ -323,11 +345,6 @@ class Run:
             for contact in self.book
             if over and contact.state in machine.OPEN
         ]
-        if not await self.become(Word.LOST, Condition.GONE, contacts=closed):
-            for contact in closed:
-                self.book.put(contact)
-            await self.save()
-        log.warning("an account of a journey is gone", id=journey.id, jid=jid)
         changes: dict[str, Any] = {}
         if jid == journey.new:
             changes["new_account"] = NOBODYS
@@ -337,7 +354,13 @@ class Run:
             other = journey.new if jid == journey.old else journey.old
             here = journey.accounts[other] not in (None, NOBODYS)
             changes |= {"owner": other, "progress_id": None} if here else {"told": UNSAID}
-        await self._note(**changes)
+        # At once: how it ended is told to the owner who is left.
+        if not await self.become(Word.LOST, Condition.GONE, contacts=closed, **changes):
+            for contact in closed:
+                self.book.put(contact)
+            await self.save()
+            await self._note(**changes)
+        log.warning("an account of a journey is gone", id=journey.id, jid=jid)
 
     def busy(self) -> bool:
         """Whether there is something to do."""

@@ -8,6 +8,7 @@ admin's orders come through :class:`~component.engine.movers.admin.Admin`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
@@ -62,7 +63,7 @@ from component.engine.movers.watches import Watches
 from component.engine.ports import Clock, Teller
 from component.engine.preferences import Preferences
 from component.engine.undo import ContactUndo
-from component.store.errors import StoreError
+from component.store.errors import LeaseLost, StoreError
 from component.xmpp.errors import LinkError, RemoteError
 
 log = structlog.get_logger(__name__)
@@ -108,6 +109,8 @@ class Movers:
         self._up = asyncio.Event()
         self.runs = Runs(store, claims, lambda book: Run(self._box, book))
         self._renewing: set[asyncio.Task[None]] = set()
+        self._leaving: set[str] = set()
+        """Contacts whose accounts are gone, and who may be on whitelists still."""
         self._listeners: set[asyncio.Queue[Progress]] = set()
         self.pace = Pace(settings.rates, self._hosts)
         self.paused = False
@@ -166,6 +169,7 @@ class Movers:
             rewatch=self.watches.renew,
             keep=self.watches.keep,
             changed=self._publish,
+            let_out=self._let_out,
             gauges=gauges or NoGauges(),
             journal=journal,
             follows=lambda jid, account: preferences.of(jid, account).follow is Follow.AUTO,
@@ -196,6 +200,8 @@ class Movers:
 
         self._stop_renewing()
         self._in_background(self.watches.renew_all, "watches")
+        for contact in list(self._leaving):
+            self._let_out(contact)
 
     def _in_background(self, work: Callable[[], Awaitable[None]], what: str) -> None:
         """Do something for old accounts that may fail, until the stream is lost."""
@@ -257,6 +263,28 @@ class Movers:
         if known is not None and known.state is not ContactState.SKIPPED:
             with acting_for(journey.accounts):
                 await self._accounts.admit(user, [new])
+
+    def _let_out(self, contact: str) -> None:
+        """A contact's account is gone: its name's next owner reads no statement in its place.
+
+        Where the stream is down, that is done at the next connection.
+        """
+        self._leaving.add(contact)
+        if self._up.is_set():
+            self._in_background(partial(self._expel, contact), "a reader who is gone")
+
+    async def _expel(self, contact: str) -> None:
+        for journey in await self._store.read_by(contact):
+            known = await self._store.contact(journey.id, contact)
+            if known is None or await self._accounts.still(contact, known.account):
+                continue
+            with acting_for(journey.accounts):
+                try:
+                    await self._accounts.expel(journey.old, (contact,))
+                except RemoteError as error:
+                    if error.condition != Condition.ITEM_NOT_FOUND:
+                        raise  # else: nothing stands there any more
+        self._leaving.discard(contact)
 
     def _works_on(self, old: str, new: str) -> bool:
         """Whether a journey is under way between two accounts here, whichever way it leads."""
@@ -467,6 +495,8 @@ class Movers:
     async def deleted(self, jid: str, account: str | None, now: str | None = None) -> None:
         """An account is gone: what is under way for it ends, and nobody is led to its name.
 
+        Nor is the name a contact of others any more.
+
         :param account: its token; None: it never had one.
         :param now: the token of the account that has the name by now; None: nobody has it.
         :raises StoreError: the journal could not be written.
@@ -478,7 +508,11 @@ class Movers:
                 run.look_anew()  # as long as nobody else has the name, its tombstone speaks for it
             elif now is None or run.book.journey.accounts[jid] != now:
                 await run.lost(jid, now)
+        for run in self.runs:
+            with contextlib.suppress(LeaseLost):  # whoever works on it asks
+                await run.departed(jid, now)
         await self._store.disown(jid, left=now or account, led=now)
+        self._let_out(jid)
         for journey in await self._store.list(account=jid):
             if journey.new == jid and journey.new_account == NOBODYS and self.serves(journey.old):
                 await self._lead_nowhere(journey.old, jid, journey.old_account)

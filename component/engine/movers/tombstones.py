@@ -8,14 +8,14 @@ from collections.abc import Collection
 import structlog
 
 from component.core import jids
-from component.core.journey.model import Access, ContactState, Journey
+from component.core.journey.model import Access, ContactState, Journey, JourneyContact
 from component.core.limits import Buckets, Room, registrable
 from component.engine.movers.accounts import Accounts
 from component.engine.movers.box import MoverSettings
 from component.engine.movers.ports import JourneyStore
 from component.engine.ports import Clock
 from component.store.errors import StoreError
-from component.xmpp.errors import RemoteError
+from component.xmpp.errors import LinkError, RemoteError
 from component.xmpp.mover_codecs import Sought
 
 log = structlog.get_logger(__name__)
@@ -120,9 +120,10 @@ class Tombstones:
     async def successor(self, sought: Sought) -> str | None:
         """Where an account went, if the asker may know it.
 
-        That may who was told, whoever the old account's statement was for everybody.  Strangers
-        ask at will, so what one of them, and one owner of domains, costs is bounded; who asks
-        beyond that is answered as if there were nothing.
+        That may who was told, whoever the old account's statement was for everybody; but neither
+        the next owner of a contact's name, nor is anybody led to that of the new one.  Strangers
+        ask at will, so what one of them, and one owner of domains, costs is bounded;
+        who asks beyond that is answered as if there were nothing.
         """
         if not self._settings.tombstones or not self._admits(sought.asker):
             return None
@@ -134,7 +135,9 @@ class Tombstones:
                 journey = await self._store.successor(sought.account)
                 if journey is None or not await self._may_know(journey, sought.asker):
                     return None
-        except StoreError as error:
+                if not await self.leads(journey):
+                    return None
+        except (LinkError, StoreError) as error:
             log.warning("a tombstone cannot be looked up", error=str(error))
             return None
         finally:
@@ -156,7 +159,23 @@ class Tombstones:
         if asker is None:
             return False
         contact = await self._store.contact(journey.id, asker)
-        return contact is not None and contact.state is not ContactState.SKIPPED
+        if contact is None or contact.state is ContactState.SKIPPED:
+            return False
+        return await self.knows(contact)
+
+    async def knows(self, contact: JourneyContact) -> bool:
+        """Whether a contact is still who they were; elsewhere that cannot be known.
+
+        :raises LinkError: nor just now.
+        """
+        return await self._accounts.still(contact.jid, contact.account)
+
+    async def leads(self, journey: Journey) -> bool:
+        """Whether the new account is still the mover's, where it is on a served host.
+
+        :raises LinkError: it cannot be known.
+        """
+        return await self._accounts.still(journey.new, journey.new_account)
 
 
 def _owner(asker: str | None) -> str:

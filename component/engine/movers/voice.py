@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+from component.core.conditions import Condition
 from component.core.journey import stages, told
 from component.core.journey.model import JourneyState, Progress
 from component.core.notices import (
@@ -19,7 +20,7 @@ from component.core.notices import (
 )
 from component.engine.movers.book import Book
 from component.engine.movers.box import Box
-from component.xmpp.errors import LinkError
+from component.xmpp.errors import LinkError, RemoteError
 
 PROGRESS_SECONDS = 5.0
 """Least time between two corrections of the progress message (XEP-0308)."""
@@ -59,11 +60,25 @@ class Voice:
         tells = stages.notifies(journey) and journey.state in _TELLING
         return tells and self._box.held()
 
+    async def _hears(self) -> bool:
+        """Whether the owner's name is still theirs: not every deletion is told of.
+
+        :raises LinkError: it cannot be known.
+        """
+        journey = self._book.journey
+        return await self._box.accounts.still(journey.owner, journey.accounts[journey.owner])
+
     async def once(self, name: str, notice: Notice) -> None:
-        """Tell the owner, at most once over all restarts: it is noted before it is said."""
+        """Tell the owner, at most once over all restarts: it is noted before it is said.
+
+        :raises LinkError: whose the owner's name is now cannot be known; to be said again.
+        """
         if self._book.journey.told == name:
             return
+        hears = await self._hears()
         await self._note(told=name)
+        if not hears:
+            return
         with contextlib.suppress(LinkError):
             self._box.teller.tell(self._book.journey.owner, notice)
 
@@ -78,12 +93,16 @@ class Voice:
             case JourneyState.UNDONE:
                 await self.once(told.UNDONE, UndoneTold(progress))
             case _:
-                if journey.progress_id is not None:
+                if journey.progress_id is not None and await self._hears():
                     await self.progress(at_once=True)  # it said that the move goes on
                 await self.once(f"{told.STOPPED}-{journey.state.value}", Stopped(progress))
 
     async def progress(self, *, at_once: bool = False) -> None:
-        """Correct the message of progress, if it has changed and was not corrected just now."""
+        """Correct the message of progress, if it has changed and was not corrected just now.
+
+        :raises RemoteError: ``item-not-found``, as an order to the owner's account is answered that
+            is gone.
+        """
         tick, shown = self._box.clock.tick(), self._shown
         if shown is not None and (
             shown.counts == self._book.tally()
@@ -96,6 +115,8 @@ class Voice:
         self._held = not at_once and tick - self._told_at < PROGRESS_SECONDS
         if self._held:
             return
+        if not await self._hears():
+            raise RemoteError(Condition.ITEM_NOT_FOUND, "cancel", "the owner's account is gone")
         self._told_at = tick
         self._shown = progress = self.now()
         with contextlib.suppress(LinkError):

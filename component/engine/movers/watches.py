@@ -125,7 +125,8 @@ class Watches:
         found = await self._accounts.entries(user, asked) if asked else ()
         items = {item.jid: item for item in found}
         for run in runs:
-            known = [jid for jid in asked if run.approves(user, jid, items.get(jid))]
+            ours = [jid for jid in asked if run.approves(user, jid, items.get(jid))]
+            known = [jid for jid in ours if await run.addressees.still(jid)]
             for start in range(0, len(known), SEND_MAX):
                 now = await self._approve(user, known[start : start + SEND_MAX])
                 for jid, item in now.items():

@@ -6,7 +6,7 @@ The revisions are named here too, so that opening a database need not load Alemb
 
 from __future__ import annotations
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 """All revisions this code knows, oldest first."""
 
 HEAD = REVISIONS[-1]

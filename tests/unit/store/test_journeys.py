@@ -25,7 +25,7 @@ from component.core.journey.model import (
     Kind,
 )
 from component.core.journey.told import ENDED, RETIRED, STOPPED, UNDONE, owes_end
-from component.core.model import Subscription
+from component.core.model import NOBODYS, Subscription
 from component.core.notices import Settings
 from component.store import RowDamaged, RowRefused, Store, StoreClosed
 from component.store.journeys import STARTED_LIMIT
@@ -326,6 +326,31 @@ async def test_drop_drafts(store: Store) -> None:
     assert await store.journeys.drop_drafts(after(2)) == 0
     assert await store.journeys.list() == [kept]
     assert await store.journeys.drop_drafts(after(9)) == 1
+
+
+async def test_who_reads_which_statement_and_whose_name_is_nobodys(store: Store) -> None:
+    """A contact is an account: of a deleted one, rows of other owners of its name stay."""
+    theirs = replace(contact(1), account="token")
+    many = [theirs, contact(2, ContactState.SKIPPED)]
+    listed = await store.journeys.create(journey(JourneyState.DONE), many)
+    for other in (
+        journey(JourneyState.UNDONE),
+        journey(JourneyState.DONE, access=Access.PRESENCE),
+        journey(JourneyState.DONE, kind=Kind.ARRIVE),
+    ):
+        await store.journeys.create(other, many)
+    assert await store.journeys.read_by(theirs.jid) == [listed]
+    assert await store.journeys.read_by(contact(2).jid) == []
+    assert await store.journeys.read_by(contact(3).jid) == []
+
+    await store.journeys.disown(theirs.jid, left="token", led="token")
+    assert await store.journeys.contacts(listed.id) == many
+    await store.journeys.disown(theirs.jid, left="token", led=None)
+    assert (await store.journeys.contact(listed.id, theirs.jid)) == replace(theirs, account=NOBODYS)
+    await store.journeys.disown(contact(2).jid, left=None, led="next")
+    assert (await store.journeys.contact(listed.id, contact(2).jid)) == replace(
+        many[1], account=NOBODYS
+    ), "it had no token, so it was the last owner's"
 
 
 async def test_successor_is_the_newest_that_was_published(store: Store) -> None:

@@ -56,6 +56,8 @@ def test_a_move_under_way_ends(tmp_path: Path, name: str) -> None:
             assert name not in stage.server.nodes
             assert name not in stage.server.watches
             other = NEW if name == OLD else OLD
+            over = [one.journey.owner for one in stage.seen if one.journey.state is S.CANCELLED]
+            assert over[0] == other, "it is told to whoever is the owner in that moment"
             assert [to for to, notice, _ in stage.messages.told if isinstance(notice, Stopped)] == [
                 other
             ]
