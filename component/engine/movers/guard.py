@@ -9,7 +9,7 @@ import structlog
 from component.core.conditions import Condition
 from component.core.journey import stages
 from component.core.journey.stages import Word
-from component.core.model import Reason
+from component.core.model import Reason, same_account
 from component.engine.movers.book import Book
 from component.engine.movers.box import Box
 from component.engine.movers.statement import Statement
@@ -75,6 +75,8 @@ class Guard:
         except LinkLost:
             raise
         except RemoteError as error:
+            if await self._may_pass(error) and self._fails_for() < UNREADABLE_SECONDS:
+                return False
             await self._become(Word.UNPUBLISHABLE, error.condition)
             return True
         if reason is None:
@@ -87,6 +89,18 @@ class Guard:
             return False
         await self._become(Word.UNPUBLISHABLE, reason)
         return True
+
+    async def _may_pass(self, error: RemoteError) -> bool:
+        """Whether a refusal to publish may be gone a moment later.
+
+        ejabberd 24.12 answers ``item-not-found`` to one of two accounts that make their node in the
+        same moment.
+        """
+        if error.condition != Condition.ITEM_NOT_FOUND:
+            return error.type == "wait"
+        journey = self._book.journey
+        now = await self._box.accounts.account_now(journey.old)
+        return now is not None and same_account(journey.old_account, now)
 
     async def stands(self) -> bool:
         """See that the statement still stands; publish it again if it has vanished.

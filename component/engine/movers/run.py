@@ -488,14 +488,18 @@ class Run:
             await self.become(Word.ALL_NOTIFIED)
         if book.journey.state is not JourneyState.SETTLING:
             return
-        settled = book.settled() and not self.notifier.owes
+        settled = self._settled()
         over = stages.over(book.journey, self.box.settings.statement, self.box.clock.now())
-        if not over and not (settled and await self.onward.last_look()):
+        # The last look may find one who has moved on, and is to be told yet.
+        if not over and not (settled and await self.onward.last_look() and self._settled()):
             return
         missed = () if settled else book.missed()
         why = None if settled else TIME_OVER
         if await self.become(Word.ALL_SETTLED, why, contacts=missed):
             await self.voice.progress(at_once=True)
+
+    def _settled(self) -> bool:
+        return self.book.settled() and not self.notifier.owes
 
     # Small things -------------------------------------------------------------------------------
 

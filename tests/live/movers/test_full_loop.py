@@ -94,8 +94,11 @@ async def test_contacts_on_four_servers(pair: Kind, world_for: WorldFor, each: i
         said = await GUIDES["chat"](old, COMPONENTS["montague"]).order("away", new=new.jid)
         assert "has begun" in said
         pasted = await old.hears(PASTED, sender=COMPONENTS["montague"])
+        had = cast.arranged(old)
+        marks = {"both": "", "to": " [to]", "from": " [from]"}  # who sees whom, for the new server
         assert sorted(pasted.body.splitlines()) == sorted(
-            f"{contact.jid} Contact {n}" for n, contact in enumerate(everyone.contacts)
+            f"{contact.jid} Contact {n}{marks[had[contact.jid].subscription]}"
+            for n, contact in enumerate(everyone.contacts)
         )
         assert not any(contact.requests for contact in everyone.contacts)
 

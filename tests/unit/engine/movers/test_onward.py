@@ -64,6 +64,27 @@ def test_who_has_moved_on_is_told_there(tmp_path: Path, heard: bool) -> None:
     play(main())
 
 
+def test_who_has_moved_on_at_the_very_end_is_told_too(tmp_path: Path) -> None:
+    """The last look into the journal finds them, when everybody else has settled."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(ANNA)
+            stage.people(BEN, manner=Manner.SILENT)
+            journey = await stage.begin()
+            run = stage.run(journey.id)
+            await stage.until_state(journey.id, S.SETTLING)
+            await stage.until(
+                lambda: run.book.counts[ContactState.MUTUAL] == 1 and not run.onward.due
+            )
+            await followed(stage)
+            stage.server.world.answer(BEN, Manner.ACCEPTS)
+            await stage.ended(journey.id)
+            assert (await stage.contacts(journey.id))[ANNA2].state is ContactState.MUTUAL
+
+    play(main())
+
+
 def test_nobody_is_told_under_another_address_whom_the_mover_left_out(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as stage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,9 @@ from component.core.journey.model import Access, ContactState, JourneyState
 from component.core.journey.pace import Rates
 from component.core.model import PresenceKind, Subscription
 from component.core.notices import AllFollowed, ProgressMade, Published, Stopped
+from component.engine.movers.accounts import Accounts
 from component.engine.movers.orders import Given
+from component.xmpp.errors import RemoteError
 from sim.fast_loop import play
 from sim.model_server import Node
 from sim.model_world import Manner
@@ -382,5 +385,33 @@ def test_readers_are_let_in_in_small_parts(tmp_path: Path) -> None:
             await stage.accounts.publish(OLD, NEW, Access.WHITELIST, readers)
             assert seen == set(readers)
             assert max(parts) <= 100
+
+    play(main())
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["the account is there", "it is gone"])
+def test_a_refusal_to_publish_that_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    """ejabberd refuses one of two who publish at one moment, and takes it a moment later."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(*PEOPLE)
+            publish, tries = Accounts.publish, 0
+
+            async def refuses_once(*given: Any, **more: Any) -> tuple[str, ...]:
+                nonlocal tries
+                tries += 1
+                if tries == 1:
+                    if not there:
+                        stage.server.remove(OLD)
+                    raise RemoteError("item-not-found")
+                return await publish(*given, **more)
+
+            monkeypatch.setattr(Accounts, "publish", refuses_once)
+            journey = await stage.begin()
+            ended = await stage.ended(journey.id)
+            assert ended.state is (S.DONE if there else S.CANCELLED)
 
     play(main())
