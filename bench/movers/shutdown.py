@@ -162,6 +162,12 @@ class _Nobody:
     ) -> list[MoveRecord]:
         return []
 
+    async def newest_to(self, old: str, new: str, account: str | None) -> int | None:
+        return None
+
+    async def led_to(self, old: str, new: str, old_account: str | None) -> str | None:
+        return None
+
     async def leading_to(self, new: str) -> list[Accepted]:
         return []
 

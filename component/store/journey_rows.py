@@ -231,7 +231,9 @@ def disown(connection: Connection, jid: str, left: str | None, led: str | None) 
         others = and_(address == jid, account.is_not(None), account.is_distinct_from(keep))
         marking = update(_journeys).where(others).values({account: NOBODYS})
         marked += connection.execute(marking).rowcount
-    known = and_(_contacts.c.jid == jid, _contacts.c.account.is_distinct_from(led))
+    # `IS DISTINCT FROM NULL` alone would pass over those without a token.
+    others_than_led = _contacts.c.account.is_(None) | _contacts.c.account.is_distinct_from(led)
+    known = and_(_contacts.c.jid == jid, others_than_led)
     connection.execute(update(_contacts).where(known).values(account=NOBODYS))
     return marked
 

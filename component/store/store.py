@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from component.core.journey.model import JourneyState
 from component.core.model import Reason
 from component.core.records import (
     Accepted,
@@ -475,6 +476,8 @@ class Store:
             JourneyRow.old_account.is_not_distinct_from(old_account),
             JourneyRow.new_account.is_not(None),
             JourneyRow.started_at.is_not(None),
+            # What was taken back leads nowhere; its client may make the move anew.
+            JourneyRow.state.not_in((JourneyState.UNDONE.value, JourneyState.CANCELLED.value)),
         )
         followed = select(Move.new_account).where(
             Move.old == old,
@@ -493,6 +496,23 @@ class Store:
                 if found is not None:
                     return found
         return None
+
+    async def newest_to(self, old: str, new: str, account: str | None) -> int | None:
+        """The newest record of a follow from ``old`` to the account of ``new`` with this token."""
+        wanted = (
+            select(Move.id)
+            .where(
+                Move.old == old,
+                Move.new == new,
+                Move.new_account.is_not_distinct_from(account),
+                Move.state.in_((MoveState.TAKING.value, MoveState.DONE.value)),
+            )
+            .order_by(Move.id.desc())
+            .limit(1)
+        )
+        async with self._database.reading() as session:
+            found: int | None = await session.scalar(wanted)
+            return found
 
     async def leading_to(self, new: str) -> list[Accepted]:
         """Moves to this prepared bare JID that were followed, once for each pair of accounts."""

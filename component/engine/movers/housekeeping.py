@@ -86,7 +86,10 @@ class Housekeeping:
         # Of a deletion the hook tells at once, but not whoever was away or was not there.
         for journey in await self._store.watched(now - self._settings.statement):
             if self._owners is not None and self._mine(journey):
-                await self._owners(journey)
+                try:
+                    await self._owners(journey)
+                except RemoteError as error:  # one of them keeps none of the others
+                    log.warning("an owner is not known", id=journey.id, error=str(error))
         # Those whose owner has still to hear of the end wait until that is done.
         for journey in await self._store.had_time(now - self._settings.statement):
             try:

@@ -321,8 +321,11 @@ class Notifier:
         try:
             first = contact.attempts == 1 and not machine.repeats(contact)
             asked = first and before is not None and before.ask
-            if not await run.addressees.still(jid):
-                return machine.Bounced(Condition.GONE)
+            try:
+                if not await run.addressees.still(jid):
+                    return machine.Bounced(Condition.GONE)
+            except RemoteError as error:  # tried again as one whose server is away, not for ever
+                return machine.Bounced(error.condition)
             if withdraw or asked:
                 await self.take_back(jid, words)
             if run.book.journey.state not in _AT_WORK:

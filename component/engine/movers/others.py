@@ -137,10 +137,20 @@ class OthersMoves:
             and (now is None or move.new_account not in (None, now))
         ]
 
+    async def leads_to(self, old: str, new: str, account: str | None) -> str | None:
+        """The token of the account that an old one was last known to lead to; raises StoreError.
+
+        :param account: the old account's token.
+        """
+        return await self._journal.led_to(old, new, account)
+
     async def _journey(self, move: Accepted) -> Journey | None:
         """The newest journey of ours between the two accounts, whichever way it leads."""
         for journey in await self._store.last_started(move.new):
             tokens = journey.accounts
+            taken_back = journey.state in (JourneyState.UNDONE, JourneyState.CANCELLED)
+            if taken_back and journey.ended_at is not None and journey.ended_at < move.at:
+                continue  # what the mover's client does afterwards is a move of its own
             if set(tokens) == {move.old, move.new} and all(
                 account is None or same_account(tokens[jid], account)
                 for jid, account in ((move.old, move.old_account), (move.new, move.new_account))
@@ -226,8 +236,9 @@ class OthersMoves:
         journey = await self._journey(move)
         if journey is not None:
             known = await self._store.contact(journey.id, contact)
-            told = known is not None and machine.may_come_back(known, item)
-            if not told or not _leads(journey, move):
+            if known is None or not machine.may_come_back(known, item):
+                return False
+            if not _leads(journey, move) or not await self._accounts.still(contact, known.account):
                 return False
         elif not item.ask and contact in self._seen.get(new, (contact,)):
             return False  # it has long seen them
@@ -296,11 +307,12 @@ class OthersMoves:
         self._given.setdefault(new, set()).add(contact)
         for move in self._into(new):
             with contextlib.suppress(StoreError):  # it is done, and the log says so
-                found = await self._journal.list_moves(limit=1, old=move.old, new=new)
-                if found:
+                # Later ones may have been passed on, or be of a time when nobody asked whose it is.
+                record = await self._journal.newest_to(move.old, new, move.new_account)
+                if record is not None:
                     change = Change(contact, None, item)
                     await self._journal.explain(
-                        found[0].id, self._clock.now(), new, (change,), Reason.WAY_BACK
+                        record, self._clock.now(), new, (change,), Reason.WAY_BACK
                     )
             log.info("a way back is approved", user=new, contact=contact, old=move.old)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from component.core.journey.handover import Handover
 from component.core.journey.model import ContactState, Journey, JourneyContact, JourneyState
 from component.core.model import Reason
-from component.core.records import Accepted, Change, FollowedBy, MoveRecord
+from component.core.records import Accepted, Change, FollowedBy
 
 
 class MoverGauges(Protocol):
@@ -120,10 +120,11 @@ class FollowJournal(Protocol):
     async def followed_by(self, contact: str, since: datetime) -> Sequence[FollowedBy]:
         """Whom an account has followed since then, and not taken back, or may follow; by id."""
 
-    async def list_moves(
-        self, *, limit: int = 50, old: str | None = None, new: str | None = None
-    ) -> Sequence[MoveRecord]:
-        """The newest records that match, newest first."""
+    async def newest_to(self, old: str, new: str, account: str | None) -> int | None:
+        """The newest record of a follow to the new account that has this token."""
+
+    async def led_to(self, old: str, new: str, old_account: str | None) -> str | None:
+        """The token of the account that the old one was last known to lead to."""
 
     async def leading_to(self, new: str) -> Sequence[Accepted]:
         """Moves to this address that were followed: once for each pair of accounts."""

@@ -210,8 +210,9 @@ class Run:
             return False
         if not contact.subscription.grants or contact.account == NOBODYS:
             return False
-        if contact.sent_at is None and self.onward.knows(sender) and journey.state in _APPROVING:
-            return contact.state is not ContactState.SKIPPED  # told soon, if not yet
+        to_come = contact.sent_at is None and contact.state in machine.UNSENT
+        if to_come and self.onward.knows(sender) and journey.state in _APPROVING:
+            return True  # told soon
         # Whoever had followed before a cancelled one's end stays, and so completes their half.
         half = (
             journey.state is JourneyState.CANCELLED and contact.state is not ContactState.ACCEPTED

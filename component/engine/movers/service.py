@@ -515,20 +515,25 @@ class Movers:
         self._let_out(jid)
         for journey in await self._store.list(account=jid):
             if journey.new == jid and journey.new_account == NOBODYS and self.serves(journey.old):
-                await self._lead_nowhere(journey.old, jid, journey.old_account)
+                await self._lead_nowhere(journey.old, jid, journey.old_account, now)
         for move in await self.others.left_behind(jid, now):
-            await self._lead_nowhere(move.old, jid, move.old_account)
+            await self._lead_nowhere(move.old, jid, move.old_account, now)
         self.on_gone(jid)  # once more: somebody may have asked before that was done
         try:
             await self.watches.renew(jid)
         except LinkError as error:
             log.warning("the hook is told later where nobody goes", jid=jid, error=str(error))
 
-    async def _lead_nowhere(self, old: str, gone: str, account: str | None) -> None:
+    async def _lead_nowhere(
+        self, old: str, gone: str, account: str | None, now: str | None
+    ) -> None:
         """Take back a statement that names an address which anybody can have now.
 
         :param account: the token of the old account.
+        :param now: that of whoever has the address by now: the old account may have moved to them.
         """
+        if now is not None and await self.others.leads_to(old, gone, account) == now:
+            return
         try:
             with acting_for({old: account}):
                 answer = await self._accounts.statement(old, old)

@@ -126,7 +126,7 @@ class Watches:
         items = {item.jid: item for item in found}
         for run in runs:
             ours = [jid for jid in asked if run.approves(user, jid, items.get(jid))]
-            known = [jid for jid in ours if await run.addressees.still(jid)]
+            known = [jid for jid in ours if await _is_still(run, jid)]
             for start in range(0, len(known), SEND_MAX):
                 now = await self._approve(user, known[start : start + SEND_MAX])
                 for jid, item in now.items():
@@ -231,6 +231,16 @@ class Watches:
             return None
         over = stages.over(journey, self._settings.statement, self._clock.now())
         return None if over else journey
+
+
+async def _is_still(run: Run, contact: str) -> bool:
+    """Whether a contact's name is still theirs; one who cannot be asked for keeps none of the
+    others."""
+    try:
+        return await run.addressees.still(contact)
+    except RemoteError as error:
+        log.warning("a way back is not looked at", contact=contact, error=str(error))
+        return False
 
 
 def _to_follow(contacts: Iterable[JourneyContact]) -> frozenset[str]:
