@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from component.core.journey.model import JourneyState
 from component.core.model import NOBODYS, Reason
 from component.core.records import Accepted, AuditRecord, Change, MoveRecord, MoveState
 from component.store import RowRefused, Store, StoreClosed
@@ -314,8 +315,13 @@ async def test_to_which_account_an_old_one_led(store: Store) -> None:
     await store.undone(first, after(2), CHANGES, Reason.UNDONE)
     assert await store.led_to(old, new, "A") is None, "taken back"
     made = replace(journey(started_at=NOON), old_account="A", new_account="three")
-    await store.journeys.create(made, [])
+    confirmed = await store.journeys.create(made, [])
     await follow("r3", "A", "one")
     assert await store.led_to(old, new, "A") == "three", "what was confirmed here comes first"
     await store.journeys.disown(new, left=None, led=None)
     assert await store.led_to(old, new, "A") == NOBODYS
+    undone = replace(made, state=JourneyState.UNDONE, ended_at=after(3))
+    assert await store.journeys.save(replace(undone, id=confirmed.id))
+    assert await store.led_to(old, new, "A") == "one", "what was taken back leads nowhere"
+    assert await store.newest_to(old, new, "one") is not None
+    assert await store.newest_to(old, new, "other") is None

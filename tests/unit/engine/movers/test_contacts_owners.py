@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import AsyncMock, patch
 
@@ -12,10 +13,13 @@ from component.core.conditions import Condition
 from component.core.journey.model import Access, ContactState, JourneyState
 from component.core.model import NOBODYS, PresenceKind, Subscription
 from component.core.notices import ProgressMade
+from component.engine.movers.accounts import Accounts
+from component.xmpp.errors import RemoteError
 from sim.fast_loop import play
 from sim.model_world import Manner
 from tests.unit.engine.movers.mover_stage import BOTH, HOST, NEW, OLD, Stage, opened
 from tests.unit.engine.movers.test_inbound import tombstone, wrote
+from tests.unit.engine.movers.test_others import verified
 from tests.unit.engine.movers.test_owners import next_owner
 
 S = JourneyState
@@ -224,5 +228,73 @@ def test_an_undo_asks_no_other_to_come_back(tmp_path: Path) -> None:
             await stage.ended(journey.id)
             assert {told.to for told in stage.server.told[before:]} == {NURSE}
             assert (await stage.contacts(journey.id))[ROMEO].state is ContactState.GIVEN_UP
+
+    play(main())
+
+
+async def silent_next_owner(stage: Stage, name: str) -> None:
+    """Somebody else has the name unheard; what stands on the movers' rosters stands still."""
+    stood = {mine: stage.server.entry(mine, name) for mine in (OLD, NEW)}
+    next_owner(stage, name)
+    for mine, item in stood.items():
+        if item is not None:
+            stage.server.rosters[mine][name] = item
+
+
+def test_who_has_the_name_after_the_end_of_a_move(tmp_path: Path) -> None:
+    """The move is done, and the contact side looks after late ones."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(ROMEO, manner=Manner.GRANTS)
+            journey = await stage.begin()
+            await stage.until_state(journey.id, S.SETTLING)
+            stage.later(days=400)
+            await stage.ended(journey.id)
+            await verified(stage)
+            await silent_next_owner(stage, ROMEO)
+            await stage.crash()
+            await stage.restart()
+            await stage.movers.watches.renew_all()
+            assert await asks(stage, ROMEO) is Subscription.TO
+
+    play(main())
+
+
+def test_a_contact_without_a_token_goes_with_its_account(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(ROMEO)
+            journey = await stage.begin()
+            await stage.ended(journey.id)
+            known = (await stage.contacts(journey.id))[ROMEO]
+            await stage.store.journeys.save(contacts=[replace(known, account=None)], id=journey.id)
+            await stage.movers.deleted(ROMEO, next_owner(stage, ROMEO))
+            assert (await stage.contacts(journey.id))[ROMEO].account == NOBODYS
+
+    play(main())
+
+
+def test_one_who_cannot_be_asked_for_keeps_nobody_else(tmp_path: Path) -> None:
+    """They are tried again as one whose server is away, and given up in the end."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(ROMEO, THERE)
+            asked = Accounts.account_now
+
+            async def fails(accounts: Accounts, user: str) -> str | None:
+                if user == ROMEO and stage.server.entry(NEW, THERE) is not None:
+                    raise RemoteError("internal-server-error", "cancel")
+                return await asked(accounts, user)
+
+            with patch.object(Accounts, "account_now", fails):
+                journey = await stage.begin()
+                while (await stage.stored(journey.id)).state is not S.DONE:
+                    stage.later(days=4)
+                    await asyncio.sleep(60)
+            states = {jid: c.state for jid, c in (await stage.contacts(journey.id)).items()}
+            assert states[THERE] is ContactState.MUTUAL
+            assert states[ROMEO] is ContactState.GIVEN_UP
 
     play(main())

@@ -15,7 +15,7 @@ from component.core.journey.model import (
     Problem,
     Refused,
 )
-from component.core.model import Divert, Reason, RosterItem, Subscription
+from component.core.model import Divert, PresenceKind, Reason, RosterItem, Subscription
 from component.core.notices import AllFollowed
 from component.core.records import MoveState, NewRecord, Settlement, VerdictRecord
 from sim.fast_loop import play
@@ -227,5 +227,29 @@ def test_requests_without_an_answer_are_named(tmp_path: Path) -> None:
             assert ended.progress.unanswered == (BEN,)
             assert set(stage.server.rosters[NEW]) == {ANNA}
             assert {told.to for told in stage.server.told} == {ANNA}
+
+    play(main())
+
+
+def test_who_was_followed_on_the_way_and_is_revoked_by_hand(tmp_path: Path) -> None:
+    """The new account itself has followed a contact, whom nobody had to tell."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(ANNA)
+            stage.people(BEN, manner=Manner.SILENT)
+            journey = await stage.begin()
+            await stage.until(lambda: bool(stage.server.told))
+            await followed(stage, by=NEW)
+            stage.movers.on_followed(NEW, ANNA, ANNA2)
+            await stage.until_state(journey.id, S.SETTLING)
+            run = stage.run(journey.id)
+            await stage.until(lambda: run.onward.knows(ANNA2))
+            stage.server.world.manners[ANNA2] = Manner.SILENT
+            stage.server.speak(NEW, PresenceKind.UNSUBSCRIBED, ANNA2)
+            await stage.server.world.idle()
+            stage.server.speak(ANNA2, PresenceKind.SUBSCRIBE, NEW)
+            await stage.server.world.idle()
+            assert stage.server.rosters[NEW][ANNA2].subscription is Subscription.TO
 
     play(main())

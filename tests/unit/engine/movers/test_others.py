@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -284,5 +285,42 @@ def test_a_later_owner_of_a_name_is_somebody_else(
             assert stage.server.world.pending[NEW] == {CONTACT}
             await stage.movers.watches.renew(NEW)
             assert stage.server.world.pending[NEW] == {CONTACT}
+
+    play(main())
+
+
+@pytest.mark.parametrize("end", ["undo", "cancel"])
+def test_what_a_client_does_after_a_move_was_taken_back(tmp_path: Path, end: str) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(CONTACT, manner=Manner.ACCEPTS)
+            stage.people("silent@d2.example", manner=Manner.SILENT)
+            journey = await stage.begin(choose=["silent@d2.example"])
+            await stage.until_state(journey.id, JourneyState.SETTLING)
+            await getattr(stage.movers, end)(OLD, journey.id)
+            await stage.ended(journey.id)
+            stage.later(days=1)
+            await verified(stage)
+            assert stage.movers.others.awaits(NEW)
+
+    play(main())
+
+
+def test_an_approval_is_written_beside_the_record_of_its_accounts(tmp_path: Path) -> None:
+    """A later record, passed on before anybody asked whose the accounts are, is none of them."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(CONTACT, manner=Manner.ACCEPTS)
+            id_ = await verified(stage)
+            now = stage.clock.now()
+            passed = replace(DIVERT, request_id="d2", contact="second@montague.example")
+            other = await stage.store.add(NewRecord(now, passed))
+            await stage.store.settle(other, Settlement(now, MoveState.RELEASED, Reason.OTHER_JID))
+            assert await tells(stage, CONTACT) is BOTH
+            for number, lines in ((id_, 1), (other, 0)):
+                found = await stage.store.get(number)
+                assert found is not None
+                assert len(found[1]) == lines
 
     play(main())

@@ -252,3 +252,24 @@ def test_the_next_owner_is_not_told_how_it_ended(tmp_path: Path) -> None:
             assert {to for to, *_ in stage.messages.told[told:]} <= {NEW}
 
     play(main())
+
+
+def test_a_statement_of_a_move_that_was_made_anew_stays(tmp_path: Path) -> None:
+    """The new account was lost without a word and registered again, and is moved to once more."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as stage:
+            stage.people(NURSE)
+            first = await stage.begin()
+            await stage.ended(first.id)
+            await stage.crash()
+            next_owner(stage, NEW)
+            stage.people(TYBALT)
+            await stage.restart()
+            again = await stage.begin()
+            await stage.ended(again.id)
+            await stage.movers.look_at_owners(await stage.stored(first.id))
+            assert (await stage.stored(first.id)).new_account == NOBODYS
+            assert stage.server.nodes[OLD].names == NEW
+
+    play(main())
