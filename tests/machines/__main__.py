@@ -74,19 +74,19 @@ def section(report: str, commit: str, when: datetime, seconds: float) -> str:
 
     block = of("test_the_block_of_the_readme")
     whole, moves = of("test_the_server_has_what_it_had"), of("test_a_whole_move")
-    removed = of("test_it_is_removed")
+    updated, removed = of("test_it_is_updated"), of("test_it_is_removed")
     lines = [
         _HEAD,
         f"The last run: {when:%Y-%m-%d %H:%M} UTC, {commit}: {passed} passed, {skipped} skipped, "
         f"{failed} failed, {seconds / 60:.0f} minutes.",
         "",
-        "| machine | server | the README's block, then `check` | modules, service | removed, "
-        "nothing left |",
-        "|---|---|---|---|---|",
+        "| machine | server | the README's block, then `check` | modules, service | updated, "
+        "pasted again | removed, nothing left |",
+        "|---|---|---|---|---|---|",
     ]
     for name, case in block.items():
         server = case.facts.get("server", "")
-        rest = [one[name].shown if name in one else "not run" for one in (whole, removed)]
+        rest = [one[name].shown if name in one else "not run" for one in (whole, updated, removed)]
         lines.append(f"| {' | '.join((name, server, case.shown, *rest))} |")
     lines += ["", "| a whole move over s2s, contacts elsewhere follow | |", "|---|---|"]
     lines += [f"| {name.replace('-to-', ' to ')} | {case.shown} |" for name, case in moves.items()]

@@ -107,7 +107,6 @@ def test_it_is_updated(world: World, name: str, record_property: Note) -> None:
     house.needs_installation()
     settings = "cat /etc/xmpp-moved/config.toml /etc/xmpp-moved/secret"
     before = house.command("moves", "--json"), house.machine.sh(settings)
-    assert before[0].strip() != "[]"
     began = time.monotonic()
     house.block(f"update-{house.kind.block}")
     record_property("machine", name)
