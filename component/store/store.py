@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -455,12 +455,7 @@ class Store:
             .order_by(Move.settled_at, Move.id)
         )
         async with self._database.reading() as session:
-            found = await session.execute(wanted)
-            return [
-                Accepted(old, new, at, old_account, new_account)
-                for old, new, at, old_account, new_account in found
-                if at is not None
-            ]
+            return _accepted(await session.execute(wanted))
 
     async def led_to(self, old: str, new: str, old_account: str | None) -> str | None:
         """The token of the account that ``old`` was last known to lead to; None: not known.
@@ -517,16 +512,14 @@ class Store:
     async def leading_to(self, new: str) -> list[Accepted]:
         """Moves to this prepared bare JID that were followed, once for each pair of accounts."""
         wanted = (
-            select(Move.old, func.max(Move.settled_at), Move.old_account, Move.new_account)
+            select(
+                Move.old, Move.new, func.max(Move.settled_at), Move.old_account, Move.new_account
+            )
             .where(Move.new == new, Move.state == MoveState.DONE.value)
-            .group_by(Move.old, Move.old_account, Move.new_account)
+            .group_by(Move.old, Move.new, Move.old_account, Move.new_account)
         )
         async with self._database.reading() as session:
-            return [
-                Accepted(old, new, at, old_account, new_account)
-                for old, at, old_account, new_account in await session.execute(wanted)
-                if at is not None
-            ]
+            return _accepted(await session.execute(wanted))
 
     async def explained(
         self, old: str, new: str, account: str | None, jid: str, reason: Reason
@@ -574,6 +567,11 @@ def _make_ready(connection: Connection, where: str, *, create: bool) -> None:
     if not create:
         raise StoreMissing(f"{where} is empty; run `xmpp-moved db upgrade`")
     migrate(connection, where)
+
+
+def _accepted(found: Iterable[Any]) -> list[Accepted]:
+    """Rows of old address, new one, time, and both tokens."""
+    return [Accepted(*row) for row in found if row[2] is not None]
 
 
 def _prune_some(connection: Connection, limit: datetime) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 from component.core.conditions import Condition
+from component.core.journey.model import Journey
 from component.core.model import PresenceKind, RosterItem, SendPlan, Step, same_account
 from component.core.restore import Restoration
 from component.core.statement import Answer, read
@@ -68,6 +69,13 @@ class Accounts(Asking):
     async def still(self, user: str, account: str | None) -> bool:
         """Whether a name is still the one's who had this token; None: nobody knows of another."""
         return account is None or same_account(account, await self.account_now(user))
+
+    async def owner_hears(self, journey: Journey) -> bool:
+        """Whether the name of a move's owner is still theirs: not every deletion is told of.
+
+        :raises LinkError: it cannot be known.
+        """
+        return await self.still(journey.owner, journey.accounts[journey.owner])
 
     # Rosters ------------------------------------------------------------------------------------
 

@@ -132,7 +132,7 @@ class Arrivals:
             until = self._clock.now() + LIFETIME
             await self._store.put(Handover(journey.id, _S.REFUSED, until))
             with contextlib.suppress(LinkError):
-                if await self._accounts.still(journey.owner, journey.accounts[journey.owner]):
+                if await self._accounts.owner_hears(journey):
                     self._teller.tell(journey.owner, HandoverTrouble(journey, lasting=True))
             return None
         manifest = taken.manifest

@@ -183,7 +183,7 @@ class Offers:
         with contextlib.suppress(LinkError, StoreError):
             await self._store.put(known)
             lasting = known.state is _S.REFUSED
-            if not await self._accounts.still(journey.owner, journey.accounts[journey.owner]):
+            if not await self._accounts.owner_hears(journey):
                 return  # whoever has that name now has nothing to do with it
             self._teller.tell(journey.owner, HandoverTrouble(journey, lasting=lasting))
 

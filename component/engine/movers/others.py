@@ -137,13 +137,6 @@ class OthersMoves:
             and (now is None or move.new_account not in (None, now))
         ]
 
-    async def leads_to(self, old: str, new: str, account: str | None) -> str | None:
-        """The token of the account that an old one was last known to lead to; raises StoreError.
-
-        :param account: the old account's token.
-        """
-        return await self._journal.led_to(old, new, account)
-
     async def _journey(self, move: Accepted) -> Journey | None:
         """The newest journey of ours between the two accounts, whichever way it leads."""
         for journey in await self._store.last_started(move.new):

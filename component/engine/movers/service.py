@@ -532,7 +532,7 @@ class Movers:
         :param account: the token of the old account.
         :param now: that of whoever has the address by now: the old account may have moved to them.
         """
-        if now is not None and await self.others.leads_to(old, gone, account) == now:
+        if now is not None and await self._box.journal.led_to(old, gone, account) == now:
             return
         try:
             with acting_for({old: account}):

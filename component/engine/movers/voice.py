@@ -61,12 +61,7 @@ class Voice:
         return tells and self._box.held()
 
     async def _hears(self) -> bool:
-        """Whether the owner's name is still theirs: not every deletion is told of.
-
-        :raises LinkError: it cannot be known.
-        """
-        journey = self._book.journey
-        return await self._box.accounts.still(journey.owner, journey.accounts[journey.owner])
+        return await self._box.accounts.owner_hears(self._book.journey)
 
     async def once(self, name: str, notice: Notice) -> None:
         """Tell the owner, at most once over all restarts: it is noted before it is said.
